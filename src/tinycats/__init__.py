@@ -1,0 +1,1 @@
+"""tinycats: from labelled photos to a breed classifier and a small image generator."""

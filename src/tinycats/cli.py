@@ -1,0 +1,45 @@
+"""The command line: `tinycats predict | generate | verify | params`.
+
+Each command is a file in tinycats.commands. Those import torch and the like inside their functions, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from tinycats.commands.generate import generate
+from tinycats.commands.params import params
+from tinycats.commands.predict import predict
+from tinycats.commands.verify import verify
+from tinycats.errors import one_line_errors
+
+
+class _OneLineErrors(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        with one_line_errors():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    name="tinycats",
+    cls=_OneLineErrors,
+    help="Use the models that the pipeline (`dvc repro`) has trained.",
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (predict, generate, verify, params):
+    app.command()(command)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Augmentation of whole batches of tensors; every random number comes from the generator that is passed in."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+Level = Literal["none", "basic", "full"]
+
+
+def augment(pixels: Tensor, level: Level, generator: Generator) -> Tensor:
+    """Augment float pixels (N, 3, H, W) in [0, 1].
+
+    none: as they are. basic: mirrored half of the time. full: mirrored, rotated, sheared, a random resized crop (one bilinear
+    resampling does all of it), and changed in brightness, contrast and saturation.
+    """
+    if level == "none":
+        return pixels
+    mirrored = torch.rand(len(pixels), generator=generator) < 0.5
+    if level == "basic":
+        return torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
+    return jitter_colours(resample(pixels, mirrored, generator), generator)
+
+
+def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
+    return torch.empty(count).uniform_(low, high, generator=generator)
+
+
+def resample(
+    pixels: Tensor,
+    mirrored: Tensor,
+    generator: Generator,
+    area: tuple[float, float] = (0.45, 1.0),
+    ratio: float = 4 / 3,
+    degrees: float = 12.0,
+    shear: float = 0.1,
+) -> Tensor:
+    """Random resized crop, rotation and shear of (N, 3, H, W) in one affine resampling; `mirrored` is bool (N,).
+
+    `area` is the cropped share of the picture, `ratio` its largest aspect ratio, `shear` the largest slope.
+    """
+    n = len(pixels)
+    side = _uniform(n, *area, generator).sqrt()
+    aspect = torch.exp(_uniform(n, -math.log(ratio), math.log(ratio), generator) / 2)
+    width, height = (side * aspect).clamp(max=1), (side / aspect).clamp(max=1)
+    x = _uniform(n, -1, 1, generator) * (1 - width)  # the crop stays inside the picture
+    y = _uniform(n, -1, 1, generator) * (1 - height)
+    angle = _uniform(n, -degrees, degrees, generator) * math.pi / 180
+    slope = _uniform(n, -shear, shear, generator)
+    sign = torch.where(mirrored, -1.0, 1.0)
+    cos, sin = angle.cos(), angle.sin()
+    theta = torch.stack(
+        [
+            torch.stack([sign * width * cos, height * (slope * cos - sin), x], dim=1),
+            torch.stack([sign * width * sin, height * (slope * sin + cos), y], dim=1),
+        ],
+        dim=1,
+    )  # (N, 2, 3), from output to input coordinates
+    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def jitter_colours(pixels: Tensor, generator: Generator, strength: float = 0.3) -> Tensor:
+    """Scale brightness, contrast and saturation of (N, 3, H, W) each by up to 1 +- strength."""
+    n = len(pixels)
+    brightness, contrast, saturation = (
+        _uniform(n, 1 - strength, 1 + strength, generator).view(n, 1, 1, 1) for _ in range(3)
+    )
+    grey = pixels.mean(dim=1, keepdim=True)
+    pixels = grey + saturation * (pixels - grey)
+    mean = grey.mean(dim=(2, 3), keepdim=True)
+    return (brightness * (mean + contrast * (pixels - mean))).clamp(0, 1)

@@ -1,0 +1,23 @@
+"""The one error type that people see as a single line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """What was wrong, where, and what would be right, in one line."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn UserError and OSError (disk full, no permission) into one line on stderr and exit code 1."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        sys.exit(f"error: {error.strerror or error}{where}")

@@ -1,0 +1,74 @@
+"""The breed classifier: a torchvision ResNet, global average pooling and a linear head."""
+
+from __future__ import annotations
+
+import urllib.error
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tinycats.errors import UserError
+from tinycats.models.pretrained import ModelConfig, PretrainedModel
+from tinycats.vision import torchvision
+
+# ImageNet's channel statistics, which torchvision's pretrained weights expect.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class ClassifierConfig(ModelConfig):
+    model_type: Literal["tinycats-classifier"] = "tinycats-classifier"
+    arch: Literal["resnet18", "resnet34", "resnet50"]
+    image_size: int
+    other: str | None  # the class that is not a cat, if there is one
+    flip_at_test: bool  # predict() averages over the picture and its mirror image
+
+
+class Classifier(PretrainedModel):
+    config_type = ClassifierConfig
+    config: ClassifierConfig
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__(config)
+        resnet = torchvision.models.get_model(config.arch, weights=None)
+        self.head = nn.Linear(resnet.fc.in_features, config.num_classes)
+        del resnet.fc, resnet.avgpool
+        self.trunk = nn.Sequential(*(module for _, module in resnet.named_children()))
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (B, K) and the last feature map (B, C, h, w) of float pixels (B, 3, H, W) in [0, 1]."""
+        features = self.trunk((pixels - self.mean) / self.std)  # (B, C, h, w)
+        return self.head(features.mean(dim=(2, 3))), features
+
+    def probabilities(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities (B, K) and the feature map (B, C, h, w) of uint8 images (B, H, W, 3)."""
+        pixels = images.permute(0, 3, 1, 2).float() / 255
+        if not self.config.flip_at_test:
+            logits, features = self(pixels)
+            return logits.float().softmax(dim=1), features.float()
+        logits, features = self(torch.cat([pixels, pixels.flip(3)]))  # (2B, K)
+        straight, mirrored = logits.float().softmax(dim=1).chunk(2)
+        return (straight + mirrored) / 2, features.float().chunk(2)[0]
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Tensor:
+        """Return probabilities, float32 (B, K), of uint8 images (B, H, W, 3)."""
+        return self.probabilities(images)[0]
+
+    def load_imagenet(self) -> None:
+        """Load torchvision's ImageNet weights into the trunk. Raises UserError where they cannot be had."""
+        weights = torchvision.models.get_model_weights(self.config.arch).DEFAULT
+        try:
+            state = weights.get_state_dict(progress=False, check_hash=True)
+        except (urllib.error.URLError, TimeoutError, ConnectionError, RuntimeError) as error:
+            raise UserError(
+                f"classifier.pretrained: the ImageNet weights of {self.config.arch} could not be downloaded ({error}); "
+                "go on without them with -S classifier.pretrained=false"
+            ) from None
+        pretrained = torchvision.models.get_model(self.config.arch)
+        pretrained.load_state_dict(state)
+        del pretrained.fc, pretrained.avgpool
+        self.trunk.load_state_dict(nn.Sequential(*pretrained.children()).state_dict())

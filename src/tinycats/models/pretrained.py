@@ -1,0 +1,98 @@
+"""Model directories: config.json + model.safetensors, written whole, loadable by `from_pretrained`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Self, TypeVar
+
+import safetensors
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from tinycats.errors import UserError
+from tinycats.files import atomic_directory
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+C = TypeVar("C", bound="ModelConfig")
+
+
+class ModelConfig(BaseModel):
+    """What config.json holds. `model_type` tells the kinds of directories apart."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_type: str
+    classes: list[str]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+
+class PretrainedModel(nn.Module):
+    """A module that is built from its config alone and saved as a directory."""
+
+    config_type: ClassVar[type[ModelConfig]]
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def save_pretrained(self, path: Path) -> None:
+        """Write config.json and model.safetensors into the directory `path`, which appears whole or not at all."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        with atomic_directory(path) as directory:
+            config = self.config.model_dump_json(indent=2) + "\n"
+            (directory / CONFIG_NAME).write_text(config, encoding="utf-8")
+            save_file(tensors, directory / WEIGHTS_NAME, metadata={"format": "pt"})
+
+    @classmethod
+    def from_pretrained(cls, path: Path | str) -> Self:
+        """Load a model directory, in eval mode, on the CPU.
+
+        Raises UserError where a file is missing, is not what it should be, or does not fit the config.
+        """
+        directory = Path(path)
+        model = cls(read_config(directory, cls.config_type))
+        tensors = read_weights(directory)
+        expected = model.state_dict()
+        problems = [f"no {name}" for name in expected if name not in tensors]
+        problems += [f"unknown {name}" for name in tensors if name not in expected]
+        problems += [
+            f"{name} is {list(tensors[name].shape)}, not {list(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in tensors and tensors[name].shape != tensor.shape
+        ]
+        if problems:
+            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise UserError(f"{directory / WEIGHTS_NAME}: does not fit {CONFIG_NAME}: {', '.join(problems[:3])}{more}")
+        model.load_state_dict(tensors)
+        return model.eval()
+
+
+def read_config(directory: Path, config_type: type[C]) -> C:
+    path = directory / CONFIG_NAME
+    try:
+        return config_type.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; a model directory holds {CONFIG_NAME} and {WEIGHTS_NAME}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: {key or 'the file'}: {first['msg']}") from None
+
+
+def read_weights(directory: Path) -> dict[str, torch.Tensor]:
+    path = directory / WEIGHTS_NAME
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; a model directory holds {CONFIG_NAME} and {WEIGHTS_NAME}") from None
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path}: is not a whole safetensors file ({error})") from None
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(f"{path}: {name} has values that are not finite")
+    return tensors

@@ -1,0 +1,120 @@
+"""What is in a model directory, and is it whole?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from tinycats.errors import UserError
+from tinycats.models.classifier import Classifier, ClassifierConfig
+from tinycats.models.evaluator import Evaluator, EvaluatorConfig
+from tinycats.models.pretrained import CONFIG_NAME, ModelConfig, PretrainedModel
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+
+ADAPTER_CONFIG_NAME = "adapter_config.json"
+ADAPTER_WEIGHTS_NAME = "adapter_model.safetensors"
+MODEL_TYPES: dict[str, type[PretrainedModel]] = {
+    str(model.config_type.model_fields["model_type"].default): model for model in (Classifier, Evaluator, TinyDiT)
+}
+
+
+def verify_model(directory: Path) -> str:
+    """Say in one line what a model directory (full model or LoRA adapter) holds, after reading every tensor of it.
+
+    Raises UserError naming what is missing or wrong: a file, a key of config.json, a tensor's shape or values.
+    """
+    if not directory.exists():
+        raise UserError(f"{directory}: not found")
+    if not directory.is_dir():
+        raise UserError(f"{directory}: is neither a model directory nor an .onnx file")
+    if any((directory / name).exists() for name in (ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME)):
+        return _verify_adapter(directory)
+    return _describe(load_model(directory))
+
+
+def load_model(directory: Path) -> PretrainedModel:
+    """Load a full model of any kind, as its config.json says, in eval mode. Raises UserError as verify_model does."""
+    path = directory / CONFIG_NAME
+    model_type = _read_object(path).get("model_type")
+    if model_type not in MODEL_TYPES:
+        raise UserError(f"{path}: model_type is {model_type!r}, must be one of {', '.join(MODEL_TYPES)}")
+    try:
+        model = MODEL_TYPES[model_type].from_pretrained(directory)
+    except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:  # sizes that make no network
+        raise UserError(f"{path}: describes no model that can be built ({_first_line(error)})") from None
+    _check_classes(path, model.config)
+    return model
+
+
+def _check_classes(path: Path, config: ModelConfig) -> None:
+    if not config.classes:
+        raise UserError(f"{path}: classes is empty")
+    if len(set(config.classes)) < len(config.classes):
+        raise UserError(f"{path}: classes has the same name twice")
+    if isinstance(config, ClassifierConfig) and config.other not in (None, *config.classes):
+        raise UserError(f"{path}: other is {config.other!r}, which is not among the classes")
+
+
+def _describe(model: PretrainedModel) -> str:
+    config = model.config
+    match config:
+        case ClassifierConfig():
+            kind, details = "classifier", [config.arch, f"{config.image_size} px"]
+        case EvaluatorConfig():
+            kind, details = "evaluator", [f"width {config.width}", f"{config.image_size} px"]
+        case TinyDiTConfig():
+            kind = "generator"
+            details = [f"{config.image_size} px", f"patch {config.patch_size}"]
+            details += [f"width {config.width}", f"depth {config.depth}", f"{config.heads} heads"]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return ", ".join([kind, f"{config.num_classes} classes", *details, f"{parameters:,} parameters"])
+
+
+def _verify_adapter(directory: Path) -> str:
+    path = directory / ADAPTER_CONFIG_NAME
+    config = _read_object(path)
+    tensors = _read_adapter_weights(directory / ADAPTER_WEIGHTS_NAME)
+    kind, rank = config.get("peft_type"), config.get("r")
+    if kind != "LORA":
+        raise UserError(f"{path}: peft_type is {kind!r}, must be 'LORA'")
+    if type(rank) is not int or rank < 1:
+        raise UserError(f"{path}: r is {rank!r}, must be a whole number from 1")
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    base = config.get("base_model_name_or_path") or "an unnamed model"
+    return f"LoRA adapter for {base}, rank {rank}, {len(tensors)} tensors, {parameters:,} parameters"
+
+
+def _read_adapter_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found") from None
+    except SafetensorError as error:
+        raise UserError(f"{path}: is not a whole safetensors file ({_first_line(error)})") from None
+    if not tensors:
+        raise UserError(f"{path}: holds no tensors")
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} has values that are not finite")
+    return tensors
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found") from None
+    except ValueError as error:
+        raise UserError(f"{path}: is not JSON ({_first_line(error)})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: is not a JSON object")
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

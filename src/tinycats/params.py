@@ -1,0 +1,278 @@
+"""params.yaml as one typed object.
+
+Every value comes from params.yaml, which DVC composes from conf/: there are no defaults here. An unknown key, a wrong
+type, a value out of range or an impossible combination is one line, before any work starts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tinycats.errors import UserError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+ImageSize = Annotated[int, Field(ge=16, le=1024)]
+Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+AugmentationLevel = Literal["none", "basic", "full"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataCommon(Section):
+    title: str  # how the model card names the data
+    licence: str  # of the data, an SPDX name or words
+    other_class: str | None  # the class that is not a cat, if the data has one
+    extra: list[str]  # further folders, tars or zips of class folders, merged by class name
+    watch: str  # a path whose content decides whether fetch runs again
+
+
+class SyntheticData(DataCommon):
+    source: Literal["synthetic"]
+    images_per_class: Annotated[int, Field(ge=4)]
+    size_px: ImageSize
+
+
+class Archives(Section):
+    images: str
+    images_md5: Md5
+    annotations: str
+    annotations_md5: Md5
+
+
+class OxfordPetsData(DataCommon):
+    source: Literal["oxford_pets"]
+    cache_dir: str | None  # null: the user's cache directory
+    archives: Archives | None  # local copies, with md5 sums of their own
+    other_max: Count  # pictures of dogs kept as `other`, spread evenly over the breeds
+
+
+class ImageFolderData(DataCommon):
+    source: Literal["image_folder"]
+    path: str  # directory, tar or zip of class/name.jpg or train|valid|test/class/name.jpg
+
+
+class PreprocessParams(Section):
+    val_fraction: OpenFraction
+    test_fraction: OpenFraction
+    min_side_px: Count
+    max_pixels: Count  # more is treated as a decompression bomb
+    max_bad_fraction: Fraction
+
+    @model_validator(mode="after")
+    def _leaves_some_for_training(self) -> Self:
+        if self.val_fraction + self.test_fraction >= 0.9:
+            raise ValueError("val_fraction + test_fraction must stay below 0.9, else nothing is left to train on")
+        return self
+
+
+class ClassifierParams(Section):
+    arch: Literal["resnet18", "resnet34", "resnet50"]
+    pretrained: bool
+    image_size: ImageSize
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    accumulation: Count
+    lr: Positive
+    weight_decay: NonNegative
+    warmup_fraction: Fraction  # of all steps
+    clip_norm: Positive
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    augmentation: AugmentationLevel
+    mixup: NonNegative  # alpha of the beta distribution; 0 switches MixUp off
+    early_stopping_epochs: Count | None  # epochs without a better validation accuracy; null: never
+    flip_at_test: bool  # average the prediction with that of the mirrored picture
+    precision: Precision
+    compile: bool
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        return _check_accumulation(self)
+
+
+class EvaluatorParams(Section):
+    """The network whose features judge the generator: never used for guidance or selection."""
+
+    seed: int
+    width: Annotated[int, Field(ge=4)]
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    lr: Positive
+    precision: Precision
+
+
+class DitParams(Section):
+    image_size: ImageSize
+    patch_size: Count
+    width: Count
+    depth: Count
+    heads: Count
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.image_size % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {self.image_size}")
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        if self.width % 4:
+            raise ValueError(f"width {self.width} is not a multiple of 4, which the sin-cos positions need")
+        return self
+
+
+class TrainParams(Section):
+    """Training of the generator."""
+
+    steps: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    accumulation: Count
+    lr: Positive
+    warmup_steps: Annotated[int, Field(ge=0)]
+    schedule: Literal["constant", "cosine"]
+    weight_decay: NonNegative
+    clip_norm: Positive
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    label_dropout: OpenFraction
+    t_mean: float  # of the logit-normal distribution of t (t=0 noise, t=1 data)
+    t_std: Positive
+    augmentation: AugmentationLevel
+    guard_steps: Count  # the loss must have fallen by then
+    sample_every: Count  # steps between two sample grids
+    precision: Precision
+    compile: bool
+    gradient_checkpointing: bool
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        return _check_accumulation(self)
+
+
+class SamplerParams(Section):
+    method: Literal["euler", "heun"]
+    steps: Count
+    guidance: Annotated[float, Field(ge=0)]  # 1 is no guidance
+    guidance_low: Fraction  # guidance applies where guidance_low <= t < guidance_high
+    guidance_high: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.guidance_low >= self.guidance_high:
+            raise ValueError(f"guidance_low {self.guidance_low} is not below guidance_high {self.guidance_high}")
+        return self
+
+
+class EvaluateParams(Section):
+    samples_per_class: Annotated[int, Field(ge=2)]
+    neighbours: Count  # k of precision and recall
+    inception: bool  # FID, KID and IS too, where the weights can be had
+    latency_runs: Annotated[int, Field(ge=3)]
+
+
+class ExportParams(Section):
+    opset: Annotated[int, Field(ge=17, le=25)]
+    parity_images: Annotated[int, Field(ge=2)]
+    classifier_tolerance: Positive  # largest difference of a probability
+    generator_tolerance: Positive  # largest difference of a prediction in [-1, 1]
+
+
+class QuantizeParams(Section):
+    calibration_images: Annotated[int, Field(ge=2)]
+    samples_per_class: Annotated[int, Field(ge=2)]  # for FD-classifier before and after
+    max_accuracy_drop: Fraction
+    max_fd_increase: NonNegative  # as a fraction of FD-classifier before
+
+
+class Gate(Section):
+    metric: str  # file.key.key, as in metrics/: evaluate.classifier.top1
+    bound: float
+    direction: Literal["min", "max"]
+
+
+class PublishParams(Section):
+    name: str  # of the published models
+    licence: str  # of the weights
+    gates: list[Gate]
+
+
+class ComputeParams(Section):
+    """Where and how things run. Cannot change a result, so no stage depends on it."""
+
+    backend: Literal["local", "modal"]
+    device: Literal["auto", "cpu", "cuda"]
+    checkpoint_every_s: Positive
+
+
+class LoggingParams(Section):
+    backend: Literal["dvclive"]
+    every_steps: Count  # steps between two lines in the log and two points in the plots
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    data: Annotated[SyntheticData | OxfordPetsData | ImageFolderData, Field(discriminator="source")]
+    preprocess: PreprocessParams
+    classifier: ClassifierParams
+    evaluator: EvaluatorParams
+    dit: DitParams
+    train: TrainParams
+    sampler: SamplerParams
+    evaluate: EvaluateParams
+    export: ExportParams
+    quantize: QuantizeParams
+    publish: PublishParams
+    compute: ComputeParams
+    logging: LoggingParams
+
+
+P = TypeVar("P", ClassifierParams, TrainParams)
+
+
+def _check_accumulation(section: P) -> P:
+    if section.batch_size % section.accumulation:
+        raise ValueError(f"accumulation {section.accumulation} does not divide batch_size {section.batch_size}")
+    return section
+
+
+def parse_params(content: Any, where: str) -> Params:
+    """Validate the composed parameters. Raises UserError naming each wrong key, what it got and what it may be."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        problems = [_describe(detail) for detail in error.errors(include_url=False)]
+        raise UserError(f"{where}: {'; '.join(problems)}") from None
+
+
+def load_params(path: Path) -> Params:
+    """Read and validate params.yaml."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run this from the repository root, or `tinycats params` to make it") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    return parse_params(content, str(path))
+
+
+def _describe(detail: Any) -> str:
+    location = detail["loc"]
+    if location[:1] == ("data",):  # the union's tag stands second in the location, but is no key
+        location = (location[0], *location[2:])
+    key = ".".join(str(part) for part in location) or "the whole file"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: there is no such key"
+    if detail["type"] == "missing":
+        return f"{key}: is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"{key}: {message}"
+    got = detail["input"]
+    return f"{key}: {message[0].lower()}{message[1:]}" + ("" if isinstance(got, dict) else f", got {got!r}")

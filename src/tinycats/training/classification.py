@@ -1,0 +1,98 @@
+"""Training a classifier: the task that the breed classifier and the evaluator share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinycats.data.augment import Level, augment
+from tinycats.data.batches import batch_indices
+from tinycats.data.processed import Split
+from tinycats.devices import autocast
+from tinycats.randomness import derive_seed, generator_for
+from tinycats.training.history import History
+from tinycats.training.loop import Batch
+
+
+@dataclass
+class ClassificationTask:
+    """Cross-entropy on augmented pictures; keeps the weights with the best validation accuracy.
+
+    `model` maps float pixels (B, 3, H, W) in [0, 1] to (logits (B, K), anything). `mixup` is alpha of MixUp's beta
+    distribution (Zhang et al. 2018), 0 for none. `patience` is the number of epochs without a better validation accuracy after
+    which training stops, None for never.
+    """
+
+    name: str
+    model: nn.Module
+    train: Split
+    val: Split
+    num_classes: int
+    seed: int
+    batch_size: int
+    steps_per_epoch: int
+    steps: int
+    augmentation: Level
+    mixup: float
+    label_smoothing: float
+    patience: int | None
+    device: torch.device
+    dtype: torch.dtype
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_accuracy: float = -1.0
+    best_step: int = 0
+
+    def batch(self, step: int) -> Batch:
+        indices = batch_indices(self.seed, step, self.batch_size, len(self.train.labels))
+        pixels = _pixels(self.train.images[indices.numpy()])
+        pixels = augment(pixels, self.augmentation, generator_for(self.seed, "augment", step))
+        targets = F.one_hot(torch.from_numpy(self.train.labels[indices.numpy()]), self.num_classes).float()
+        if self.mixup > 0:
+            share = float(np.random.default_rng(derive_seed(self.seed, "mixup", step)).beta(self.mixup, self.mixup))
+            pixels = share * pixels + (1 - share) * pixels.flip(0)  # the batch is in random order: its reverse will do
+            targets = share * targets + (1 - share) * targets.flip(0)
+        return {"indices": indices, "pixels": pixels, "targets": targets}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        logits, _ = model(batch["pixels"].contiguous(memory_format=torch.channels_last))
+        return F.cross_entropy(logits.float(), batch["targets"], label_smoothing=self.label_smoothing)
+
+    def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
+        if done % self.steps_per_epoch and done != self.steps:
+            return False
+        accuracy = self.accuracy(averaged)
+        history.log(done, {"val_top1": accuracy})
+        if accuracy > self.best_accuracy:
+            self.best_accuracy, self.best_step = accuracy, done
+            self.best = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
+        epochs_since = (done - self.best_step) / self.steps_per_epoch
+        return self.patience is not None and epochs_since >= self.patience
+
+    @torch.inference_mode()
+    def accuracy(self, model: nn.Module, batch_size: int = 128) -> float:
+        """Top-1 on the validation split."""
+        model.eval()
+        correct = 0
+        for start in range(0, len(self.val.labels), batch_size):
+            pixels = _pixels(self.val.images[start : start + batch_size]).to(self.device)
+            with autocast(self.device, self.dtype):
+                logits, _ = model(pixels.contiguous(memory_format=torch.channels_last))
+            labels = torch.from_numpy(self.val.labels[start : start + batch_size])
+            correct += int((logits.argmax(1).cpu() == labels).sum())
+        return correct / len(self.val.labels)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "best_accuracy": self.best_accuracy, "best_step": self.best_step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.best_accuracy, self.best_step = state["best"], state["best_accuracy"], state["best_step"]
+
+
+def _pixels(images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) -> float (N, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255

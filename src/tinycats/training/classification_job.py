@@ -1,0 +1,101 @@
+"""Trains a classification network from packed pictures to a model directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from tinycats.data.augment import Level
+from tinycats.data.processed import load_split
+from tinycats.devices import Precision, resolve_device, resolve_dtype
+from tinycats.models.pretrained import PretrainedModel
+from tinycats.training.classification import ClassificationTask
+from tinycats.training.history import History
+from tinycats.training.loop import LoopSettings, train
+from tinycats.training.run_directory import RunDirectory, run_key
+
+
+def train_classification(
+    *,
+    name: str,
+    model: PretrainedModel,
+    image_size: int,
+    processed: Path,
+    output: Path,
+    metrics: Path,
+    runs: Path,
+    seed: int,
+    epochs: int,
+    batch_size: int,
+    accumulation: int,
+    lr: float,
+    weight_decay: float,
+    warmup_fraction: float,
+    clip_norm: float,
+    label_smoothing: float,
+    augmentation: Level,
+    mixup: float,
+    early_stopping_epochs: int | None,
+    precision: Precision,
+    compile: bool,
+    device: Literal["auto", "cpu", "cuda"],
+    log_every: int,
+    checkpoint_every_s: float,
+) -> None:
+    """Train `model` on the packed pictures in `processed`; save the weights that validated best to `output`.
+
+    Curves go to the DVCLive directory `metrics`, the state to a directory below `runs`. Raises UserError where nothing is
+    learned.
+    """
+    settings = {key: value for key, value in locals().items() if key not in _NOT_IN_KEY}
+    settings["config"] = model.config.model_dump_json()
+    target = resolve_device(device)
+    train_split, val_split = (load_split(processed, split, image_size) for split in ("train", "val"))
+    steps_per_epoch = max(len(train_split.labels) // batch_size, 1)
+    steps = epochs * steps_per_epoch
+    inputs = [processed / "index.csv", *(processed / f"{split}_{image_size}.npy" for split in ("train", "val"))]
+    run = RunDirectory(runs / f"{name}-{run_key(settings, inputs)}")
+    history = History(metrics, run.path / "images")
+    task = ClassificationTask(
+        name=name,
+        model=model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        train=train_split,
+        val=val_split,
+        num_classes=model.config.num_classes,
+        seed=seed,
+        batch_size=batch_size,
+        steps_per_epoch=steps_per_epoch,
+        steps=steps,
+        augmentation=augmentation,
+        mixup=mixup,
+        label_smoothing=label_smoothing,
+        patience=early_stopping_epochs,
+        device=target,
+        dtype=resolve_dtype(precision, target),
+    )
+    loop = LoopSettings(
+        steps=steps,
+        batch_size=batch_size,
+        accumulation=accumulation,
+        lr=lr,
+        warmup_steps=round(warmup_fraction * steps),
+        schedule="cosine",
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        ema_decay=None,
+        guard_steps=min(2 * steps_per_epoch, steps),
+        precision=precision,
+        compile=compile,
+        log_every=log_every,
+        checkpoint_every_s=checkpoint_every_s,
+    )
+    train(task, loop, target, run, history)
+    model.load_state_dict(task.best)
+    model.save_pretrained(output)
+    history.finish({"best_val_top1": task.best_accuracy, "best_step": task.best_step, "n_val": len(val_split.labels)})
+
+
+# What cannot change the result, and what is hashed by its content instead.
+_NOT_IN_KEY = {"model", "processed", "output", "metrics", "runs", "device", "log_every", "checkpoint_every_s"}

@@ -1,0 +1,38 @@
+"""Small data that the tests make themselves, and where the real photos are when they are at hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one core each
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZE = 16
+
+
+@pytest.fixture(scope="session")
+def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A processed data set of 16 px pictures: three classes that differ in colour, 24 / 6 / 6 pictures each."""
+    directory = tmp_path_factory.mktemp("processed")
+    rng = np.random.default_rng(0)
+    colours = np.array([[220, 60, 40], [40, 200, 60], [50, 70, 210]])
+    rows = []
+    for split, per_class in (("train", 24), ("val", 6), ("test", 6)):
+        labels = np.repeat(np.arange(3), per_class)
+        noise = rng.normal(0, 20, (len(labels), SIZE, SIZE, 3))
+        shade = np.linspace(-30, 30, SIZE)[None, :, None, None]
+        images = (colours[labels][:, None, None] + noise + shade).clip(0, 255).astype(np.uint8)
+        np.save(directory / f"{split}_{SIZE}.npy", images)
+        rows += [(f"{split}{row}.png", label, split, row) for row, label in enumerate(labels)]
+    with (directory / "index.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "label", "split", "row"])
+        writer.writerows(rows)
+    (directory / "classes.json").write_text(json.dumps({"classes": ["red", "green", "blue"], "other": None}))
+    return directory

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tinycats.errors import UserError
+from tinycats.randomness import generator_for
+from tinycats.training.guard import LossGuard
+from tinycats.training.history import History
+from tinycats.training.loop import Batch, LoopSettings, learning_rate, train
+from tinycats.training.run_directory import RunDirectory
+
+SETTINGS = LoopSettings(
+    steps=20, batch_size=8, accumulation=1, lr=0.05, warmup_steps=4, schedule="constant", weight_decay=0.0, clip_norm=1.0,
+    ema_decay=0.9, guard_steps=20, precision="fp32", compile=False, log_every=5, checkpoint_every_s=1e9,
+)  # fmt: skip
+
+
+class LineTask:
+    """Fits a line; `fail_at` raises at that step, as a crash would."""
+
+    name = "line"
+
+    def __init__(self, fail_at: int | None = None, stop_at: int | None = None) -> None:
+        torch.manual_seed(0)
+        self.model: nn.Module = nn.Linear(4, 1)
+        self.fail_at, self.stop_at = fail_at, stop_at
+        self.steps_seen: list[int] = []
+
+    def batch(self, step: int) -> Batch:
+        if step == self.fail_at:
+            raise KeyboardInterrupt
+        self.steps_seen.append(step)
+        x = torch.randn(8, 4, generator=generator_for(0, "line", step))
+        return {"indices": torch.arange(8) + 8 * step, "x": x, "y": x.sum(1, keepdim=True)}
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        return (model(batch["x"]) - batch["y"]).square().mean()
+
+    def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
+        return done == self.stop_at
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def run(task: LineTask, path: Path, **changes) -> nn.Module:
+    history = History(path / "live", path / "images")
+    return train(task, replace(SETTINGS, **changes), torch.device("cpu"), RunDirectory(path / "run"), history)
+
+
+def weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_learns_and_returns_the_average(tmp_path: Path) -> None:
+    task = LineTask()
+    averaged = run(task, tmp_path, steps=200, guard_steps=100)
+    assert (averaged.weight - 1).abs().max() < 0.1
+    assert not torch.equal(averaged.weight, task.model.weight)
+
+
+def test_a_crash_and_a_second_start_give_the_same_weights(tmp_path: Path) -> None:
+    whole = LineTask()
+    whole_average = weights(run(whole, tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run(LineTask(fail_at=13), tmp_path / "broken", checkpoint_every_s=0.0)
+    continued = LineTask()
+    average = weights(run(continued, tmp_path / "broken"))
+    assert continued.steps_seen == list(range(13, 20))
+    assert same(average, whole_average)
+    assert same(weights(continued.model), weights(whole.model))
+    curves = [(tmp_path / name / "live/plots/metrics/loss.tsv").read_bytes() for name in ("whole", "broken")]
+    assert curves[0] == curves[1]
+
+
+def test_more_steps_continue_a_finished_run(tmp_path: Path) -> None:
+    run(LineTask(), tmp_path / "run", steps=10)
+    longer = LineTask()
+    average = weights(run(longer, tmp_path / "run", steps=20))
+    assert longer.steps_seen == list(range(10, 20))
+    assert same(average, weights(run(LineTask(), tmp_path / "whole", steps=20)))
+
+
+def test_fewer_steps_start_over(tmp_path: Path) -> None:
+    run(LineTask(), tmp_path / "run", steps=20)
+    shorter = LineTask()
+    average = weights(run(shorter, tmp_path / "run", steps=10))
+    assert shorter.steps_seen == list(range(10))
+    assert same(average, weights(run(LineTask(), tmp_path / "whole", steps=10)))
+
+
+def test_micro_batches_equal_one_batch(tmp_path: Path) -> None:
+    whole = run(LineTask(), tmp_path / "whole")
+    parts = run(LineTask(), tmp_path / "parts", accumulation=4)
+    torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-5, atol=1e-6)
+
+
+def test_out_of_memory_halves_the_micro_batch(tmp_path: Path) -> None:
+    class Hungry(LineTask):
+        def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+            if len(batch["x"]) > 2:
+                raise torch.OutOfMemoryError
+            return super().loss(model, batch)
+
+    small = run(Hungry(), tmp_path / "hungry")
+    whole = run(LineTask(), tmp_path / "whole")
+    torch.testing.assert_close(small.weight, whole.weight, rtol=1e-5, atol=1e-6)
+
+
+def test_early_stopping_stays_stopped(tmp_path: Path) -> None:
+    first = LineTask(stop_at=6)
+    average = weights(run(first, tmp_path))
+    assert first.steps_seen == list(range(6))
+    again = LineTask(stop_at=6)
+    assert same(weights(run(again, tmp_path)), average)
+    assert again.steps_seen == []
+
+
+def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
+    run(LineTask(), tmp_path)
+    state = tmp_path / "run" / "state.pt"
+    state.write_bytes(state.read_bytes()[:500])
+    with pytest.raises(UserError, match="damaged"):
+        run(LineTask(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"), [(0.0, "exactly 0"), (float("nan"), "is nan"), (float("inf"), "is inf")]
+)
+def test_a_loss_that_cannot_be_right_stops_the_run(tmp_path: Path, factor: float, message: str) -> None:
+    class Broken(LineTask):
+        def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+            return super().loss(model, batch) * (factor if int(batch["indices"][0]) == 24 else 1)
+
+    with pytest.raises(UserError, match=f"step 4 .*{message}"):
+        run(Broken(), tmp_path, checkpoint_every_s=0.0)
+    state = RunDirectory(tmp_path / "run").load_state()
+    assert state is not None
+    assert state["step"] == 3  # the last good state stays
+
+
+def test_a_loss_that_does_not_fall_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has not fallen in the first 20 steps"):
+        run(LineTask(), tmp_path, lr=1e-30)
+
+
+def test_a_guard_that_sees_a_falling_loss_is_silent() -> None:
+    guard = LossGuard(20)
+    for step in range(40):
+        guard.check(step, 1 / (step + 1), [])
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    rates = [learning_rate(step, replace(SETTINGS, schedule="cosine", lr=1.0)) for step in range(20)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert rates[12] == pytest.approx(0.5)
+    assert rates[4] == 1.0
+    assert sorted(rates[4:], reverse=True) == rates[4:]
+    assert learning_rate(19, SETTINGS) == SETTINGS.lr
+
+
+def test_the_status_file_says_how_far_it_is(tmp_path: Path) -> None:
+    run(LineTask(), tmp_path)
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert (status["stage"], status["step"], status["steps"]) == ("line", 20, 20)
+    assert status["images_per_second"] > 0

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import torch
+
+from tinycats.models.sampler import SamplerSettings, initial_noise, sample, to_uint8
+from tinycats.models.tinydit import one_hot_classes
+
+
+class Recorder:
+    """Predicts class 0 as 0.5 everywhere and the null class as 0.1, and counts the pictures it was asked for."""
+
+    def __init__(self) -> None:
+        self.pictures = 0
+        self.times: list[float] = []
+
+    def __call__(self, x: torch.Tensor, t: torch.Tensor, h: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        assert torch.equal(h, torch.zeros_like(h))
+        self.pictures += len(x)
+        self.times.append(float(t[0]))
+        level = 0.5 * weights[:, 0] + 0.1 * weights[:, -1]
+        return level[:, None, None, None].expand_as(x)
+
+
+NOISE = initial_noise(0, [0, 1], 16)
+WEIGHTS = one_hot_classes([0, 0], 2)
+
+
+def run(**changes) -> tuple[torch.Tensor, Recorder]:
+    settings = {"method": "euler", "steps": 4, "guidance": 1.0, "guidance_low": 0.0, "guidance_high": 1.0}
+    model = Recorder()
+    return sample(model, NOISE, WEIGHTS, SamplerSettings(**{**settings, **changes})), model
+
+
+def test_time_goes_from_noise_to_data_and_the_last_step_lands_on_the_prediction() -> None:
+    pictures, model = run()
+    assert model.times == [0, 0.25, 0.5, 0.75]
+    torch.testing.assert_close(pictures, torch.full_like(pictures, 0.5))
+
+
+def test_without_guidance_every_step_costs_one_evaluation() -> None:
+    assert run()[1].pictures == 4 * len(NOISE)
+
+
+def test_guidance_is_applied_once() -> None:
+    pictures, model = run(guidance=2.0)
+    torch.testing.assert_close(pictures, torch.full_like(pictures, 0.1 + 2 * (0.5 - 0.1)))
+    assert model.pictures == 2 * 4 * len(NOISE)
+
+
+def test_guidance_of_zero_is_unconditional() -> None:
+    torch.testing.assert_close(run(guidance=0.0)[0], torch.full_like(NOISE, 0.1))
+
+
+def test_guidance_holds_inside_its_interval_only() -> None:
+    _, model = run(guidance=3.0, guidance_low=0.25, guidance_high=0.75)
+    assert model.pictures == (1 + 2 + 2 + 1) * len(NOISE)
+    late, _ = run(guidance=2.0, guidance_low=0.0, guidance_high=0.75)
+    torch.testing.assert_close(late, torch.full_like(late, 0.5))  # the last step was not guided
+
+
+def test_heun_evaluates_twice_but_for_the_last_step() -> None:
+    pictures, model = run(method="heun")
+    assert model.pictures == (2 * 3 + 1) * len(NOISE)
+    torch.testing.assert_close(pictures, torch.full_like(pictures, 0.5))
+
+
+def test_every_step_is_reported() -> None:
+    states: list[torch.Tensor] = []
+    settings = SamplerSettings("euler", 4, 1.0, 0.0, 1.0)
+    sample(Recorder(), NOISE, WEIGHTS, settings, on_step=lambda i, z: states.append(z))
+    torch.testing.assert_close(states[0], 0.75 * NOISE + 0.25 * 0.5)  # a straight path from noise to data
+    torch.testing.assert_close(states[1], 0.5 * NOISE + 0.5 * 0.5)
+    assert len(states) == 4
+
+
+def test_noise_belongs_to_seed_and_index() -> None:
+    assert torch.equal(initial_noise(0, [1], 16)[0], NOISE[1])
+    assert not torch.equal(initial_noise(0, [2], 16)[0], NOISE[1])
+    assert not torch.equal(initial_noise(1, [1], 16)[0], NOISE[1])
+    assert abs(float(initial_noise(0, range(50), 16).std()) - 1) < 0.02
+
+
+def test_to_uint8_maps_the_ends() -> None:
+    levels = torch.tensor([-1.0, 0.0, 1.0, 3.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2)
+    assert to_uint8(levels)[0, :, :, 0].tolist() == [[0, 128], [255, 255]]

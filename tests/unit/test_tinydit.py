@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tinycats.errors import UserError
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes, patchify, sincos_positions, unpatchify
+
+CONFIG = TinyDiTConfig(classes=["a", "b", "c"], image_size=32, patch_size=8, width=32, depth=2, heads=2)
+
+
+def random_model() -> TinyDiT:
+    """A model whose zero-initialised parts are random too, as after training."""
+    torch.manual_seed(0)
+    model = TinyDiT(CONFIG)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def inputs(n: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(n, 3, 32, 32, generator=generator), torch.full((n,), 0.4), torch.zeros(n)
+
+
+def test_unpatchify_inverts_patchify() -> None:
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(unpatchify(patchify(images, 8), 8, 32), images)
+
+
+def test_a_patch_holds_the_pixels_of_one_square() -> None:
+    images = torch.zeros(1, 3, 32, 32)
+    images[:, :, 8:16, 24:32] = 1  # second row, fourth column
+    assert patchify(images, 8).sum(2).nonzero()[:, 1].tolist() == [7]
+
+
+def test_positions_are_all_different() -> None:
+    positions = sincos_positions(32, 4)
+    distances = torch.cdist(positions, positions) + 10 * torch.eye(16)
+    assert positions.shape == (16, 32)
+    assert distances.min() > 0.1
+
+
+def test_a_fresh_model_predicts_zero() -> None:
+    x, t, h = inputs()
+    assert torch.equal(TinyDiT(CONFIG)(x, t, h, one_hot_classes([0, 1], 3)), torch.zeros(2, 3, 32, 32))
+
+
+def test_permuting_tokens_changes_the_output() -> None:
+    model, (x, t, h) = random_model(), inputs()
+    permutation = torch.randperm(16, generator=torch.Generator().manual_seed(3))
+    shuffled = unpatchify(patchify(x, 8)[:, permutation], 8, 32)
+    weights = one_hot_classes([0, 1], 3)
+    straight = patchify(model(x, t, h, weights), 8)[:, permutation]
+    assert not torch.allclose(patchify(model(shuffled, t, h, weights), 8), straight, atol=1e-3)
+
+
+def test_each_class_and_the_null_class_give_another_picture() -> None:
+    model, (x, t, h) = random_model(), inputs(4)
+    pictures = model(x[:1].expand(4, -1, -1, -1), t, h, one_hot_classes([0, 1, 2, 3], 3))
+    distances = torch.cdist(pictures.flatten(1), pictures.flatten(1)) + 10 * torch.eye(4)
+    assert distances.min() > 0.01
+
+
+def test_classes_can_be_mixed() -> None:
+    model, (x, t, h) = random_model(), inputs(3)
+    weights = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0.5, 0.5, 0, 0]])
+    first, second, mixed = model(x[:1].expand(3, -1, -1, -1), t, h, weights)
+    assert not torch.allclose(mixed, first, atol=1e-3)
+    assert not torch.allclose(mixed, second, atol=1e-3)
+
+
+@pytest.mark.parametrize("which", ["t", "h"])
+def test_both_times_are_inputs(which: str) -> None:
+    model, (x, t, h) = random_model(), inputs()
+    weights = one_hot_classes([0, 1], 3)
+    before = model(x, t, h, weights)
+    after = model(x, t + 0.3, h, weights) if which == "t" else model(x, t, h + 0.3, weights)
+    assert not torch.allclose(before, after, atol=1e-4)
+
+
+def test_every_picture_is_predicted_on_its_own() -> None:
+    model, (x, t, h) = random_model(), inputs(3)
+    weights = one_hot_classes([0, 1, 2], 3)
+    torch.testing.assert_close(model(x, t, h, weights)[1:2], model(x[1:2], t[1:2], h[1:2], weights[1:2]))
+
+
+def test_gradient_checkpointing_gives_the_same_gradients() -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        model, (x, t, h) = random_model(), inputs()
+        model.gradient_checkpointing = checkpointing
+        model(x, t, h, one_hot_classes([0, 1], 3)).square().mean().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed, rtol=0, atol=0)
+
+
+def test_saved_and_loaded_is_the_same(tmp_path) -> None:
+    model, (x, t, h) = random_model(), inputs()
+    model.save_pretrained(tmp_path / "model")
+    loaded = TinyDiT.from_pretrained(tmp_path / "model")
+    weights = one_hot_classes([2, 3], 3)
+    assert loaded.config == CONFIG
+    assert torch.equal(loaded(x, t, h, weights), model(x, t, h, weights))
+
+
+def test_weights_that_do_not_fit_the_config_are_refused(tmp_path) -> None:
+    random_model().save_pretrained(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(config.read_text().replace('"width": 32', '"width": 64'))
+    with pytest.raises(UserError, match=r"does not fit config.json: .* is \["):
+        TinyDiT.from_pretrained(tmp_path / "model")
+
+
+def test_missing_and_truncated_weights_are_refused(tmp_path) -> None:
+    random_model().save_pretrained(tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        TinyDiT.from_pretrained(tmp_path / "model")
+    weights.unlink()
+    with pytest.raises(UserError, match="not found"):
+        TinyDiT.from_pretrained(tmp_path / "model")
