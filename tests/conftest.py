@@ -13,12 +13,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one core each
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZE = 16
+SIZE = 40
 
 
 @pytest.fixture(scope="session")
 def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A processed data set of 16 px pictures: three classes that differ in colour, 24 / 6 / 6 pictures each."""
+    """A processed data set of 40 px pictures: three classes that differ in colour, 24 / 6 / 6 pictures each."""
     directory = tmp_path_factory.mktemp("processed")
     rng = np.random.default_rng(0)
     colours = np.array([[220, 60, 40], [40, 200, 60], [50, 70, 210]])

@@ -1,6 +1,6 @@
 """The command line: `tinycats predict | generate | verify | params`.
 
-Each command is a file in tinycats.commands. Those import torch and the like inside their functions, so that `--help` is quick.
+Each command is a file in tinycats.commands, which imports torch and the like inside its functions: `--help` is quick.
 """
 
 from __future__ import annotations

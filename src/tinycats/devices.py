@@ -22,7 +22,11 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
 def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The autocast dtype; `auto` is bfloat16 where matrix products in it are fast: on CUDA and on CPUs with AMX."""
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu.get_capabilities().get("amx_bf16", False)
+        fast = (
+            torch.cuda.is_bf16_supported()
+            if device.type == "cuda"
+            else torch.cpu.get_capabilities().get("amx_bf16", False)
+        )
         return torch.bfloat16 if fast else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 

@@ -7,10 +7,10 @@ type, a value out of range or an impossible combination is one line, before any 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tinycats.errors import UserError
 
@@ -44,22 +44,38 @@ class SyntheticData(DataCommon):
 
 
 class Archives(Section):
-    images: str
-    images_md5: Md5
-    annotations: str
-    annotations_md5: Md5
+    """Local copies of the two archives, with md5 sums of their own; all null: download them."""
+
+    images: str | None
+    images_md5: Md5 | None
+    annotations: str | None
+    annotations_md5: Md5 | None
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        missing = [name for name, value in self if value is None]
+        if 0 < len(missing) < 4:
+            raise ValueError(f"{' and '.join(missing)} must be set too")
+        return self
 
 
 class OxfordPetsData(DataCommon):
     source: Literal["oxford_pets"]
     cache_dir: str | None  # null: the user's cache directory
-    archives: Archives | None  # local copies, with md5 sums of their own
+    archives: Archives
     other_max: Count  # pictures of dogs kept as `other`, spread evenly over the breeds
 
 
 class ImageFolderData(DataCommon):
     source: Literal["image_folder"]
     path: str  # directory, tar or zip of class/name.jpg or train|valid|test/class/name.jpg
+
+    @field_validator("path")
+    @classmethod
+    def _is_set(cls, path: str) -> str:
+        if path == "???":  # Hydra's word for a value that must be given
+            raise ValueError("is not set; name your photos with -S data.path=PATH")
+        return path
 
 
 class PreprocessParams(Section):
@@ -79,7 +95,9 @@ class PreprocessParams(Section):
 class ClassifierParams(Section):
     arch: Literal["resnet18", "resnet34", "resnet50"]
     pretrained: bool
-    image_size: ImageSize
+    # Below 33 px the last stage sees one pixel: taps of its kernels meet nothing but padding, and oneDNN's bf16 gradient for
+    # those is memory that nobody wrote
+    image_size: Annotated[int, Field(ge=33, le=1024)]
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     accumulation: Count
@@ -97,7 +115,8 @@ class ClassifierParams(Section):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        return _check_accumulation(self)
+        check_accumulation(self.batch_size, self.accumulation)
+        return self
 
 
 class EvaluatorParams(Section):
@@ -120,12 +139,7 @@ class DitParams(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.image_size % self.patch_size:
-            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {self.image_size}")
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
-        if self.width % 4:
-            raise ValueError(f"width {self.width} is not a multiple of 4, which the sin-cos positions need")
+        check_dit(self.image_size, self.patch_size, self.width, self.heads)
         return self
 
 
@@ -153,7 +167,8 @@ class TrainParams(Section):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        return _check_accumulation(self)
+        check_accumulation(self.batch_size, self.accumulation)
+        return self
 
 
 class SamplerParams(Section):
@@ -233,13 +248,20 @@ class Params(Section):
     logging: LoggingParams
 
 
-P = TypeVar("P", ClassifierParams, TrainParams)
+def check_dit(image_size: int, patch_size: int, width: int, heads: int) -> None:
+    """Raise ValueError where TinyDiT cannot be built like this."""
+    if image_size % patch_size:
+        raise ValueError(f"patch_size {patch_size} does not divide image_size {image_size}")
+    if width % heads:
+        raise ValueError(f"heads {heads} does not divide width {width}")
+    if width % 4:
+        raise ValueError(f"width {width} is not a multiple of 4, which the sin-cos positions need")
 
 
-def _check_accumulation(section: P) -> P:
-    if section.batch_size % section.accumulation:
-        raise ValueError(f"accumulation {section.accumulation} does not divide batch_size {section.batch_size}")
-    return section
+def check_accumulation(batch_size: int, accumulation: int) -> None:
+    """Raise ValueError where the micro-batches would differ in size."""
+    if batch_size % accumulation:
+        raise ValueError(f"accumulation {accumulation} does not divide batch_size {batch_size}")
 
 
 def parse_params(content: Any, where: str) -> Params:
@@ -256,7 +278,9 @@ def load_params(path: Path) -> Params:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: not found; run this from the repository root, or `tinycats params` to make it") from None
+        raise UserError(
+            f"{path}: not found; run this from the repository root, or `tinycats params` to make it"
+        ) from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     return parse_params(content, str(path))

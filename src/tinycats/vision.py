@@ -12,13 +12,15 @@ import importlib.util
 import torch
 
 if torch.version.cuda is None and importlib.util.find_spec("torchvision") is not None:
-    for _schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"):
+    for _schema in (
+        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    ):
         try:
-            torch.library.define(f"torchvision::{_schema.split('(')[0]}", _schema[_schema.index("("):])
+            torch.library.define(f"torchvision::{_schema.split('(')[0]}", _schema[_schema.index("(") :])
         except RuntimeError:  # already there: the C++ operators did load
             break
 
-import torchvision  # noqa: E402
+import torchvision
 
 __all__ = ["torchvision"]

@@ -28,6 +28,8 @@ class ClassifierConfig(ModelConfig):
 class Classifier(PretrainedModel):
     config_type = ClassifierConfig
     config: ClassifierConfig
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__(config)
@@ -50,8 +52,9 @@ class Classifier(PretrainedModel):
             logits, features = self(pixels)
             return logits.float().softmax(dim=1), features.float()
         logits, features = self(torch.cat([pixels, pixels.flip(3)]))  # (2B, K)
-        straight, mirrored = logits.float().softmax(dim=1).chunk(2)
-        return (straight + mirrored) / 2, features.float().chunk(2)[0]
+        # unflatten and not chunk: the latter makes the ONNX exporter fix the size of the batch
+        both = logits.float().softmax(dim=1).unflatten(0, (2, -1))  # (2, B, K)
+        return both.mean(dim=0), features.float().unflatten(0, (2, -1))[0]
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ class PretrainedModel(nn.Module):
             config = self.config.model_dump_json(indent=2) + "\n"
             (directory / CONFIG_NAME).write_text(config, encoding="utf-8")
             save_file(tensors, directory / WEIGHTS_NAME, metadata={"format": "pt"})
+            (directory / WEIGHTS_NAME).chmod(0o644)  # save_file makes it 0600
 
     @classmethod
     def from_pretrained(cls, path: Path | str) -> Self:

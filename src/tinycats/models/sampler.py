@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from tinycats.models.tinydit import TinyDiT
 from tinycats.randomness import generator_for
+
+Denoiser = Callable[
+    [Tensor, Tensor, Tensor, Tensor], Tensor
+]  # (x, t, h, class_weights) -> predicted picture, as TinyDiT
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ def initial_noise(seed: int, indices: Sequence[int], image_size: int) -> Tensor:
 
 @torch.inference_mode()
 def sample(
-    model: TinyDiT,
+    model: Denoiser,
     noise: Tensor,
     class_weights: Tensor,
     settings: SamplerSettings,
@@ -45,7 +49,7 @@ def sample(
     """
     z = noise
     times = torch.linspace(0, 1, settings.steps + 1, dtype=torch.float64).tolist()
-    for i, (t, t_next) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (t, t_next) in enumerate(pairwise(times)):
         velocity = (_predict(model, z, t, class_weights, settings) - z) / (1 - t)
         z_next = z + (t_next - t) * velocity
         if settings.method == "heun" and i + 1 < settings.steps:
@@ -57,7 +61,7 @@ def sample(
     return z.clamp(-1, 1)
 
 
-def _predict(model: TinyDiT, z: Tensor, t: float, class_weights: Tensor, settings: SamplerSettings) -> Tensor:
+def _predict(model: Denoiser, z: Tensor, t: float, class_weights: Tensor, settings: SamplerSettings) -> Tensor:
     n = len(z)
     guided = settings.guidance != 1 and settings.guidance_low <= t < settings.guidance_high
     if not guided:

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from tinycats.errors import UserError
 from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
-from tinycats.models.pretrained import CONFIG_NAME, ModelConfig, PretrainedModel
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.models.pretrained import CONFIG_NAME, ModelConfig, PretrainedModel, read_config
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
 
 ADAPTER_CONFIG_NAME = "adapter_config.json"
 ADAPTER_WEIGHTS_NAME = "adapter_model.safetensors"
@@ -24,9 +24,10 @@ MODEL_TYPES: dict[str, type[PretrainedModel]] = {
 
 
 def verify_model(directory: Path) -> str:
-    """Say in one line what a model directory (full model or LoRA adapter) holds, after reading every tensor of it.
+    """Say in one line what a model directory (full model or LoRA adapter) holds.
 
-    Raises UserError naming what is missing or wrong: a file, a key of config.json, a tensor's shape or values.
+    Every tensor is read, and a full model is run once. Raises UserError naming what is missing or wrong: a file, a key
+    of config.json, a tensor's shape or values.
     """
     if not directory.exists():
         raise UserError(f"{directory}: not found")
@@ -34,21 +35,40 @@ def verify_model(directory: Path) -> str:
         raise UserError(f"{directory}: is neither a model directory nor an .onnx file")
     if any((directory / name).exists() for name in (ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME)):
         return _verify_adapter(directory)
-    return _describe(load_model(directory))
+    if not (directory / CONFIG_NAME).exists():
+        raise UserError(f"{directory}: is no model directory: it has no {CONFIG_NAME} and no {ADAPTER_CONFIG_NAME}")
+    return _describe(_load(directory))
 
 
-def load_model(directory: Path) -> PretrainedModel:
-    """Load a full model of any kind, as its config.json says, in eval mode. Raises UserError as verify_model does."""
+def _load(directory: Path) -> PretrainedModel:
+    """Load a full model of any kind, as its config.json says, and run it once."""
     path = directory / CONFIG_NAME
-    model_type = _read_object(path).get("model_type")
+    model_type = str(_read_object(path).get("model_type"))
     if model_type not in MODEL_TYPES:
         raise UserError(f"{path}: model_type is {model_type!r}, must be one of {', '.join(MODEL_TYPES)}")
+    model_class = MODEL_TYPES[model_type]
+    _check_classes(path, read_config(directory, model_class.config_type))
     try:
-        model = MODEL_TYPES[model_type].from_pretrained(directory)
+        model = model_class.from_pretrained(directory)
+        output = _run(model)
     except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:  # sizes that make no network
-        raise UserError(f"{path}: describes no model that can be built ({_first_line(error)})") from None
-    _check_classes(path, model.config)
+        raise UserError(f"{path}: describes no model that runs ({_first_line(error)})") from None
+    if not output.isfinite().all():
+        raise UserError(f"{directory}: its output for an empty picture is not finite; its weights are damaged")
     return model
+
+
+@torch.inference_mode()
+def _run(model: PretrainedModel) -> torch.Tensor:
+    """The output for one picture of zeros: config and weights can agree where the network does not work."""
+    config = model.config
+    match config:
+        case TinyDiTConfig():
+            t, class_weights = torch.zeros(1), one_hot_classes([0], config.num_classes)
+            return model(torch.zeros(1, 3, config.image_size, config.image_size), t, t, class_weights)
+        case ClassifierConfig() | EvaluatorConfig():
+            return model(torch.zeros(1, 3, config.image_size, config.image_size))[0]
+    raise AssertionError(config)
 
 
 def _check_classes(path: Path, config: ModelConfig) -> None:

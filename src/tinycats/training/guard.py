@@ -37,3 +37,8 @@ class LossGuard:
                     f"the loss has not fallen in the first {self.guard_steps} steps (mean {first:.4g} in the first quarter, "
                     f"{last:.4g} in the last): check the learning rate and the data"
                 )
+
+    def check_norm(self, step: int, norm: float) -> None:
+        """Raise UserError where the gradient's norm is not finite: clipping would turn it into a step of zero or NaN."""
+        if not math.isfinite(norm):
+            raise UserError(f"the gradient at step {step + 1} is not finite (norm {norm}): lower the learning rate")

@@ -58,4 +58,3 @@ class History:
             if name != "step":
                 self._live.log_metric(name, value)
         self._live.make_summary()
-

@@ -48,11 +48,20 @@ class LoopSettings:
     checkpoint_every_s: float
 
 
-class Task(Protocol):
+class Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+class Task(Stateful, Protocol):
     """What is trained. Random numbers for a step come from the step alone."""
 
     name: str
-    model: nn.Module
+
+    @property
+    def model(self) -> nn.Module:
+        """The network to train."""
 
     def batch(self, step: int) -> Batch:
         """The whole batch of a step, on the CPU; every tensor's first dimension is the batch; "indices" name the pictures."""
@@ -62,10 +71,6 @@ class Task(Protocol):
 
     def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
         """Called when `done` steps are done, with the averaged model. Returns True to stop early."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 def learning_rate(step: int, settings: LoopSettings) -> float:
@@ -96,7 +101,7 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     forward: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
     guard = LossGuard(settings.guard_steps)
-    stateful = {"model": model, "optimizer": optimizer, "scaler": scaler, "task": task}
+    stateful: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "scaler": scaler, "task": task}
     if average is not None:
         stateful["average"] = average
 
@@ -133,10 +138,14 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
                         raise
                     accumulation *= 2
                     optimizer.zero_grad(set_to_none=True)
-                    print(f"{task.name}: out of memory at step {step + 1}; goes on with {accumulation} micro-batches a step")
+                    print(
+                        f"{task.name}: out of memory at step {step + 1}; goes on with {accumulation} micro-batches a step"
+                    )
             guard.check(step, loss, batch["indices"].tolist())
             scaler.unscale_(optimizer)
-            norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+            norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm))
+            if not scaler.is_enabled():  # with a scaler, an infinite norm is its business: it skips the step
+                guard.check_norm(step, norm)
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
@@ -145,7 +154,7 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
 
             done = step + 1
             if done % settings.log_every == 0 or done == settings.steps:
-                history.log(done, {"loss": loss, "lr": learning_rate(step, settings), "grad_norm": float(norm)})
+                history.log(done, {"loss": loss, "lr": learning_rate(step, settings), "grad_norm": norm})
             stopped_early = task.after_step(done, averaged, history)
             model.train()
             report.step(done, loss)
@@ -155,7 +164,9 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
                 saved_at = time.monotonic()
             if received and not finished:
                 report.close()
-                print(f"{task.name}: stopped by {received[0].name} after step {done}; run the same command again to go on")
+                print(
+                    f"{task.name}: stopped by {received[0].name} after step {done}; run the same command again to go on"
+                )
                 raise SystemExit(128 + received[0])
             if finished:
                 break

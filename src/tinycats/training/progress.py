@@ -17,7 +17,9 @@ STATUS_EVERY_S = 2.0
 class ProgressReport:
     """Shows and writes how far a run is. `steps` is where it ends, `start` where it begins or continues."""
 
-    def __init__(self, stage: str, steps: int, start: int, batch_size: int, every_steps: int, run: RunDirectory) -> None:
+    def __init__(
+        self, stage: str, steps: int, start: int, batch_size: int, every_steps: int, run: RunDirectory
+    ) -> None:
         self.stage, self.steps, self.start, self.batch_size = stage, steps, start, batch_size
         self.every_steps = max(every_steps, steps // 10)
         self.run = run

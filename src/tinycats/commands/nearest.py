@@ -1,0 +1,42 @@
+"""Names that were perhaps meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from pathlib import Path
+
+from tinycats.errors import UserError
+
+SHOWN = 3
+
+
+def nearest_names(name: str, valid: Collection[str]) -> list[str]:
+    """At most three of the valid names, the most similar first; the case of letters does not count."""
+    by_lower = {candidate.lower(): candidate for candidate in sorted(valid)}
+    return [by_lower[match] for match in difflib.get_close_matches(name.lower(), by_lower, n=SHOWN)]
+
+
+def unknown_class(name: str, classes: Collection[str]) -> str:
+    """One line about a class that is not there, with the nearest ones, or all where none is near."""
+    near = nearest_names(name, classes)
+    hint = f"did you mean {_join(near)}?" if near else f"there are {', '.join(sorted(classes))}"
+    return f"there is no class {name!r}; {hint}"
+
+
+def not_found(path: Path) -> str:
+    """One line about a file that is not there, with the most similar ones beside it."""
+    near = nearest_names(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else []
+    return "not found" + (f"; did you mean {_join([str(path.parent / name) for name in near])}?" if near else "")
+
+
+def require_model(path: Path) -> None:
+    """Raise UserError where a model is not there: in a fresh clone the pipeline has to make it first."""
+    if not path.exists():
+        raise UserError(
+            f"{path}: {not_found(path)}; `dvc repro` or `dvc pull` brings the models, --model names another"
+        )
+
+
+def _join(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,0 +1,117 @@
+"""`tinycats predict`: which class do pictures show?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinycats.commands.nearest import not_found, require_model
+from tinycats.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MODEL = Path("models/classifier")
+ONNX_MODEL = Path("models/onnx/classifier.onnx")
+MAX_PIXELS = 100_000_000  # more is treated as a decompression bomb
+BATCH_SIZE = 32
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Picture files, of any size and format.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    onnx: Annotated[bool, typer.Option("--onnx", help=f"Run {ONNX_MODEL} with ONNX Runtime.")] = False,
+    model: Annotated[
+        Path | None, typer.Option(help=f"Model directory or .onnx file.  [default: {MODEL}]", show_default=False)
+    ] = None,
+) -> None:
+    """Say which class pictures show.
+
+    If one of them cannot be read, nothing is printed but a line for each such file, and the exit code is 1.
+
+    **Examples**
+
+    `tinycats predict cat.jpg`
+
+    `tinycats predict photos/*.jpg --json --top 3`
+
+    `tinycats predict cat.jpg --onnx --model publish/onnx_int8/classifier.onnx`
+    """
+    path = model or (ONNX_MODEL if onnx else MODEL)
+    classes, image_size, run = _load(path, onnx)
+    pixels = _read_all(images, image_size)
+    results = []
+    for start in range(0, len(images), BATCH_SIZE):
+        files = images[start : start + BATCH_SIZE]
+        for file, probabilities in zip(files, run(pixels[start : start + BATCH_SIZE]), strict=True):
+            results.append(_result(file, probabilities, classes, top))
+    if as_json:
+        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+    else:
+        _print_table(results)
+
+
+def _load(path: Path, onnx: bool) -> tuple[list[str], int, Callable[[np.ndarray], np.ndarray]]:
+    """Classes, image size in pixels, and a function from uint8 [N, S, S, 3] to probabilities [N, K]."""
+    require_model(path)
+    if path.suffix == ".onnx":
+        from tinycats.export.onnx_models import OnnxClassifier
+
+        session = OnnxClassifier(path)
+        return session.config.classes, session.config.image_size, session.predict
+    if onnx:
+        raise UserError(f"--onnx: {path} is not an .onnx file")
+
+    import torch
+
+    from tinycats.models.classifier import Classifier
+
+    network = Classifier.from_pretrained(path)
+    return network.config.classes, network.config.image_size, lambda x: network.predict(torch.from_numpy(x)).numpy()
+
+
+def _read_all(files: list[Path], image_size: int) -> np.ndarray:
+    """The pictures as uint8 [N, image_size, image_size, 3], prepared as for training."""
+    import numpy as np
+
+    from tinycats.data.decode import BadPictureError, decode, to_square
+
+    pictures: list[np.ndarray] = []
+    problems = []
+    for file in files:
+        try:
+            pictures.append(to_square(decode(file.read_bytes(), min_side_px=1, max_pixels=MAX_PIXELS), image_size))
+        except FileNotFoundError:
+            problems.append(f"{file}: {not_found(file)}")
+        except OSError as error:
+            problems.append(f"{file}: {error.strerror or error}")
+        except BadPictureError as error:
+            problems.append(f"{file}: is not a picture that can be read ({error.reason.replace('_', ' ')})")
+    for problem in problems:
+        typer.echo(f"error: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+    return np.stack(pictures)
+
+
+def _result(file: Path, probabilities: np.ndarray, classes: list[str], top: int) -> dict[str, Any]:
+    best = (-probabilities).argsort(kind="stable")[:top]
+    ranked = [{"class": classes[label], "probability": round(float(probabilities[label]), 6)} for label in best]
+    return {"file": str(file), **ranked[0], "top": ranked}
+
+
+def _print_table(results: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("file", "class", "probability", "then", box=None, header_style="bold")
+    for result in results:
+        rest = ", ".join(f"{item['class']} {item['probability']:.1%}" for item in result["top"][1:])
+        table.add_row(escape(result["file"]), escape(result["class"]), f"{result['probability']:.1%}", escape(rest))
+    Console().print(table)

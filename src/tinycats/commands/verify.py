@@ -1,0 +1,42 @@
+"""`tinycats verify`: what is a model, and is it whole?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinycats.errors import UserError
+
+
+def verify(
+    models: Annotated[list[Path], typer.Argument(help="Model directories or .onnx files.", show_default=False)],
+) -> None:
+    """Say what each model is, or what is missing or wrong; the exit code is 1 if one is not whole.
+
+    **Examples**
+
+    `tinycats verify models/classifier models/generator`
+
+    `tinycats verify models/onnx/*.onnx`
+    """
+    whole = True
+    for path in models:
+        try:
+            typer.echo(f"{path}: {_verify_one(path)}")
+        except UserError as error:
+            whole = False
+            typer.echo(f"error: {error}", err=True)
+    if not whole:
+        raise typer.Exit(1)
+
+
+def _verify_one(path: Path) -> str:
+    if path.suffix == ".onnx" and not path.is_dir():
+        from tinycats.export.verify_onnx import verify_onnx
+
+        return verify_onnx(path)
+    from tinycats.models.verify import verify_model
+
+    return verify_model(path)

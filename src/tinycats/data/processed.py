@@ -1,0 +1,87 @@
+"""The processed data set: pictures of one size as arrays that training maps into memory.
+
+`{split}_{size}.npy` is uint8 N x S x S x 3 (RGB) for every split and size; `index.csv` has the columns name, label
+(integer), split and row; `classes.json` is {"classes": [names], "other": the class that is not a cat, or null}.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinycats.data.raw import SPLITS
+from tinycats.errors import UserError
+from tinycats.files import read_json, write_json
+
+
+def write_processed(
+    directory: Path,
+    pixels: Mapping[int, np.ndarray],
+    pictures: Sequence[tuple[str, int, str, int]],
+    classes: Sequence[str],
+    other: str | None,
+) -> None:
+    """Write the data set into an existing directory.
+
+    `pixels` holds uint8 [M, S, S, 3] by size S; `pictures` are (name, label, split, row of `pixels`). The rows of a
+    split are in the order of `pictures`.
+    """
+    index = []
+    for split in SPLITS:
+        of_split = [picture for picture in pictures if picture[2] == split]
+        index += [(name, label, split, row) for row, (name, label, _, _) in enumerate(of_split)]
+        for size, source in pixels.items():
+            _write_npy(directory / f"{split}_{size}.npy", source, [picture[3] for picture in of_split])
+    with (directory / "index.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["name", "label", "split", "row"])
+        writer.writerows(index)
+    write_json(directory / "classes.json", {"classes": list(classes), "other": other})
+
+
+def _write_npy(path: Path, source: np.ndarray, rows: Sequence[int]) -> None:
+    """Write source[rows] one by one, so that memory stays flat."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *source.shape[1:])}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for row in rows:
+            file.write(source[row].tobytes())
+
+
+@dataclass(frozen=True)
+class Split:
+    """`images` uint8 [N, S, S, 3], memory-mapped and read-only; `labels` int64 [N]; `names` of the raw pictures."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+
+
+def load_split(directory: Path, split: str, size: int) -> Split:
+    """Load one split (train, val or test) at one size in pixels. Raises UserError where that is not there."""
+    path = directory / f"{split}_{size}.npy"
+    if not path.exists():
+        there = ", ".join(sorted(file.name for file in directory.glob("*.npy"))) or "no .npy file"
+        raise UserError(f"{path}: not found ({directory} has {there}); run the preprocess stage first")
+    images = np.load(path, mmap_mode="r")
+    with (directory / "index.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    rows.sort(key=lambda row: int(row["row"]))
+    if len(rows) != len(images):
+        raise UserError(f"{path}: has {len(images)} pictures, index.csv {len(rows)}; run the preprocess stage again")
+    labels = np.array([int(row["label"]) for row in rows], dtype=np.int64)
+    return Split(images, labels, [row["name"] for row in rows])
+
+
+def load_classes(directory: Path) -> tuple[list[str], str | None]:
+    """The class names in the order of their labels, and the class that is not a cat, if there is one."""
+    path = directory / "classes.json"
+    try:
+        content = read_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run the preprocess stage first") from None
+    return list(content["classes"]), content["other"]

@@ -1,0 +1,87 @@
+"""The raw data set: one deterministic tar of the original picture files, and an index.
+
+`images.tar` is uncompressed, its members are named `<class>/<file>`. `index.csv` has the columns name, label (the class
+name) and split (train, val, test, or empty where preprocessing decides). Both are sorted by name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import tarfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinycats.errors import UserError
+from tinycats.files import atomic_directory
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """One picture as it came: `name` is `<class>/<file>`, `split` one of SPLITS or empty, `content` its bytes."""
+
+    name: str
+    class_name: str
+    split: str
+    content: bytes
+
+
+def write_raw(directory: Path, images: Iterable[RawImage]) -> dict[str, int]:
+    """Write the pictures, in whatever order they come, as `directory`; it appears whole or not at all.
+
+    Holds one picture at a time in memory. Returns the number of pictures of each class. Raises UserError where a name
+    comes twice or is not in the folder of its class.
+    """
+    index: dict[str, tuple[str, str, int, int]] = {}  # name: class name, split, where in the spool, bytes
+    with atomic_directory(directory) as temporary:
+        spool_path = temporary / "spool"
+        with spool_path.open("w+b") as spool:
+            for image in images:
+                if not image.name.startswith(f"{image.class_name}/") or image.split not in ("", *SPLITS):
+                    raise UserError(f"{image.name}: does not fit class {image.class_name!r} and split {image.split!r}")
+                if not image.name.isprintable():  # such as bytes that are no UTF-8, which no index could hold
+                    raise UserError(f"{image.name!r}: has unprintable characters in its name; rename it")
+                if image.name in index:
+                    raise UserError(f"{image.name}: there are two pictures of this name")
+                index[image.name] = image.class_name, image.split, spool.tell(), len(image.content)
+                spool.write(image.content)
+            with tarfile.open(temporary / "images.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+                for name in sorted(index):
+                    _, _, position, size = index[name]
+                    info = tarfile.TarInfo(name)  # mtime, uid and gid are 0 and mode 0644 by default
+                    info.size = size
+                    spool.seek(position)
+                    tar.addfile(info, spool)
+        spool_path.unlink()
+        with (temporary / "index.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["name", "label", "split"])
+            writer.writerows([name, index[name][0], index[name][1]] for name in sorted(index))
+    counts = Counter(class_name for class_name, *_ in index.values())
+    return {class_name: counts[class_name] for class_name in sorted(counts)}
+
+
+def read_raw(directory: Path, names: Collection[str] | None = None) -> Iterator[RawImage]:
+    """Yield the pictures, all or those of these names, in the order of their names.
+
+    Raises UserError where the tar and the index do not agree.
+    """
+    try:
+        index = (directory / "index.csv").read_text(encoding="utf-8")
+        rows = list(csv.DictReader(io.StringIO(index, newline="")))
+        with tarfile.open(directory / "images.tar", "r:") as tar:
+            for row in rows:
+                member = tar.next()
+                if member is None or member.name != row["name"]:
+                    raise UserError(f"{directory}: images.tar and index.csv differ at {row['name']!r}; fetch it again")
+                tar.members.clear()  # type: ignore[attr-defined]  # else they pile up in memory
+                if (names is None or member.name in names) and (file := tar.extractfile(member)):
+                    yield RawImage(member.name, row["label"], row["split"], file.read())
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: not found; run the fetch stage first") from None
+    except (tarfile.TarError, KeyError) as error:
+        raise UserError(f"{directory}: is damaged ({error}); fetch it again") from None

@@ -1,0 +1,106 @@
+"""How good a classifier is, from its probabilities [N, K] and the labels [N]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from tinycats.errors import UserError
+
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The pictures whose highest probability lies in (low, high]. Without pictures, both means are None."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None  # mean highest probability
+    accuracy: float | None
+
+
+def classification_metrics(
+    probabilities: np.ndarray, labels: np.ndarray, classes: list[str], other: str | None
+) -> dict[str, Any]:
+    """n, top1, top5, macro_f1, expected_calibration_error, per_class_accuracy and, with an `other`, cat_or_other.
+
+    probabilities: float [N, K] with rows that sum to 1; labels: integers [N] below K. Top 5 is top K where K < 5.
+    Macro F1 and per-class accuracy (recall) are over the classes that have pictures. cat_or_other is how often
+    "is it `other`?" is answered rightly. Raises UserError without pictures, or where a probability is not finite.
+    """
+    _check(probabilities, labels, classes)
+    predicted = probabilities.argmax(axis=1)
+    metrics: dict[str, Any] = {
+        "n": len(labels),
+        "top1": float(np.mean(predicted == labels)),
+        "top5": top_k_accuracy(probabilities, labels, 5),
+        "macro_f1": float(f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)),
+        "expected_calibration_error": expected_calibration_error(calibration_bins(probabilities, labels)),
+    }
+    if other is not None:
+        other_label = classes.index(other)
+        metrics["cat_or_other"] = float(np.mean((predicted == other_label) == (labels == other_label)))
+    metrics["per_class_accuracy"] = {
+        classes[label]: accuracy for label, (accuracy, _) in per_class_accuracy(probabilities, labels).items()
+    }
+    return metrics
+
+
+def top_k_accuracy(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """Share of pictures whose class is among the k most probable. Ties go to the lower label, as in argmax."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float(np.mean((best == labels[:, None]).any(axis=1)))
+
+
+def per_class_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[int, tuple[float, int]]:
+    """Label -> (share of its pictures recognised, number of its pictures), for the labels that have pictures."""
+    right = probabilities.argmax(axis=1) == labels
+    return {
+        int(label): (float(right[labels == label].mean()), int((labels == label).sum())) for label in np.unique(labels)
+    }
+
+
+def calibration_bins(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS
+) -> list[CalibrationBin]:
+    """Equal-width bins of the highest probability: the reliability diagram of Guo et al. 2017."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    position = np.clip(np.digitize(confidence, edges, right=True) - 1, 0, bins - 1)
+    result = []
+    for index in range(bins):
+        inside = position == index
+        n = int(inside.sum())
+        means = (float(confidence[inside].mean()), float(right[inside].mean())) if n else (None, None)
+        result.append(CalibrationBin(float(edges[index]), float(edges[index + 1]), n, *means))
+    return result
+
+
+def expected_calibration_error(bins: list[CalibrationBin]) -> float:
+    """Mean |accuracy - confidence| over all pictures (Guo et al. 2017, equation 3)."""
+    gaps = [b.n * abs(b.accuracy - b.confidence) for b in bins if b.accuracy is not None and b.confidence is not None]
+    return sum(gaps) / sum(b.n for b in bins)
+
+
+def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Indices of at most `count` wrongly classified pictures, the most confident first."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    order = np.argsort(-probabilities[wrong].max(axis=1), kind="stable")
+    return wrong[order[:count]]
+
+
+def _check(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
+    if probabilities.shape != (len(labels), len(classes)):
+        raise ValueError(f"probabilities {probabilities.shape} for {len(labels)} labels of {len(classes)} classes")
+    if not len(labels):
+        raise UserError("the split to evaluate on has no pictures; raise preprocess.test_fraction or add pictures")
+    if not np.isfinite(probabilities).all():
+        raise UserError(
+            "the classifier predicts probabilities that are not finite: its weights are damaged, retrain it"
+        )

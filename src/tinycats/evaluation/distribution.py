@@ -1,0 +1,112 @@
+"""How far generated pictures are from real ones, as sets of feature vectors [N, D].
+
+With the features of our own evaluator network these are called FD-classifier and KD-classifier; FID and KID are the
+same formulas on Inception features and only those. Everything is computed in float64 and is deterministic.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from tinycats.errors import UserError
+
+_CHUNK = 1024  # rows of a distance matrix held at once
+
+
+class TooFewPicturesError(UserError):
+    """A set is too small for the metric; the message says how many pictures it needs."""
+
+
+class PrecisionRecall(NamedTuple):
+    precision: float
+    recall: float
+
+
+def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
+    """Squared Frechet distance between Gaussians fitted to two sets of features (Heusel et al. 2017).
+
+    |mu_r - mu_g|^2 + tr(S_r + S_g - 2 (S_r S_g)^(1/2)) with unbiased covariances S. For centred data X with
+    S = X'X / (N - 1) = R'R (QR decomposition), tr (S_r S_g)^(1/2) is the sum of the singular values of R_r R_g':
+    no matrix square root, no complex numbers, and equal sets give 0 to rounding.
+
+    real: float [N, D], generated: float [M, D]. Raises TooFewPicturesError unless N and M are at least D + 1, below
+    which the covariances are singular and the distance says more about N than about the pictures.
+    """
+    _check(real, generated, real.shape[1] + 1, f"a Frechet distance of {real.shape[1]} features")
+    mean_real, root_real = _mean_and_root(real)
+    mean_generated, root_generated = _mean_and_root(generated)
+    overlap = np.linalg.svd(root_real @ root_generated.T, compute_uv=False).sum()
+    spread = np.square(root_real).sum() + np.square(root_generated).sum()
+    # Never below 0 but by rounding.
+    return max(0.0, float(np.square(mean_real - mean_generated).sum() + spread - 2 * overlap))
+
+
+def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
+    """Unbiased squared MMD with the kernel (x.y / D + 1)^3 over all pairs (Binkowski et al. 2018).
+
+    real: float [N, D], generated: float [M, D]. About 0, and as often below as above it, for two sets of one
+    distribution. Raises TooFewPicturesError for fewer than 2 pictures in a set.
+    """
+    _check(real, generated, 2, "a kernel distance")
+    between = _kernel_sum(real, generated) / (len(real) * len(generated))
+    return float(_kernel_mean_of_pairs(real) + _kernel_mean_of_pairs(generated) - 2 * between)
+
+
+def precision_and_recall(real: np.ndarray, generated: np.ndarray, neighbours: int) -> PrecisionRecall:
+    """Precision: share of generated pictures inside the manifold of the real ones; recall: the other way round.
+
+    The manifold of a set is the union of balls around its points, each reaching to its k-th nearest other point
+    (Kynkaanniemi et al. 2019, equations 1 and 2), k = `neighbours`. real: float [N, D], generated: float [M, D].
+    Raises TooFewPicturesError unless N and M are at least k + 1.
+    """
+    _check(real, generated, neighbours + 1, f"precision and recall with {neighbours} neighbours")
+    return PrecisionRecall(
+        precision=_share_inside(real, generated, neighbours), recall=_share_inside(generated, real, neighbours)
+    )
+
+
+def _mean_and_root(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean [D] and a root R [D, D] of the covariance R'R."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    return mean, np.linalg.qr((features - mean) / np.sqrt(len(features) - 1)).R
+
+
+def _kernel(products: np.ndarray, dimensions: int) -> np.ndarray:
+    return (products / dimensions + 1) ** 3
+
+
+def _kernel_sum(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    rows = range(0, len(a), _CHUNK)
+    return sum(float(_kernel(a[row : row + _CHUNK] @ b.T, a.shape[1]).sum()) for row in rows)
+
+
+def _kernel_mean_of_pairs(a: np.ndarray) -> float:
+    """Mean kernel of two different pictures of one set: leaving out the diagonal makes the estimate unbiased."""
+    n = len(a)
+    diagonal = _kernel(np.square(a.astype(np.float64)).sum(axis=1), a.shape[1]).sum()
+    return float(_kernel_sum(a, a) - diagonal) / (n * (n - 1))
+
+
+def _share_inside(manifold: np.ndarray, points: np.ndarray, neighbours: int) -> float:
+    inside = np.zeros(len(points), dtype=bool)
+    for row in range(0, len(manifold), _CHUNK):
+        chunk = manifold[row : row + _CHUNK]
+        # The nearest of all, at index 0, is the point itself.
+        radii = np.partition(cdist(chunk, manifold), neighbours, axis=1)[:, neighbours]
+        inside |= (cdist(chunk, points) <= radii[:, None]).any(axis=0)
+    return float(inside.mean())
+
+
+def _check(real: np.ndarray, generated: np.ndarray, needed: int, what: str) -> None:
+    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
+        raise ValueError(f"features must be [N, D] and [M, D], not {real.shape} and {generated.shape}")
+    if min(len(real), len(generated)) < needed:
+        raise TooFewPicturesError(
+            f"{what} needs at least {needed} pictures in each set, got {len(real)} real and {len(generated)} generated"
+        )
+    if not (np.isfinite(real).all() and np.isfinite(generated).all()):
+        raise UserError("the features of the pictures are not finite: the evaluator or the generator is damaged")

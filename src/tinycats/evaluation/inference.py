@@ -1,0 +1,67 @@
+"""Models over whole sets of pictures, in batches: uint8 [N, H, W, 3] in and out, in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tinycats.devices import autocast, resolve_dtype
+from tinycats.models.classifier import Classifier
+from tinycats.models.evaluator import Evaluator
+from tinycats.models.sampler import SamplerSettings, initial_noise, sample, to_uint8
+from tinycats.models.tinydit import TinyDiT, one_hot_classes
+
+BATCH_SIZE = 64
+
+
+def generate(
+    model: TinyDiT, labels: Sequence[int] | np.ndarray, settings: SamplerSettings, seed: int, device: torch.device
+) -> np.ndarray:
+    """Generated pictures, uint8 [N, S, S, 3], one for each label; picture i starts from noise (seed, i)."""
+    classes = one_hot_classes(torch.as_tensor(labels), model.config.num_classes)
+    dtype = resolve_dtype("auto", device)
+    batches = []
+    for start in range(0, len(labels), BATCH_SIZE):
+        rows = range(start, min(start + BATCH_SIZE, len(labels)))
+        noise = initial_noise(seed, rows, model.config.image_size)
+        with autocast(device, dtype):
+            batch = sample(model, noise.to(device), classes[rows.start : rows.stop].to(device), settings)
+        batches.append(to_uint8(batch).cpu().numpy())
+    return np.concatenate(batches)
+
+
+def noise_pictures(seed: int, count: int, image_size: int) -> np.ndarray:
+    """What the sampler starts from, as pictures: uint8 [count, S, S, 3]. No generator should be worse than this."""
+    return to_uint8(initial_noise(seed, range(count), image_size)).numpy()
+
+
+def predict(classifier: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
+    """Probabilities, float32 [N, K], of uint8 images [N, H, W, 3] of any size."""
+    return _batched(classifier.predict, images, classifier.config.image_size, device)
+
+
+def evaluator_features(evaluator: Evaluator, images: np.ndarray, device: torch.device) -> np.ndarray:
+    """Features, float32 [N, D], of uint8 images [N, H, W, 3] of any size."""
+    return _batched(evaluator.features, images, evaluator.config.image_size, device)
+
+
+def _batched(
+    compute: Callable[[Tensor], Tensor], images: np.ndarray, image_size: int, device: torch.device
+) -> np.ndarray:
+    batches = (np.array(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE))
+    return np.concatenate(
+        [compute(_resize(torch.from_numpy(batch).to(device), image_size)).cpu().numpy() for batch in batches]
+    )
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    """uint8 (N, H, W, 3) to (N, size, size, 3), bilinear with antialiasing."""
+    if images.shape[1:3] == (size, size):
+        return images
+    pixels = images.permute(0, 3, 1, 2).float()
+    resized = F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

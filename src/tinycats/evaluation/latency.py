@@ -1,0 +1,58 @@
+"""How long a model takes, and how much memory. Clock readings: they go to metrics/timing and nowhere else."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+WARMUP_RUNS = 3
+
+
+def measure_latency(
+    run: Callable[[], object], batch_size: int, runs: int, device: torch.device, warmup_runs: int = WARMUP_RUNS
+) -> dict[str, float]:
+    """Call `run`, which handles `batch_size` pictures, `runs` times after `warmup_runs` calls that do not count.
+
+    Returns p50_ms, p95_ms, p99_ms, images_per_second (of the mean), peak_memory_mb (see peak_memory_mb), batch_size and
+    runs.
+    """
+    for _ in range(warmup_runs):
+        run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    seconds = np.array([_timed(run, device) for _ in range(runs)])
+    p50, p95, p99 = np.percentile(seconds * 1000, [50, 95, 99])
+    return {
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
+        "p99_ms": float(p99),
+        "images_per_second": batch_size / float(seconds.mean()),
+        "peak_memory_mb": peak_memory_mb(device),
+        "batch_size": batch_size,
+        "runs": runs,
+    }
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory in MB (10^6 bytes).
+
+    On CUDA the largest allocation since the last reset, elsewhere the largest resident size of the process so far.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS and in KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _timed(run: Callable[[], object], device: torch.device) -> float:
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start

@@ -1,0 +1,88 @@
+"""torch -> ONNX: one file a model, fp32, dynamic batch, the same bytes every time."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from tinycats.export.onnx_models import CONFIG_KEY
+from tinycats.models.classifier import Classifier
+from tinycats.models.pretrained import ModelConfig
+from tinycats.models.tinydit import TinyDiT
+
+EXAMPLE_BATCH = 2  # 0 and 1 would be taken for constants
+
+
+class _Probabilities(nn.Module):
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.classifier.probabilities(images)
+
+
+def export_classifier(model: Classifier, path: Path, opset: int) -> None:
+    """Write Classifier.probabilities: from `images`, uint8 [batch, S, S, 3], to `probabilities` and `features`."""
+    size = model.config.image_size
+    images = torch.zeros(EXAMPLE_BATCH, size, size, 3, dtype=torch.uint8)
+    proto = _export(_Probabilities(model), {"images": images}, ["probabilities", "features"], opset)
+    write_onnx(proto, path, model.config)
+
+
+def export_generator(model: TinyDiT, path: Path, opset: int) -> None:
+    """Write TinyDiT.forward: `x`, `t`, `h`, `class_weights` -> `prediction`, with no guidance inside."""
+    config = model.config
+    inputs = {
+        "x": torch.zeros(EXAMPLE_BATCH, 3, config.image_size, config.image_size),
+        "t": torch.zeros(EXAMPLE_BATCH),
+        "h": torch.zeros(EXAMPLE_BATCH),
+        "class_weights": torch.zeros(EXAMPLE_BATCH, config.num_classes + 1),
+    }
+    write_onnx(_export(model, inputs, ["prediction"], opset), path, config)
+
+
+def _export(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], opset: int) -> onnx.ModelProto:
+    batch = torch.export.Dim("batch")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with torch.no_grad(), torch.autocast("cpu", enabled=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Not left to torch.onnx.export, which falls back to a fixed batch in silence where the dynamic one fails.
+        program = torch.export.export(
+            module.eval(), tuple(inputs.values()), dynamic_shapes=tuple({0: batch} for _ in inputs), strict=False
+        )
+        exported = torch.onnx.export(
+            program, dynamo=True, opset_version=opset, input_names=list(inputs), output_names=outputs, verbose=False
+        )
+    assert exported is not None  # it is None only where a file was asked for
+    return exported.model_proto
+
+
+def write_onnx(model: onnx.ModelProto, path: Path, config: ModelConfig) -> None:
+    """Write a model as one file whose bytes depend on the graph, the weights and the config alone.
+
+    Stack traces and other notes, which name paths of this machine, are removed, and so are the inferred shapes inside
+    the graph, which quantize_dynamic stumbles over. The first dimension of every input and output is named `batch`.
+    """
+    _strip(model)
+    del model.graph.value_info[:]
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.helper.set_model_props(model, {CONFIG_KEY: config.model_dump_json()})
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _strip(message: Any) -> None:
+    for field, value in message.ListFields():
+        if field.name in ("doc_string", "metadata_props"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                _strip(part)

@@ -1,0 +1,143 @@
+"""The exported models through onnxruntime, on the CPU: a lone .onnx file is enough, its config is in its metadata.
+
+The metadata key `config` of the ONNX model holds the text of the model directory's config.json: model_type, classes,
+image_size and the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from tinycats.errors import UserError
+from tinycats.models.classifier import ClassifierConfig
+from tinycats.models.pretrained import ModelConfig
+from tinycats.models.tinydit import TinyDiTConfig
+
+CONFIG_KEY = "config"
+BATCH_SIZE = 32
+C = TypeVar("C", bound=ModelConfig)
+# Name, ONNX type and shape after the batch of each input or output; None is any shape.
+Signature = dict[str, tuple[str, list[int] | None]]
+
+
+class OnnxClassifier:
+    """classifier.onnx, fp32 or int8: uint8 images in, probabilities and the last feature map out."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UserError where the file is missing, damaged or no such model."""
+        self.session = open_session(path)
+        self.config = _read_config(self.session, path, ClassifierConfig)
+        size = self.config.image_size
+        _check_signature(
+            self.session,
+            path,
+            inputs={"images": ("tensor(uint8)", [size, size, 3])},
+            outputs={
+                "probabilities": ("tensor(float)", [self.config.num_classes]),
+                "features": ("tensor(float)", None),
+            },
+        )
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities [B, K] and feature map [B, C, h, w], float32, of uint8 images [B, H, W, 3], in one run."""
+        probabilities, features = self.session.run(["probabilities", "features"], {"images": images})
+        return probabilities, features
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 [N, K], of uint8 images [N, H, W, 3] of the model's size, in batches."""
+        starts = range(0, len(images), BATCH_SIZE)
+        return np.concatenate([self(np.ascontiguousarray(images[i : i + BATCH_SIZE]))[0] for i in starts])
+
+
+class OnnxGenerator:
+    """generator.onnx, fp32 or int8, callable on tensors as TinyDiT is, so that the same sampler drives it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UserError where the file is missing, damaged or no such model."""
+        self.session = open_session(path)
+        self.config = _read_config(self.session, path, TinyDiTConfig)
+        picture = [3, self.config.image_size, self.config.image_size]
+        _check_signature(
+            self.session,
+            path,
+            inputs={
+                "x": ("tensor(float)", picture),
+                "t": ("tensor(float)", []),
+                "h": ("tensor(float)", []),
+                "class_weights": ("tensor(float)", [self.config.num_classes + 1]),
+            },
+            outputs={"prediction": ("tensor(float)", picture)},
+        )
+
+    def __call__(self, x: Tensor, t: Tensor, h: Tensor, class_weights: Tensor) -> Tensor:
+        """Predict the clean picture, float32 (N, 3, S, S), as TinyDiT.forward does."""
+        feeds = {"x": x, "t": t, "h": h, "class_weights": class_weights}
+        arrays = {name: tensor.contiguous().numpy() for name, tensor in feeds.items()}
+        return torch.from_numpy(self.session.run(["prediction"], arrays)[0])
+
+
+def open_onnx(path: Path) -> OnnxClassifier | OnnxGenerator:
+    """Open an exported model of either kind, as its metadata says. Raises UserError as the two classes do."""
+    kinds: dict[str, type[OnnxClassifier] | type[OnnxGenerator]] = {
+        "tinycats-classifier": OnnxClassifier,
+        "tinycats-generator": OnnxGenerator,
+    }
+    model_type = json.loads(_config_text(open_session(path), path)).get("model_type")
+    if model_type not in kinds:
+        raise UserError(f"{path}: model_type is {model_type!r}, must be one of {', '.join(kinds)}")
+    return kinds[model_type](path)
+
+
+def open_session(path: Path) -> ort.InferenceSession:
+    """A session with as many threads as torch has. Raises UserError where the file is missing or damaged."""
+    if not path.is_file():
+        raise UserError(f"{path}: not found")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what is wrong with the file is in the exception
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the errors of onnxruntime have no other base class in common
+        raise UserError(f"{path}: is not a whole ONNX model ({str(error).strip().splitlines()[0]})") from None
+
+
+def _config_text(session: ort.InferenceSession, path: Path) -> str:
+    metadata = session.get_modelmeta().custom_metadata_map
+    if CONFIG_KEY not in metadata:
+        raise UserError(f"{path}: was not exported by tinycats: its metadata has no {CONFIG_KEY!r}")
+    return metadata[CONFIG_KEY]
+
+
+def _read_config(session: ort.InferenceSession, path: Path, config_type: type[C]) -> C:
+    try:
+        return config_type.model_validate_json(_config_text(session, path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: its metadata: {key or CONFIG_KEY}: {first['msg']}") from None
+
+
+def _check_signature(session: ort.InferenceSession, path: Path, inputs: Signature, outputs: Signature) -> None:
+    for kind, expected, there in (
+        ("inputs", inputs, session.get_inputs()),
+        ("outputs", outputs, session.get_outputs()),
+    ):
+        if [value.name for value in there] != list(expected):
+            names = ", ".join(value.name for value in there)
+            raise UserError(f"{path}: its {kind} are {names}, must be {', '.join(expected)}")
+        for value in there:
+            value_type, shape = expected[value.name]
+            wrong_shape = not isinstance(value.shape[0], str) or (shape is not None and value.shape[1:] != shape)
+            if value.type != value_type or wrong_shape:
+                wanted = "..." if shape is None else ", ".join(map(str, shape))
+                raise UserError(
+                    f"{path}: {value.name} is {value.type} {value.shape}, must be {value_type} ['batch', {wanted}]"
+                )

@@ -1,0 +1,91 @@
+"""How far the exported models are from the torch models, on real pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from tinycats.errors import UserError
+from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
+from tinycats.models.classifier import Classifier
+from tinycats.models.sampler import initial_noise
+from tinycats.models.tinydit import TinyDiT, one_hot_classes
+
+# Sizes of the first batches, so that the batch is seen to be dynamic; the rest comes in batches of the last size.
+BATCH_SIZES = (1, 2, 5, 16)
+
+
+@torch.no_grad()
+def classifier_parity(model: Classifier, exported: OnnxClassifier, images: np.ndarray) -> dict[str, float]:
+    """Differences over uint8 images [N, H, W, 3]: of probabilities, and of features relative to the largest of them.
+
+    Returns max_abs_diff, mean_abs_diff, features_max_rel_diff, features_mean_rel_diff and n.
+    """
+    differences, feature_differences, largest = [], [], float(np.finfo(np.float32).tiny)
+    for rows in _batches(len(images)):
+        batch = np.array(images[rows])
+        probabilities, features = (tensor.numpy() for tensor in model.probabilities(torch.from_numpy(batch)))
+        exported_probabilities, exported_features = exported(batch)
+        differences.append(np.abs(exported_probabilities - probabilities))
+        feature_differences.append(np.abs(exported_features - features))
+        largest = max(largest, float(np.abs(features).max()))
+    figures = _figures(differences)
+    relative = _figures(feature_differences)
+    return {
+        "max_abs_diff": figures["max_abs_diff"],
+        "mean_abs_diff": figures["mean_abs_diff"],
+        "features_max_rel_diff": relative["max_abs_diff"] / largest,
+        "features_mean_rel_diff": relative["mean_abs_diff"] / largest,
+        "n": len(images),
+    }
+
+
+@torch.no_grad()
+def generator_parity(
+    model: TinyDiT, exported: OnnxGenerator, images: np.ndarray, labels: np.ndarray, seed: int
+) -> dict[str, float]:
+    """Differences of predictions for uint8 images [N, S, S, 3] under noise at N times from 0 to 1.
+
+    In turn with the picture's class, a mix of two, and the null class; h is 0 for one picture and t for the next.
+    Returns max_abs_diff, mean_abs_diff and n.
+    """
+    n, classes = len(images), model.config.num_classes
+    data = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2) / 127.5 - 1  # (N, 3, S, S)
+    t = torch.linspace(0, 1, n)  # (N,)
+    x = torch.lerp(initial_noise(seed, range(n), model.config.image_size), data, t.view(-1, 1, 1, 1))
+    h = torch.where(torch.arange(n) % 2 == 0, 0.0, t)
+    own = one_hot_classes(torch.from_numpy(labels), classes)  # (N, K + 1)
+    mixed = (own + one_hot_classes(torch.from_numpy((labels + 1) % classes), classes)) / 2
+    null = one_hot_classes([classes] * n, classes)
+    weights = torch.stack([own, mixed, null])[torch.arange(n) % 3, torch.arange(n)]
+    differences = []
+    for rows in _batches(n):
+        batch = (x[rows], t[rows], h[rows], weights[rows])
+        differences.append((exported(*batch) - model(*batch)).abs().numpy())
+    return {**_figures(differences), "n": n}
+
+
+def require_parity(name: str, figures: dict[str, float], tolerance: float) -> None:
+    """Raise UserError with the figures where any largest difference is past `tolerance` or is not a number."""
+    worst = max((value for key, value in figures.items() if "max" in key), key=lambda value: (np.isnan(value), value))
+    if not worst <= tolerance:
+        told = ", ".join(f"{key} {value:.3g}" for key, value in figures.items())
+        raise UserError(
+            f"export_onnx: {name}.onnx does not compute what the torch model does: {told}; "
+            f"export.{name}_tolerance is {tolerance:g}"
+        )
+
+
+def _batches(n: int) -> Iterator[slice]:
+    start, sizes = 0, iter(BATCH_SIZES)
+    while start < n:
+        size = next(sizes, BATCH_SIZES[-1])
+        yield slice(start, min(start + size, n))
+        start += size
+
+
+def _figures(differences: list[np.ndarray]) -> dict[str, float]:
+    flat = np.concatenate([difference.ravel() for difference in differences])
+    return {"max_abs_diff": float(flat.max()), "mean_abs_diff": float(flat.mean(dtype=np.float64))}

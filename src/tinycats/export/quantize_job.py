@@ -1,0 +1,166 @@
+"""Make the int8 models and measure what they cost: accuracy and FD-classifier before and after, each with its bound."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tinycats.data.processed import Split, load_split
+from tinycats.errors import UserError
+from tinycats.evaluation.distribution import frechet_distance
+from tinycats.evaluation.latency import measure_latency
+from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
+from tinycats.export.quantize import quantize_classifier, quantize_generator
+from tinycats.files import atomic_directory, write_json
+from tinycats.models.evaluator import Evaluator
+from tinycats.models.sampler import SamplerSettings, initial_noise, sample, to_uint8
+from tinycats.models.tinydit import one_hot_classes
+from tinycats.randomness import generator_for
+
+BATCH_SIZE = 32
+LATENCY_RUNS = 30
+CPU = torch.device("cpu")
+
+
+def quantize_models(
+    *,
+    onnx_dir: Path,
+    evaluator_dir: Path,
+    processed_dir: Path,
+    output_dir: Path,
+    metrics_path: Path,
+    timing_path: Path,
+    sampler: SamplerSettings,
+    calibration_images: int,
+    samples_per_class: int,
+    max_accuracy_drop: float,
+    max_fd_increase: float,
+    seed: int,
+) -> None:
+    """Write output_dir (classifier.onnx, generator.onnx in int8), metrics_path and timing_path.
+
+    Raises UserError, and writes nothing, where a model is missing or damaged, where FD-classifier would need more
+    pictures, or where the top-1 accuracy on the test split falls by more than max_accuracy_drop or FD-classifier rises
+    by more than max_fd_increase (a fraction of what it was).
+    """
+    started = time.perf_counter()
+    evaluator = Evaluator.from_pretrained(evaluator_dir)
+    paths = {name: onnx_dir / f"{name}.onnx" for name in ("classifier", "generator")}
+    classifier, generator = OnnxClassifier(paths["classifier"]), OnnxGenerator(paths["generator"])
+    _require_enough(samples_per_class, generator.config.num_classes, evaluator.head.in_features)
+    train = load_split(processed_dir, "train", classifier.config.image_size)
+    test = load_split(processed_dir, "test", classifier.config.image_size)
+    real = load_split(processed_dir, "test", generator.config.image_size)
+
+    with atomic_directory(output_dir) as directory:
+        after = {name: directory / path.name for name, path in paths.items()}
+        order = torch.randperm(len(train.images), generator=generator_for(seed, "calibration", 0)).numpy()
+        quantize_classifier(paths["classifier"], after["classifier"], train.images[np.sort(order[:calibration_images])])
+        quantize_generator(paths["generator"], after["generator"])
+        classifier8, generator8 = OnnxClassifier(after["classifier"]), OnnxGenerator(after["generator"])
+        figures: dict[str, dict[str, Any]] = {
+            "classifier": _compare_classifiers(classifier, classifier8, test),
+            "generator": _compare_generators(
+                generator, generator8, evaluator, np.asarray(real.images), sampler, samples_per_class, seed
+            ),
+        }
+        for name, path in paths.items():
+            figures[name]["bytes_before"] = path.stat().st_size
+            figures[name]["bytes_after"] = after[name].stat().st_size
+        _require("classifier", "top1", figures["classifier"], "accuracy_drop", max_accuracy_drop)
+        _require("generator", "fd_classifier", figures["generator"], "fd_increase", max_fd_increase)
+    write_json(metrics_path, figures)
+    timing = {
+        "classifier": {"before": _classifier_latency(classifier), "after": _classifier_latency(classifier8)},
+        "generator": {"before": _generator_latency(generator), "after": _generator_latency(generator8)},
+    }
+    write_json(timing_path, {"seconds": time.perf_counter() - started, **timing})
+
+
+def _require_enough(samples_per_class: int, num_classes: int, features: int) -> None:
+    if samples_per_class * num_classes <= features:
+        raise UserError(
+            f"quantize.samples_per_class: {samples_per_class} of each of {num_classes} classes are too few for a "
+            f"Frechet distance of {features} features; it must be at least {math.ceil((features + 1) / num_classes)}"
+        )
+
+
+def _compare_classifiers(before: OnnxClassifier, after: OnnxClassifier, test: Split) -> dict[str, Any]:
+    answers = [model.predict(test.images).argmax(axis=1) for model in (before, after)]
+    top1 = [float((answer == test.labels).mean()) for answer in answers]
+    return {
+        "top1_before": top1[0],
+        "top1_after": top1[1],
+        "accuracy_drop": top1[0] - top1[1],
+        "agreement": float((answers[0] == answers[1]).mean()),
+        "n": len(test.labels),
+    }
+
+
+def _compare_generators(
+    before: OnnxGenerator,
+    after: OnnxGenerator,
+    evaluator: Evaluator,
+    real: np.ndarray,
+    settings: SamplerSettings,
+    samples_per_class: int,
+    seed: int,
+) -> dict[str, Any]:
+    labels = np.repeat(np.arange(before.config.num_classes), samples_per_class)
+    real_features = _features(evaluator, real)
+    pictures = [_pictures(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
+    distances = [frechet_distance(real_features, _features(evaluator, generated)) for generated in pictures]
+    return {
+        "fd_classifier_before": distances[0],
+        "fd_classifier_after": distances[1],
+        "fd_increase": distances[1] / distances[0] - 1,
+        "pixel_mean_abs_diff": float(np.abs(pictures[0].astype(np.int16) - pictures[1]).mean()),
+        "n": len(labels),
+        "n_real": len(real),
+    }
+
+
+def _pictures(name: str, model: OnnxGenerator, labels: np.ndarray, settings: SamplerSettings, seed: int) -> np.ndarray:
+    """uint8 [N, S, S, 3], one picture for each label; picture i starts from noise (seed, i)."""
+    weights = one_hot_classes(torch.from_numpy(labels), model.config.num_classes)
+    batches = []
+    for start in range(0, len(labels), BATCH_SIZE):
+        rows = range(start, min(start + BATCH_SIZE, len(labels)))
+        noise = initial_noise(seed, rows, model.config.image_size)
+        pictures = sample(model, noise, weights[rows.start : rows.stop], settings)
+        if not pictures.isfinite().all():  # as uint8 they would be black, and pass
+            raise UserError(f"quantize: the {name} generator gives values that are not finite")
+        batches.append(to_uint8(pictures))
+    return torch.cat(batches).numpy()
+
+
+def _features(evaluator: Evaluator, images: np.ndarray) -> np.ndarray:
+    """Features, float32 [N, D], of uint8 images [N, S, S, 3]."""
+    batches = torch.from_numpy(np.array(images)).split(BATCH_SIZE)
+    return torch.cat([evaluator.features(batch) for batch in batches]).numpy()
+
+
+def _require(name: str, measure: str, figures: dict[str, Any], key: str, bound: float) -> None:
+    if not figures[key] <= bound:
+        raise UserError(
+            f"quantize: the int8 {name} is too far from the fp32 one: {measure} was {figures[f'{measure}_before']:.4g} "
+            f"and is {figures[f'{measure}_after']:.4g} over {figures['n']} pictures: {key} {figures[key]:.4g}, "
+            f"quantize.max_{key} is {bound:g}"
+        )
+
+
+def _classifier_latency(model: OnnxClassifier) -> dict[str, float]:
+    image = np.zeros((1, model.config.image_size, model.config.image_size, 3), np.uint8)
+    return measure_latency(lambda: model(image), 1, LATENCY_RUNS, CPU)
+
+
+def _generator_latency(model: OnnxGenerator) -> dict[str, float]:
+    """Of one prediction for one picture: a picture takes `steps` of them, and up to twice as many with guidance."""
+    noise = initial_noise(0, [0], model.config.image_size)
+    time_zero, weights = torch.zeros(1), one_hot_classes([0], model.config.num_classes)
+    return measure_latency(lambda: model(noise, time_zero, time_zero, weights), 1, LATENCY_RUNS, CPU)

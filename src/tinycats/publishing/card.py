@@ -1,0 +1,146 @@
+"""The model card: README.md with the Hub's YAML header. Every number in it comes from a metrics or a model file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from tinycats.models.classifier import Classifier
+from tinycats.models.tinydit import TinyDiT
+from tinycats.publishing.card_text import CARD_TEXT
+
+GENERATION = ("unconditional-image-generation", "class-conditional image generation")
+# Section of evaluate.json -> (the Hub's task, its name). Only what is there gets into the card.
+TASKS = {
+    "classifier": ("image-classification", "image classification"),
+    "generator": GENERATION,
+    "inception": GENERATION,
+}
+# Section of evaluate.json -> key -> (the Hub's metric type, name for people)
+METRICS = {
+    "classifier": {
+        "top1": ("accuracy", "top-1 accuracy"),
+        "top5": ("top5_accuracy", "top-5 accuracy"),
+        "macro_f1": ("f1", "macro F1"),
+        "cat_or_other": ("accuracy", "cat-or-other accuracy"),
+        "expected_calibration_error": ("expected_calibration_error", "expected calibration error"),
+    },
+    "generator": {
+        "class_agreement": ("accuracy", "class agreement (the classifier's top-1 against the class asked for)"),
+        "fd_classifier": ("fd_classifier", "FD-classifier"),
+        "kd_classifier": ("kd_classifier", "KD-classifier"),
+        "precision": ("precision", "precision on the evaluator's features"),
+        "recall": ("recall", "recall on the evaluator's features"),
+    },
+    "inception": {
+        "fid": ("fid", "FID"),
+        "kid": ("kid", "KID"),
+        "inception_score": ("inception_score", "Inception Score"),
+    },
+}
+NAMES = {key: name for section in METRICS.values() for key, (_, name) in section.items()} | {
+    "n": "test pictures",
+    "n_generated": "generated pictures",
+    "n_real": "real test pictures",
+    "n_train": "training pictures",
+    "fd_classifier_floor": "FD-classifier of as many training pictures",
+    "fd_classifier_noise": "FD-classifier of noise",
+}
+
+
+def write_card(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    classifier: Classifier,
+    generator: TinyDiT,
+    metrics: Mapping[str, Any],
+    gates: Mapping[str, Any],
+) -> None:
+    """Write README.md into `folder`, which holds all other files but the manifest.
+
+    metrics: {file name: content}; gates: as check_gates returns them.
+    """
+    evaluate = metrics.get("evaluate", {})
+    dataset = _dataset_name(manifest["data"])
+    synthetic = ["synthetic"] if manifest["data"]["synthetic"] else []
+    header = ModelCardData(
+        license=manifest["licence"],
+        library_name="tinycats",
+        pipeline_tag="image-classification",
+        tags=["image-classification", "image-generation", "diffusion", "onnx", *synthetic],
+        model_name=manifest["name"],
+        eval_results=_eval_results(evaluate, manifest["data"]["source"], dataset) or None,
+    )
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment.filters["words"] = lambda counts: ", ".join(
+        f"{n} {name.replace('_', ' ')}" for name, n in counts.items()
+    )
+    text = environment.from_string(CARD_TEXT).render(
+        **{**manifest, "metrics": metrics},
+        dataset=dataset,
+        rows={key: _rows(evaluate.get(key, {})) for key in ("classifier", "generator", "inception")}
+        | {key: _rows(metrics.get(key, {})) for key in ("export", "quantize")},
+        gates={name: (_number(gate["value"]), _number(gate["bound"])) for name, gate in gates.items()},
+        example_class=json.dumps(generator.config.classes[0]),
+        arch=classifier.config.arch,
+        parameters={"classifier": f"{_count(classifier):,}", "generator": f"{_count(generator):,}"},
+        megabytes={path: f"{size / 1e6:.1f}" for path, size in _model_sizes(folder)},
+        samples=sorted(path.name for path in (folder / "samples").iterdir()),
+    )
+    card = ModelCard(f"---\n{header.to_yaml()}\n---\n\n{text}")
+    (folder / "README.md").write_text(str(card), encoding="utf-8")
+
+
+def _dataset_name(data: Mapping[str, Any]) -> str:
+    title = str(data["title"])
+    return f"{title} (synthetic)" if data["synthetic"] and "synthetic" not in title.lower() else title
+
+
+def _eval_results(evaluate: Mapping[str, Any], source: str, dataset: str) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type=TASKS[section][0],
+            task_name=TASKS[section][1],
+            dataset_type=source,
+            dataset_name=dataset,
+            dataset_split="test",
+            metric_type=metric_type,
+            metric_name=name,
+            metric_value=evaluate[section][key],
+        )
+        for section, names in METRICS.items()
+        for key, (metric_type, name) in names.items()
+        if key in evaluate.get(section, {})
+    ]
+
+
+def _rows(section: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """(name, value) of every number in a nested section, for a table."""
+    return [(name, _number(value)) for name, value in _numbers(section, prefix)]
+
+
+def _numbers(section: Any, prefix: str) -> Iterator[tuple[str, float]]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{key.replace('_', ' ')}: ")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield prefix + NAMES.get(key, key.replace("_", " ")), value
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _count(model: Classifier | TinyDiT) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _model_sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    for pattern in ("*/model.safetensors", "*/*.onnx"):
+        for path in sorted(folder.glob(pattern)):
+            yield path.relative_to(folder).as_posix(), path.stat().st_size

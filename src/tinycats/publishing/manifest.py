@@ -1,0 +1,111 @@
+"""manifest.json: all that the web page needs to know about the published files, in numbers and names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from tinycats.errors import UserError
+from tinycats.files import file_hash
+from tinycats.models.classifier import ClassifierConfig
+from tinycats.models.sampler import SamplerSettings
+from tinycats.models.tinydit import TinyDiTConfig
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+GOLDEN_NAME = "golden.json"
+HEAD_NAME = "classifier_head.bin"
+
+
+def list_files(directory: Path) -> list[dict[str, Any]]:
+    """{"path", "sha256", "bytes"} of every file below `directory` but the manifest itself, sorted by path."""
+    paths = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    return [
+        {"path": path, "sha256": file_hash(directory / path), "bytes": (directory / path).stat().st_size}
+        for path in paths
+        if path != MANIFEST_NAME
+    ]
+
+
+def describe_classifier(config: ClassifierConfig, folder: Path, channels: int) -> dict[str, Any]:
+    """`channels`: of the last feature map, which the head's weights multiply."""
+    inputs, outputs = _signature(folder / "onnx/classifier.onnx")
+    return {
+        "classes": config.classes,
+        "other": config.other,
+        "image_size": config.image_size,
+        "files": {"fp32": "onnx/classifier.onnx", "int8": "onnx_int8/classifier.onnx"},
+        "inputs": inputs,
+        "outputs": outputs,
+        "input_convention": {
+            "layout": "NHWC",
+            "colour": "RGB",
+            "range": [0, 255],
+            "prepare": "short side to image_size, centre crop",
+        },
+        # logits = mean over the feature map of head @ features + bias: head @ features at each place is the heat map
+        "head": {"path": HEAD_NAME, "type": "float32", "shape": [config.num_classes, channels], "order": "row-major"},
+    }
+
+
+def describe_generator(config: TinyDiTConfig, folder: Path) -> dict[str, Any]:
+    inputs, outputs = _signature(folder / "onnx/generator.onnx")
+    return {
+        "classes": config.classes,
+        "null_class": config.num_classes,
+        "image_size": config.image_size,
+        "patch_size": config.patch_size,
+        "files": {"fp32": "onnx/generator.onnx", "int8": "onnx_int8/generator.onnx"},
+        "inputs": inputs,
+        "outputs": outputs,
+        "input_convention": {"layout": "NCHW", "colour": "RGB", "range": [-1, 1]},
+        "time_convention": {"noise": 0, "data": 1, "h": 0},
+        "prediction": "x",
+    }
+
+
+def describe(
+    *,
+    name: str,
+    licence: str,
+    revision: str | None,
+    data: dict[str, Any],
+    classifier: dict[str, Any],
+    generator: dict[str, Any],
+    sampler: SamplerSettings,
+    metrics: dict[str, Any],
+) -> dict[str, Any]:
+    """The manifest but for its list of files, which is another one for each folder."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "licence": licence,
+        "revision": revision,
+        "data": data,
+        "classifier": classifier,
+        "generator": generator,
+        "sampler": asdict(sampler),
+        "golden": GOLDEN_NAME,
+        "metrics": {key: metrics[key] for key in ("evaluate", "quantize") if key in metrics},
+    }
+
+
+def _signature(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Name, type and shape (a word where it is dynamic) of an ONNX file's inputs and outputs, as the file has them."""
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except Exception as error:  # protobuf's own error type moves between its versions
+        raise UserError(f"{path}: is not an ONNX file ({error})") from None
+    return [_tensor(value) for value in graph.input], [_tensor(value) for value in graph.output]
+
+
+def _tensor(value: onnx.ValueInfoProto) -> dict[str, Any]:
+    tensor = value.type.tensor_type
+    return {
+        "name": value.name,
+        "type": onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name,
+        "shape": [dimension.dim_param or dimension.dim_value for dimension in tensor.shape.dim],
+    }

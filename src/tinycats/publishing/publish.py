@@ -1,0 +1,129 @@
+"""Gates, then the Hugging Face Hub folder and the web page's copy, which appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tinycats.errors import UserError
+from tinycats.files import atomic_directory, write_json
+from tinycats.models.classifier import Classifier
+from tinycats.models.sampler import SamplerSettings
+from tinycats.models.tinydit import TinyDiT
+from tinycats.publishing.card import write_card
+from tinycats.publishing.gates import Gate, check_gates
+from tinycats.publishing.manifest import (
+    GOLDEN_NAME,
+    HEAD_NAME,
+    MANIFEST_NAME,
+    describe,
+    describe_classifier,
+    describe_generator,
+    list_files,
+)
+
+METRICS = ("fetch", "preprocess", "evaluate", "export", "quantize")
+MODEL_FILES = ("config.json", "model.safetensors")
+ONNX_FILES = ("classifier.onnx", "generator.onnx")
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """`source` is the name of the data source: what comes from `synthetic` is called so."""
+
+    title: str
+    licence: str
+    source: str
+
+
+def publish(
+    *,
+    name: str,
+    licence: str,
+    gates: Sequence[Gate],
+    data: DataInfo,
+    sampler: SamplerSettings,
+    classifier_dir: Path,
+    generator_dir: Path,
+    onnx_dir: Path,
+    onnx_int8_dir: Path,
+    metrics_dir: Path,
+    output: Path,
+    web: Path,
+    revision: str | None,
+) -> dict[str, Any]:
+    """Write `output` (the Hub repository) and `web` (what the page loads); return {"gates", "files", "bytes"}.
+
+    The same inputs give the same bytes. Raises UserError, leaving both as they were, where a gate fails or a file is
+    missing or broken.
+    """
+    results = check_gates(gates, metrics_dir)
+    metrics = _read_metrics(metrics_dir)
+    classifier, generator = Classifier.from_pretrained(classifier_dir), TinyDiT.from_pretrained(generator_dir)
+    if classifier.config.classes != generator.config.classes:
+        raise UserError(f"{generator_dir}: has other classes than {classifier_dir}; train it again")
+    with atomic_directory(output) as hub, atomic_directory(web) as page:
+        for folder in (hub, page):
+            _copy(onnx_dir, ONNX_FILES, folder / "onnx")
+            _copy(onnx_int8_dir, ONNX_FILES, folder / "onnx_int8")
+            _copy(onnx_dir, (GOLDEN_NAME,), folder)
+            (folder / HEAD_NAME).write_bytes(classifier.head.weight.detach().numpy().astype("<f4").tobytes())
+        _copy(classifier_dir, MODEL_FILES, hub / "classifier")
+        _copy(generator_dir, MODEL_FILES, hub / "generator")
+        _copy_samples(metrics_dir, hub / "samples")
+        manifest = describe(
+            name=name,
+            licence=licence,
+            revision=revision,
+            data={**asdict(data), "synthetic": data.source == "synthetic"},
+            classifier=describe_classifier(classifier.config, hub, classifier.head.in_features),
+            generator=describe_generator(generator.config, hub),
+            sampler=sampler,
+            metrics=metrics,
+        )
+        write_card(hub, manifest, classifier, generator, metrics, results)
+        for folder in (hub, page):
+            write_json(folder / MANIFEST_NAME, {**manifest, "files": list_files(folder)})
+        files = list_files(hub)
+        total = sum(file["bytes"] for file in files) + (hub / MANIFEST_NAME).stat().st_size
+    return {"gates": results, "files": len(files) + 1, "bytes": total}
+
+
+def _read_metrics(directory: Path) -> dict[str, Any]:
+    """The metrics files that are there. Raises UserError where one holds NaN or infinity, which the manifest cannot."""
+    paths = {name: directory / f"{name}.json" for name in METRICS}
+    metrics = {}
+    for name, path in paths.items():
+        if path.exists():
+            try:
+                metrics[name] = json.loads(path.read_bytes(), parse_constant=_refuse)
+            except ValueError as error:
+                raise UserError(f"{path}: {error}") from None
+    return metrics
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"holds {constant}, which is no number")
+
+
+def _copy(source: Path, names: Sequence[str], target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    for name in names:
+        try:
+            shutil.copyfile(source / name, target / name)
+        except FileNotFoundError:
+            raise UserError(f"{source / name}: not found; run the stages before this one (`dvc repro`)") from None
+
+
+def _copy_samples(metrics_dir: Path, target: Path) -> None:
+    """The pictures of the evaluation, and the last grid that was sampled during training."""
+    target.mkdir()
+    for path in sorted((metrics_dir / "evaluate").glob("*.png")):
+        shutil.copyfile(path, target / path.name)
+    grids = sorted((metrics_dir / "generator").rglob("*.png"))
+    if grids:
+        shutil.copyfile(grids[-1], target / "training.png")

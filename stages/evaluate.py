@@ -1,0 +1,33 @@
+"""Evaluate both models on the test split: data/processed, models -> metrics/evaluate.json, metrics/evaluate."""
+
+from pathlib import Path
+
+from tinycats.compute.run import run
+from tinycats.errors import one_line_errors
+from tinycats.evaluation.job import evaluate
+from tinycats.models.sampler import SamplerSettings
+from tinycats.params import load_params
+
+
+def main() -> None:
+    params = load_params(Path("params.yaml"))
+    run(
+        params.compute.backend,
+        evaluate,
+        processed_dir=Path("data/processed"),
+        classifier_dir=Path("models/classifier"),
+        evaluator_dir=Path("models/evaluator"),
+        generator_dir=Path("models/generator"),
+        metrics_path=Path("metrics/evaluate.json"),
+        plots_dir=Path("metrics/evaluate"),
+        timing_path=Path("metrics/timing/evaluate.json"),
+        sampler=SamplerSettings(**params.sampler.model_dump()),
+        seed=params.seed,
+        device=params.compute.device,
+        **params.evaluate.model_dump(),
+    )
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

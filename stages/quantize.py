@@ -1,0 +1,31 @@
+"""Make the int8 models: models/onnx -> models/onnx_int8, metrics/quantize.json."""
+
+from pathlib import Path
+
+from tinycats.compute.run import run
+from tinycats.errors import one_line_errors
+from tinycats.export.quantize_job import quantize_models
+from tinycats.models.sampler import SamplerSettings
+from tinycats.params import load_params
+
+
+def main() -> None:
+    params = load_params(Path("params.yaml"))
+    run(
+        params.compute.backend,
+        quantize_models,
+        onnx_dir=Path("models/onnx"),
+        evaluator_dir=Path("models/evaluator"),
+        processed_dir=Path("data/processed"),
+        output_dir=Path("models/onnx_int8"),
+        metrics_path=Path("metrics/quantize.json"),
+        timing_path=Path("metrics/timing/quantize.json"),
+        sampler=SamplerSettings(**params.sampler.model_dump()),
+        seed=params.seed,
+        **params.quantize.model_dump(),
+    )
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

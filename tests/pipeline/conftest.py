@@ -1,0 +1,112 @@
+"""A clone of the project with a very small pipeline in it, run once for all tests here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+TINY = """# @package _global_
+data:
+  source: synthetic
+  title: synthetic cats
+  licence: mit
+  images_per_class: 16
+  size_px: 40
+  other_class: other
+  extra: []
+  watch: conf/data/tiny.yaml
+preprocess: {test_fraction: 0.3, min_side_px: 16}
+classifier: {image_size: 40, epochs: 2, batch_size: 16, augmentation: basic}
+evaluator: {width: 4, epochs: 1, batch_size: 16}
+dit: {image_size: 32, patch_size: 8, width: 32, depth: 1, heads: 1}
+train: {steps: 40, batch_size: 8, guard_steps: 40, sample_every: 20}
+sampler: {steps: 4}
+evaluate: {samples_per_class: 2, latency_runs: 3}
+quantize: {calibration_images: 16, samples_per_class: 2, max_accuracy_drop: 1.0, max_fd_increase: 100.0}
+publish: {gates: [{metric: evaluate.classifier.top1, bound: 0.0, direction: min}]}
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout to run commands in."""
+
+    path: Path
+
+    def run(self, *command: str, check: bool = True, **more_env: str) -> subprocess.CompletedProcess[str]:
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(self.path / "src"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "2",
+            "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",  # the same commits in every copy
+            "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+            **more_env,
+        }
+        done = subprocess.run(command, cwd=self.path, env=env, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def dvc(self, *arguments: str, check: bool = True) -> str:
+        done = self.run("dvc", *arguments, check=check)
+        return done.stdout + done.stderr
+
+    def read(self, path: str) -> bytes:
+        return (self.path / path).read_bytes()
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
+
+    def ran(self, output: str) -> list[str]:
+        """The stages that an output of `dvc repro` says were run."""
+        return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def copy_project(path: Path) -> Project:
+    """The working tree as git sees it, as a repository of its own with the tiny data set as default."""
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in files:
+        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, path / name)
+    (path / "conf/data/tiny.yaml").write_text(TINY)
+    config = path / "conf/config.yaml"
+    config.write_text(config.read_text().replace("data: synthetic", "data: tiny"))
+    project = Project(path)
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.run("git", "config", "user.email", "test@example.com")
+    project.run("git", "config", "user.name", "Test")
+    project.run("tinycats", "params")
+    project.commit("Start")
+    return project
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny pipeline, run once. Tests that change anything take a `project` instead."""
+    project = copy_project(tmp_path_factory.mktemp("reproduced"))
+    (project.path / ".dvc/config.local").write_text(f"[cache]\n    dir = {project.path}-cache\n")
+    project.dvc("repro")
+    project.commit("Run")
+    return project
+
+
+@pytest.fixture
+def project(reproduced: Project, tmp_path: Path) -> Project:
+    """A copy of the finished run, to change. It shares the cache."""
+    path = tmp_path / "project"
+    shutil.copytree(reproduced.path, path, symlinks=True)
+    return Project(path)

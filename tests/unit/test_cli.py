@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from tinycats.cli import app
+from tinycats.commands import generate as generate_command
+from tinycats.commands.nearest import nearest_names
+from tinycats.data.decode import to_square
+from tinycats.models.classifier import Classifier, ClassifierConfig
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ["Bengal", "Maine Coon", "Sphynx", "Birman", "Bombay", "other"]
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """models/classifier and models/generator with random weights, as a fresh pipeline leaves them."""
+    root = tmp_path_factory.mktemp("pipeline")
+    torch.manual_seed(0)
+    config = ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=SIZE, flip_at_test=True)
+    Classifier(config).save_pretrained(root / "models/classifier")
+    generator = TinyDiT(TinyDiTConfig(classes=CLASSES, image_size=SIZE, patch_size=8, width=32, depth=1, heads=2))
+    with torch.no_grad():
+        for parameter in generator.parameters():  # it starts with zeros, where neither noise nor class matters
+            parameter.normal_(std=0.3)
+    generator.save_pretrained(root / "models/generator")
+    return root
+
+
+@pytest.fixture
+def here(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory that sees the models."""
+    (tmp_path / "models").symlink_to(models / "models")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def error_line(result: Result) -> str:
+    """The one line that a failed command says."""
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    lines = result.output.strip().splitlines()
+    assert len(lines) == 1, result.output
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def draw(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def png_pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_predict_json_is_exactly_this(here: Path) -> None:
+    files = [draw(here / "a cat.png", 1), draw(here / "b.jpg", 2, (40, 90))]
+    result = run("predict", *files, "--json", "--top", "2")
+    assert result.exit_code == 0
+    items = json.loads(result.stdout)
+    model = Classifier.from_pretrained(here / "models/classifier")
+    for file, item in zip(files, items, strict=True):
+        pixels = torch.tensor(to_square(Image.open(file).convert("RGB"), SIZE))
+        expected = model.predict(pixels[None])[0]
+        order = expected.argsort(descending=True)[:2]
+        top = [{"class": CLASSES[i], "probability": pytest.approx(float(expected[i]), abs=1e-5)} for i in order]
+        assert item == {"file": str(file), **top[0], "top": top}
+        assert list(item) == ["file", "class", "probability", "top"]
+
+
+def test_predict_table_names_the_class(here: Path) -> None:
+    file = draw(here / "a.png", 1)
+    best = json.loads(run("predict", file, "--json").stdout)[0]
+    result = run("predict", "a.png")
+    assert result.exit_code == 0
+    assert "a.png" in result.stdout
+    assert best["class"] in result.stdout
+    assert f"{best['probability']:.1%}" in result.stdout
+
+
+def test_predict_top_is_at_most_all_classes(here: Path) -> None:
+    item = json.loads(run("predict", draw(here / "a.png", 1), "--json", "--top", "99").stdout)[0]
+    assert sorted(entry["class"] for entry in item["top"]) == sorted(CLASSES)
+    assert sum(entry["probability"] for entry in item["top"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_predict_bad_pictures_are_a_line_each_and_no_json(here: Path) -> None:
+    draw(here / "cat.jpg", 1)
+    (here / "prose.txt").write_text("no picture")
+    (here / "void").touch()
+    result = run("predict", "cat.jpg", "prose.txt", "void", "cats.jpg", "--json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "error: prose.txt: is not a picture that can be read (undecodable)",
+        "error: void: is not a picture that can be read (undecodable)",
+        "error: cats.jpg: not found; did you mean cat.jpg?",
+    ]
+
+
+def test_predict_without_a_model_says_where_it_would_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "cat.png", 1)
+    assert "dvc repro" in error_line(run("predict", "cat.png"))
+    assert "models/onnx/classifier.onnx: not found" in error_line(run("predict", "cat.png", "--onnx"))
+
+
+def test_predict_onnx_takes_no_directory(here: Path) -> None:
+    assert "is not an .onnx file" in error_line(
+        run("predict", draw(here / "a.png", 1), "--onnx", "--model", "models/classifier")
+    )
+
+
+def test_predict_onnx_agrees_with_torch(here: Path, models: Path) -> None:
+    from tinycats.export.onnx_export import export_classifier
+
+    path = models / "models/onnx/classifier.onnx"
+    path.parent.mkdir()
+    export_classifier(Classifier.from_pretrained(models / "models/classifier"), path, opset=18)
+    file = draw(here / "a.png", 1)
+    [onnx] = json.loads(run("predict", file, "--onnx", "--json").stdout)
+    [torch_] = json.loads(run("predict", file, "--json").stdout)
+    [by_option] = json.loads(run("predict", file, "--model", path, "--json").stdout)
+    assert onnx == by_option
+    assert [entry["class"] for entry in onnx["top"]] == [entry["class"] for entry in torch_["top"]]
+    assert onnx["probability"] == pytest.approx(torch_["probability"], abs=1e-4)
+    verified = run("verify", path)
+    assert verified.exit_code == 0
+    assert "6 classes" in verified.stdout
+
+
+def test_generate_is_a_function_of_class_seed_and_number(here: Path) -> None:
+    settings = ("--steps", "3", "--guidance", "1.5")
+    assert run("generate", "--class", "Bengal", "--count", "2", "--seed", "7", *settings, "--out", "a").exit_code == 0
+    assert sorted(path.name for path in (here / "a").iterdir()) == ["Bengal-7-0.png", "Bengal-7-1.png", "grid.png"]
+    classes = ("--class", "Maine Coon", "--class", "Bengal")
+    assert run("generate", *classes, "--count", "3", "--seed", "7", *settings, "--out", "b").exit_code == 0
+    assert (here / "b/Bengal-7-1.png").read_bytes() == (here / "a/Bengal-7-1.png").read_bytes()
+    first = png_pixels(here / "a/Bengal-7-0.png")
+    assert first.shape == (SIZE, SIZE, 3)
+    assert not np.array_equal(first, png_pixels(here / "a/Bengal-7-1.png"))
+    other_class = png_pixels(here / "b/Maine_Coon-7-0.png")
+    assert not np.array_equal(first, other_class)
+    grid = png_pixels(here / "b/grid.png")  # a row for each class, in the order they were asked for
+    assert grid.shape == (2 * SIZE, 3 * SIZE, 3)
+    assert np.array_equal(grid[:SIZE, :SIZE], other_class)
+    assert np.array_equal(grid[SIZE:, SIZE : 2 * SIZE], png_pixels(here / "a/Bengal-7-1.png"))
+    assert run("generate", "--class", "Bengal", "--count", "1", "--seed", "8", *settings, "--out", "a").exit_code == 0
+    assert not np.array_equal(first, png_pixels(here / "a/Bengal-8-0.png"))
+    assert Image.open(here / "a/Bengal-7-1.png").text == {
+        "class": "Bengal", "seed": "7", "number": "1", "method": "euler", "steps": "3", "guidance": "1.5",
+        "guidance_low": "0.1", "guidance_high": "0.9",
+    }  # fmt: skip
+
+
+def test_generate_makes_all_classes_when_none_is_named(here: Path) -> None:
+    assert run("generate", "--count", "1", "--steps", "1").exit_code == 0
+    assert len(list((here / "generated").glob("*-0-0.png"))) == len(CLASSES)
+
+
+def test_generate_leaves_no_half_written_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk_full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", disk_full)
+    assert "No space left on device" in error_line(run("generate", "--class", "Bengal", "--steps", "1"))
+    assert list((here / "generated").iterdir()) == []
+
+
+def test_wrong_class_names_the_nearest(here: Path) -> None:
+    assert error_line(run("generate", "--class", "bengl")).endswith("there is no class 'bengl'; did you mean Bengal?")
+    far = error_line(run("generate", "--class", "12345"))
+    assert all(name in far for name in CLASSES)
+    assert not (here / "generated").exists()
+
+
+def test_nearest_names() -> None:
+    assert nearest_names("maine coon", CLASSES) == ["Maine Coon"]
+    assert nearest_names("BOMBAI", CLASSES)[0] == "Bombay"
+    assert nearest_names("zzz", CLASSES) == []
+
+
+def test_verify_says_a_line_for_each(here: Path) -> None:
+    result = run("verify", "models/classifier", "models/generator")
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first.startswith("models/classifier: classifier, 6 classes, resnet18")
+    assert second.startswith("models/generator: generator, 6 classes")
+
+
+def test_verify_goes_on_after_a_broken_model_and_fails(here: Path) -> None:
+    shutil.copytree(here / "models/generator", here / "broken")
+    (here / "broken/model.safetensors").write_bytes(b"")
+    (here / "broken.onnx").write_bytes(b"no model")
+    result = run("verify", "broken", "broken.onnx", "models/generator")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("models/generator: generator")
+    broken, onnx = result.stderr.splitlines()
+    assert broken.startswith("error: broken/model.safetensors: ")
+    assert onnx.startswith("error: broken.onnx: ")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_params_composes_what_check_accepts(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository / "conf/data").joinpath("deeper").mkdir()
+    monkeypatch.chdir(repository / "conf/data/deeper")  # works anywhere inside the repository
+    assert run("params").exit_code == 0
+    assert run("params", "--check").exit_code == 0
+    composed = yaml.safe_load((repository / "params.yaml").read_text())
+    assert composed["data"]["source"] == "synthetic"
+    assert run("params", "data=oxford_pets", "train.steps=7").exit_code == 0
+    composed = yaml.safe_load((repository / "params.yaml").read_text())
+    assert (composed["data"]["source"], composed["train"]["steps"]) == ("oxford_pets", 7)
+
+
+def test_params_check_names_what_differs_and_writes_nothing(repository: Path) -> None:
+    run("params")
+    path = repository / "params.yaml"
+    changed = path.read_text().replace("seed: 0", "seed: 5", 1)
+    path.write_text(changed)
+    line = error_line(run("params", "--check"))
+    assert "seed is 5, conf/ has 0" in line
+    assert path.read_text() == changed
+    path.write_text("# a comment\n" + changed.replace("seed: 5", "seed: 0", 1))
+    assert "in order or format" in error_line(run("params", "--check"))
+    path.unlink()
+    assert "params.yaml" in error_line(run("params", "--check"))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.lr=-1", "train.lr: input should be greater than 0, got -1"),
+        ("trian.lr=1", "trian.lr"),
+        ("data=horses", "data/horses"),
+        ("train.lr=[", "does not compose"),
+        ("data=image_folder", "data.path"),
+        ("dit.patch_size=7", "patch_size 7 does not divide image_size 64"),
+    ],
+)
+def test_wrong_params_are_one_line_and_not_written(repository: Path, override: str, words: str) -> None:
+    assert words in error_line(run("params", override))
+    assert not (repository / "params.yaml").exists()
+
+
+def test_params_outside_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no conf/config.yaml" in error_line(run("params"))
+
+
+def test_defaults_of_generate_are_those_of_the_pipeline() -> None:
+    sampler = yaml.safe_load((ROOT / "conf/config.yaml").read_text())["sampler"]
+    names = ("METHOD", "STEPS", "GUIDANCE", "GUIDANCE_LOW", "GUIDANCE_HIGH")
+    assert sampler == {name.lower(): getattr(generate_command, name) for name in names}
+
+
+@pytest.mark.parametrize("command", ["predict", "generate", "verify", "params"])
+def test_help_has_examples(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Examples" in result.stdout
+    assert f"tinycats {command}" in result.stdout.split("Examples")[1]
+
+
+def test_as_a_process(here: Path) -> None:
+    """Streams and exit codes of the installed command."""
+    draw(here / "cat.png", 1)
+    command = [str(Path(sys.executable).with_name("tinycats")), "predict", "--json"]
+    good = subprocess.run([*command, "cat.png"], capture_output=True, text=True, check=False)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert json.loads(good.stdout)[0]["file"] == "cat.png"
+    bad = subprocess.run([*command, "cat.png", "--model", "absent"], capture_output=True, text=True, check=False)
+    assert (bad.returncode, bad.stdout) == (1, "")
+    assert bad.stderr.startswith("error: absent: not found")
+    assert bad.stderr.count("\n") == 1
+    usage = subprocess.run([*command, "cat.png", "--top", "0"], capture_output=True, text=True, check=False)
+    assert usage.returncode == 2
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = {"torch", "numpy", "onnx", "dvc", "PIL", "pydantic"}
+    code = f"import sys, tinycats.cli; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+
+from tinycats.errors import UserError
+from tinycats.evaluation.distribution import frechet_distance, kernel_distance, precision_and_recall
+
+
+def normal(n: int, d: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, d))
+
+
+def with_moments(n: int, mean: np.ndarray, root: np.ndarray, seed: int) -> np.ndarray:
+    """n samples whose own mean is exactly `mean` and whose own unbiased covariance is exactly root'root."""
+    x = normal(n, len(mean), seed)
+    x -= x.mean(axis=0)
+    white = np.linalg.qr(x)[0] * np.sqrt(n - 1)
+    return white @ root + mean
+
+
+def textbook_frechet(mean1, cov1, mean2, cov2) -> float:
+    return float(np.square(mean1 - mean2).sum() + np.trace(cov1 + cov2 - 2 * sqrtm(cov1 @ cov2).real))
+
+
+class TestFrechetDistance:
+    def test_identical_sets_give_zero(self):
+        x = normal(300, 64, 0).astype(np.float32)
+        assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+
+    def test_permutation_changes_nothing(self):
+        x, y = normal(100, 8, 0), normal(120, 8, 1) * 2
+        order = np.random.default_rng(2).permutation(120)
+        assert frechet_distance(x, y[order]) == pytest.approx(frechet_distance(x, y), rel=1e-12)
+        assert frechet_distance(x, x[np.arange(100)[::-1]]) == pytest.approx(0, abs=1e-9)
+
+    def test_moving_the_mean_gives_exactly_its_square_and_more_the_further(self):
+        x, shift = normal(200, 5, 0), np.array([1.0, -2.0, 0.5, 0.0, 3.0])
+        distances = [frechet_distance(x, x + scale * shift) for scale in (0.5, 1, 2)]
+        assert distances == pytest.approx([scale**2 * np.square(shift).sum() for scale in (0.5, 1, 2)], rel=1e-9)
+
+    def test_two_gaussians_with_commuting_covariances_give_the_closed_form(self):
+        # Equal axes: |mu|^2 + sum (s1 - s2)^2.
+        x = with_moments(50, np.zeros(3), np.diag([1.0, 2.0, 3.0]), 0)
+        y = with_moments(70, np.array([1.0, 0.0, 2.0]), np.diag([2.0, 2.0, 0.5]), 1)
+        assert frechet_distance(x, y) == pytest.approx(5 + 1 + 0 + 6.25, rel=1e-9)
+
+    def test_covariances_that_do_not_commute_give_the_value_worked_by_hand(self):
+        # S1 = diag(4, 1), S2 = [[2, 1], [1, 2]]. For 2x2: tr sqrt(P) = sqrt(tr P + 2 sqrt(det P)) with P = S1 S2:
+        # tr P = 8 + 2 = 10, det P = 4 * 3 = 12. Distance: 5 + 4 - 2 sqrt(10 + 2 sqrt(12)).
+        s1, s2 = np.diag([4.0, 1.0]), np.array([[2.0, 1.0], [1.0, 2.0]])
+        assert not np.allclose(s1 @ s2, s2 @ s1)
+        x = with_moments(40, np.zeros(2), np.linalg.cholesky(s1).T, 0)
+        y = with_moments(60, np.zeros(2), np.linalg.cholesky(s2).T, 1)
+        by_hand = 9 - 2 * np.sqrt(10 + 2 * np.sqrt(12))
+        assert frechet_distance(x, y) == pytest.approx(by_hand, rel=1e-9)
+        assert frechet_distance(y, x) == pytest.approx(by_hand, rel=1e-9)
+        # Wrong roots that look plausible are far away: root by element, and tr(S1 S2)^(1/2) by diagonal.
+        assert abs(9 - 2 * np.trace(np.sqrt(s1 @ s2)) - by_hand) > 0.01
+        assert abs(9 - 2 * np.sqrt(np.trace(s1 @ s2)) - by_hand) > 0.01
+
+    def test_equals_the_textbook_formula_on_random_covariances(self):
+        x = normal(400, 20, 0) @ normal(20, 20, 1) + normal(1, 20, 2)
+        y = normal(300, 20, 3) @ normal(20, 20, 4)
+        expected = textbook_frechet(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T))
+        assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-8)
+
+    def test_samples_of_two_gaussians_come_near_the_closed_form(self):
+        x, y = normal(20_000, 4, 0), 2 * normal(20_000, 4, 1) + 1
+        assert frechet_distance(x, y) == pytest.approx(4 + 4, rel=0.03)
+
+    def test_constant_features_do_not_break_it(self):
+        x, y = normal(50, 4, 0), normal(50, 4, 1)
+        x[:, 2] = y[:, 2] = 7
+        assert np.isfinite(frechet_distance(x, y))
+        assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+
+    def test_too_few_pictures_are_refused_with_the_number_needed(self):
+        x = normal(9, 8, 0)
+        assert frechet_distance(x, x) >= 0
+        with pytest.raises(UserError, match="at least 9 pictures in each set, got 9 real and 8 generated"):
+            frechet_distance(x, x[:8])
+
+
+class TestKernelDistance:
+    def test_equals_the_definition_written_as_loops(self):
+        x, y = normal(5, 3, 0), normal(4, 3, 1) + 0.5
+
+        def k(a, b):
+            return (a @ b / 3 + 1) ** 3
+
+        within_x = np.mean([k(x[i], x[j]) for i in range(5) for j in range(5) if i != j])
+        within_y = np.mean([k(y[i], y[j]) for i in range(4) for j in range(4) if i != j])
+        between = np.mean([k(a, b) for a in x for b in y])
+        assert kernel_distance(x, y) == pytest.approx(within_x + within_y - 2 * between, rel=1e-12)
+
+    def test_is_unbiased_on_two_sets_of_one_distribution(self):
+        values = np.array([kernel_distance(normal(40, 6, 2 * i), normal(50, 6, 2 * i + 1)) for i in range(200)])
+        error = values.std() / np.sqrt(len(values))
+        assert abs(values.mean()) < 4 * error
+        assert (values < 0).any()  # a biased estimate never falls below 0
+
+    def test_a_shift_gives_more_the_further_it_goes(self):
+        x, y = normal(200, 6, 0), normal(200, 6, 1)
+        distances = [kernel_distance(x, y + shift) for shift in (0, 0.5, 1, 2)]
+        assert distances == sorted(distances)
+        assert distances[1] > 5 * abs(distances[0])
+
+    def test_permutation_and_chunks_change_nothing(self):
+        x, y = normal(1500, 4, 0), normal(1100, 4, 1) + 0.3
+        shuffled = x[np.random.default_rng(2).permutation(1500)]
+        assert kernel_distance(shuffled, y) == pytest.approx(kernel_distance(x, y), rel=1e-9)
+
+    def test_one_picture_is_refused(self):
+        with pytest.raises(UserError, match="at least 2 pictures"):
+            kernel_distance(normal(1, 3, 0), normal(9, 3, 1))
+
+
+class TestPrecisionAndRecall:
+    def test_identical_sets_give_one(self):
+        x = normal(60, 5, 0)
+        assert precision_and_recall(x, x, 3) == (1.0, 1.0)
+
+    def test_disjoint_sets_give_zero(self):
+        x = normal(60, 5, 0)
+        assert precision_and_recall(x, x + 1000, 3) == (0.0, 0.0)
+
+    def test_two_halves_of_one_distribution_give_nearly_one(self):
+        precision, recall = precision_and_recall(normal(500, 3, 0), normal(500, 3, 1), 3)
+        assert 0.8 < precision < 1
+        assert 0.8 < recall < 1
+
+    def test_a_generator_that_knows_one_of_two_modes_is_precise_but_recalls_half(self):
+        mode = normal(200, 4, 0)
+        real = np.concatenate([mode, normal(200, 4, 1) + 100])
+        precision, recall = precision_and_recall(real, normal(200, 4, 2), 3)
+        assert precision > 0.7
+        assert 0.3 < recall < 0.5
+
+    def test_radii_worked_by_hand_on_a_line(self):
+        # Real 0, 1, 3 with k=1: radii 1, 1, 2, balls cover [-1, 5]. Generated 5, 5.5: radii 0.5, balls cover [4.5, 6].
+        real, generated = np.array([[0.0], [1.0], [3.0]]), np.array([[5.0], [5.5]])
+        assert precision_and_recall(real, generated, 1) == (0.5, 0.0)
+
+    def test_permutation_and_chunks_change_nothing(self):
+        x, y = normal(1300, 3, 0), normal(1200, 3, 1) + 1
+        shuffled = x[np.random.default_rng(2).permutation(1300)]
+        assert precision_and_recall(x, y, 3) == precision_and_recall(shuffled, y, 3)
+
+    def test_too_few_pictures_are_refused_with_the_number_needed(self):
+        with pytest.raises(UserError, match="at least 4 pictures in each set, got 3 real and 9 generated"):
+            precision_and_recall(normal(3, 2, 0), normal(9, 2, 1), 3)
+
+
+@pytest.mark.parametrize("metric", [frechet_distance, kernel_distance, lambda x, y: precision_and_recall(x, y, 3)])
+def test_features_that_are_not_finite_are_refused(metric):
+    x, bad = normal(20, 3, 0), normal(20, 3, 1)
+    bad[4, 1] = np.nan
+    with pytest.raises(UserError, match="not finite"):
+        metric(x, bad)

@@ -1,0 +1,246 @@
+import csv
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tinycats.errors import UserError
+from tinycats.evaluation import job
+from tinycats.evaluation.inception import InceptionUnavailableError
+from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict
+from tinycats.evaluation.job import evaluate
+from tinycats.models.classifier import Classifier, ClassifierConfig
+from tinycats.models.evaluator import Evaluator, EvaluatorConfig
+from tinycats.models.sampler import SamplerSettings
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+
+CLASSES = ["Bengal", "Birman", "other"]
+SETTINGS = SamplerSettings("euler", steps=2, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
+CPU = torch.device("cpu")
+GENERATOR_SIZE, CLASSIFIER_SIZE, EVALUATOR_SIZE = 16, 32, 16
+COUNTS = {"train": 60, "test": 45}
+
+
+def write_processed(directory: Path) -> None:
+    """Coloured noise whose brightness tells the class."""
+    rng = np.random.default_rng(0)
+    directory.mkdir()
+    rows = []
+    for split, count in COUNTS.items():
+        labels = np.arange(count) % len(CLASSES)
+        small = rng.integers(0, 80, (count, 16, 16, 3)) + 80 * labels[:, None, None, None]
+        for size in (GENERATOR_SIZE, CLASSIFIER_SIZE):
+            images = small.repeat(size // 16, axis=1).repeat(size // 16, axis=2).astype(np.uint8)
+            np.save(directory / f"{split}_{size}.npy", images)
+        rows += [(f"{split}/{row}.jpg", label, split, row) for row, label in enumerate(labels)]
+    with (directory / "index.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("name", "label", "split", "row"), *rows])
+    (directory / "classes.json").write_text(json.dumps({"classes": CLASSES, "other": "other"}))
+
+
+def save_models(directory: Path, evaluator_width: int = 4, classes: list[str] = CLASSES) -> None:
+    torch.manual_seed(0)
+    classifier = Classifier(
+        ClassifierConfig(
+            classes=CLASSES, arch="resnet18", image_size=CLASSIFIER_SIZE, other="other", flip_at_test=False
+        )
+    )
+    torch.nn.init.zeros_(classifier.head.weight)  # says the first class of every picture
+    with torch.no_grad():
+        classifier.head.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
+    classifier.save_pretrained(directory / "classifier")
+    evaluator = EvaluatorConfig(classes=CLASSES, image_size=EVALUATOR_SIZE, width=evaluator_width)
+    Evaluator(evaluator).save_pretrained(directory / "evaluator")
+    config = TinyDiTConfig(classes=classes, image_size=GENERATOR_SIZE, patch_size=8, width=16, depth=1, heads=2)
+    generator = TinyDiT(config)
+    for linear in (generator.final, generator.final_modulation):  # zero at first, which paints everything grey
+        torch.nn.init.normal_(linear.weight, std=0.3)
+    generator.save_pretrained(directory / "generator")
+
+
+def run(directory: Path, out: str = "out", **changes: Any) -> dict[str, Any]:
+    metrics_path = directory / out / "evaluate.json"
+    arguments: dict[str, Any] = {
+        "processed_dir": directory / "processed",
+        "classifier_dir": directory / "classifier",
+        "evaluator_dir": directory / "evaluator",
+        "generator_dir": directory / "generator",
+        "metrics_path": metrics_path,
+        "plots_dir": directory / out / "evaluate",
+        "timing_path": directory / out / "timing" / "evaluate.json",
+        "sampler": SETTINGS,
+        "samples_per_class": 10,
+        "neighbours": 3,
+        "inception": False,
+        "latency_runs": 3,
+        "seed": 0,
+        "device": "cpu",
+    }
+    evaluate(**(arguments | changes))
+    return json.loads(metrics_path.read_text())
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("evaluate")
+    write_processed(directory / "processed")
+    save_models(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def metrics(workspace: Path) -> dict[str, Any]:
+    return run(workspace)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_classifier_that_always_says_one_class_gets_what_chance_gets(metrics):
+    classifier = metrics["classifier"]
+    assert classifier["n"] == 45
+    assert classifier["top1"] == pytest.approx(1 / 3)
+    assert classifier["top5"] == 1  # of three classes
+    assert classifier["macro_f1"] == pytest.approx(1 / 6)
+    assert classifier["cat_or_other"] == pytest.approx(2 / 3)
+    assert classifier["per_class_accuracy"] == {"Bengal": 1, "Birman": 0, "other": 0}
+    confidence = np.exp(2) / (np.exp(2) + 2)
+    assert classifier["expected_calibration_error"] == pytest.approx(confidence - 1 / 3, abs=1e-6)
+    # Every class is asked for equally often, so such a classifier agrees with exactly one in K.
+    assert metrics["generator"]["class_agreement"] == pytest.approx(1 / 3)
+
+
+def test_an_untrained_generator_is_far_from_the_photos_and_copies_nothing(metrics):
+    generator = metrics["generator"]
+    assert (generator["n_generated"], generator["n_real"], generator["n_train"]) == (30, 45, 60)
+    assert generator["fd_classifier"] > 2 * generator["fd_classifier_floor"] > 0
+    assert generator["fd_classifier_noise"] > 2 * generator["fd_classifier_floor"]
+    assert generator["kd_classifier"] > 0
+    assert generator["precision"] == 0
+    assert generator["copying"]["pixels"]["median_ratio"] > 0.5
+    assert generator["copying"]["features"]["closer_than_p1_of_test"] < 0.1
+
+
+def test_clock_readings_are_in_the_timing_file_alone(workspace, metrics):
+    timing = json.loads((workspace / "out" / "timing" / "evaluate.json").read_text())
+    for model in ("classifier", "generator"):
+        assert timing[model]["one"]["batch_size"] == 1
+        assert timing[model]["one"]["runs"] == 3
+        assert timing[model]["batch"]["images_per_second"] > 0
+        assert timing[model]["batch"]["peak_memory_mb"] > 10
+    assert not any(word in json.dumps(metrics) for word in ("_ms", "second", "memory"))
+
+
+def test_two_runs_write_the_same_bytes(workspace, metrics):
+    assert run(workspace, out="again") == metrics
+    first, again = (workspace / name / "evaluate" for name in ("out", "again"))
+    names = sorted(path.name for path in first.iterdir())
+    assert [name for name in names if name.endswith(".csv")] == ["confusion.csv", "per_class.csv", "reliability.csv"]
+    assert [name for name in names if name.endswith(".png")] == [
+        "confusion.png",
+        "mistakes.png",
+        "nearest.png",
+        "samples.png",
+    ]
+    assert sorted(path.name for path in again.iterdir()) == names
+    for name in names:
+        assert (first / name).read_bytes() == (again / name).read_bytes(), name
+
+
+def test_plot_data_tells_what_the_metrics_tell(workspace, metrics):
+    plots = workspace / "out" / "evaluate"
+    confusion = read_csv(plots / "confusion.csv")
+    assert len(confusion) == 45
+    assert {row["predicted"] for row in confusion} == {"Bengal"}
+    assert sum(row["actual"] == row["predicted"] for row in confusion) / 45 == metrics["classifier"]["top1"]
+    assert read_csv(plots / "per_class.csv")[0] == {"class": "Bengal", "accuracy": "1.0", "n": "15"}
+    bins = read_csv(plots / "reliability.csv")
+    assert [row["n"] for row in bins] == ["45"]
+    assert float(bins[0]["low"]) < float(bins[0]["confidence"]) <= float(bins[0]["high"])
+    with Image.open(plots / "samples.png") as image:
+        assert image.height == len(CLASSES) * (GENERATOR_SIZE + 2) + 2
+
+
+def test_a_generator_that_returns_training_pictures_is_found_out(workspace, monkeypatch):
+    train = np.load(workspace / "processed" / f"train_{GENERATOR_SIZE}.npy")
+    monkeypatch.setattr(job, "generate", lambda *_: train[:30])
+    copying = run(workspace, out="copies")["generator"]["copying"]
+    for kind in ("features", "pixels"):
+        assert copying[kind]["median_generated"] == 0
+        assert copying[kind]["closer_than_p1_of_test"] == 1
+
+
+def test_too_few_pictures_leave_the_metric_out_and_say_so(workspace, tmp_path, caplog):
+    write_processed(tmp_path / "processed")
+    save_models(tmp_path, evaluator_width=16)  # 64 features, 45 test pictures
+    with caplog.at_level(logging.WARNING):
+        generator = run(tmp_path)["generator"]
+    assert not [key for key in generator if key.startswith("fd_")]
+    assert "kd_classifier" in generator
+    assert "needs at least 65 pictures in each set, got 45 real and 30 generated" in caplog.text
+
+
+def test_without_inception_weights_there_is_no_inception_key(workspace, metrics, monkeypatch, caplog):
+    def unavailable():
+        raise InceptionUnavailableError("no network")
+
+    assert "inception" not in metrics
+    monkeypatch.setattr(job, "load_inception", unavailable)
+    with caplog.at_level(logging.WARNING):
+        assert run(workspace, out="inception", inception=True) == metrics
+    assert "no network" in caplog.text
+
+
+def test_an_empty_test_split_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(COUNTS, "test", 0)
+    write_processed(tmp_path / "processed")
+    save_models(tmp_path)
+    with pytest.raises(UserError, match="the test split has no pictures"):
+        run(tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_of_other_classes_are_refused_and_nothing_is_written(tmp_path):
+    write_processed(tmp_path / "processed")
+    save_models(tmp_path, classes=["Bengal", "Birman", "Sphynx"])
+    with pytest.raises(UserError, match="generator: was trained on other classes"):
+        run(tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_generated_picture_depends_on_its_number_and_the_seed_alone(workspace):
+    model = TinyDiT.from_pretrained(workspace / "generator")
+    many = generate(model, [0] * 70, SETTINGS, seed=5, device=CPU)
+    assert many.shape == (70, GENERATOR_SIZE, GENERATOR_SIZE, 3)
+    assert many.dtype == np.uint8
+    few = generate(model, [0] * 3, SETTINGS, seed=5, device=CPU)
+    other = generate(model, [0] * 3, SETTINGS, seed=6, device=CPU)
+    assert np.abs(many[:3].astype(int) - few).mean() < 1  # other batch sizes round differently
+    assert np.abs(other.astype(int) - few).mean() > 10
+
+
+def test_pictures_of_another_size_are_resized_for_the_models(workspace):
+    evaluator = Evaluator.from_pretrained(workspace / "evaluator")
+    test = {size: np.load(workspace / "processed" / f"test_{size}.npy") for size in (GENERATOR_SIZE, CLASSIFIER_SIZE)}
+    assert EVALUATOR_SIZE == GENERATOR_SIZE
+    # The larger pictures are the smaller ones with every pixel doubled: halving them gives nearly those back.
+    exact = evaluator_features(evaluator, test[GENERATOR_SIZE], CPU)
+    resized = evaluator_features(evaluator, test[CLASSIFIER_SIZE], CPU)
+    assert exact.shape == (45, 16)
+    assert np.abs(exact - resized).mean() < 0.2 * exact.std()
+    classifier = Classifier.from_pretrained(workspace / "classifier")
+    assert predict(classifier, test[GENERATOR_SIZE], CPU).sum(axis=1) == pytest.approx(np.ones(45), abs=1e-5)
+
+
+def test_noise_pictures_are_noise():
+    noise = noise_pictures(0, 4, 16)
+    assert noise.shape == (4, 16, 16, 3)
+    assert 100 < noise.mean() < 155
+    assert noise.std() > 60

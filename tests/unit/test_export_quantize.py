@@ -1,0 +1,233 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+import yaml
+
+from tests.unit.test_export_onnx import CLASSES, ROOT, SAMPLER, SIZE, damaged, workspace  # noqa: F401
+from tinycats.data.processed import Split, load_split
+from tinycats.errors import UserError
+from tinycats.evaluation.distribution import frechet_distance
+from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
+from tinycats.export.quantize import quantize_generator
+from tinycats.export.quantize_job import quantize_models
+from tinycats.export.verify_onnx import verify_onnx
+from tinycats.models.evaluator import Evaluator, EvaluatorConfig
+from tinycats.models.sampler import initial_noise, sample, to_uint8
+from tinycats.models.tinydit import one_hot_classes
+
+# 16 features need at least 17 pictures in each set: 6 of each of 3 classes.
+SETTINGS = {"calibration_images": 16, "samples_per_class": 6, "max_accuracy_drop": 0.2, "max_fd_increase": 0.5}
+
+
+@pytest.fixture(scope="module")
+def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    """What the stage finds. The test pictures carry the labels that the fp32 classifier gives: its top-1 is 1."""
+    path = tmp_path_factory.mktemp("quantize")
+    shutil.copytree(workspace / "out/onnx", path / "models/onnx")
+    shutil.copytree(workspace / "data", path / "data")
+    torch.manual_seed(1)
+    Evaluator(EvaluatorConfig(classes=CLASSES, image_size=SIZE, width=4)).save_pretrained(path / "models/evaluator")
+    images = load_split(path / "data/processed", "test", SIZE).images
+    answers = OnnxClassifier(path / "models/onnx/classifier.onnx").predict(images).argmax(axis=1)
+    assert len(set(answers)) > 1  # else nothing could be lost
+    rows = [f"train{row}.png,0,train,{row}" for row in range(len(images))]
+    rows += [f"test{row}.png,{label},test,{row}" for row, label in enumerate(answers)]
+    (path / "data/processed/index.csv").write_text("\n".join(["name,label,split,row", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(place: Path) -> Path:
+    quantize(place, place / "result")
+    return place / "result"
+
+
+def quantize(place: Path, output: Path, **changes: object) -> None:
+    settings: dict = {**SETTINGS, **changes}
+    quantize_models(
+        onnx_dir=place / "models/onnx",
+        evaluator_dir=place / "models/evaluator",
+        processed_dir=place / "data/processed",
+        output_dir=output / "onnx_int8",
+        metrics_path=output / "quantize.json",
+        timing_path=output / "timing.json",
+        sampler=SAMPLER,
+        seed=0,
+        **settings,
+    )
+
+
+def pictures_of(place: Path, split: str) -> Split:
+    return load_split(place / "data/processed", split, SIZE)
+
+
+def operators(path: Path) -> dict[str, list[onnx.NodeProto]]:
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in onnx.load(path).graph.node:
+        found.setdefault(node.op_type, []).append(node)
+    return found
+
+
+class TestFiles:
+    def test_smaller_single_files_with_the_same_inputs_outputs_and_config(self, place, result):
+        for name, model in (("classifier", OnnxClassifier), ("generator", OnnxGenerator)):
+            before, after = place / f"models/onnx/{name}.onnx", result / f"onnx_int8/{name}.onnx"
+            assert after.stat().st_size < {"classifier": 0.3, "generator": 0.6}[name] * before.stat().st_size
+            assert model(after).config == model(before).config
+            assert "int8" in verify_onnx(after)
+            signatures = [
+                [(value.name, value.type, value.shape) for value in (*session.get_inputs(), *session.get_outputs())]
+                for session in map(ort.InferenceSession, (before, after))
+            ]
+            assert signatures[0][:1] == signatures[1][:1]
+            assert [value[:2] for value in signatures[0]] == [value[:2] for value in signatures[1]]
+
+    def test_every_product_with_a_weight_is_int8(self, place, result):
+        found = operators(result / "onnx_int8/generator.onnx")
+        initializers = {
+            tensor.name: tensor for tensor in onnx.load(result / "onnx_int8/generator.onnx").graph.initializer
+        }
+        weights = [node.input[1] for node in found["MatMulInteger"]]
+        assert all(initializers[name].data_type == onnx.TensorProto.INT8 for name in weights)
+        assert "Gemm" not in found
+        assert not any(set(node.input) & set(initializers) for node in found["MatMul"])  # attention alone
+        before = operators(place / "models/onnx/generator.onnx")
+        assert len(weights) == len(before["Gemm"]) + len(before["MatMul"]) - len(found["MatMul"])
+
+    def test_convolutions_are_int8_per_channel_and_the_pixels_and_probabilities_are_not(self, result):
+        model = onnx.load(result / "onnx_int8/classifier.onnx")
+        initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+        found = operators(result / "onnx_int8/classifier.onnx")
+        dequantized = {node.output[0]: node for node in found["DequantizeLinear"]}
+        assert len(found["Conv"]) == 20
+        for node in found["Conv"]:
+            weight, scale, _ = dequantized[node.input[1]].input
+            assert initializers[weight].data_type == onnx.TensorProto.INT8
+            assert len(initializers[scale].dims) == 1
+            assert initializers[scale].dims[0] == initializers[weight].dims[0]
+            assert node.input[0] in dequantized
+        quantized = {node.input[0] for node in found["QuantizeLinear"]}
+        for operator in ("Cast", "Concat", "Gemm", "Softmax"):
+            assert not any(set(node.output) & quantized for node in found[operator])
+        assert not set(found["Gemm"][0].input) & set(dequantized)
+        assert not any(set(node.input) & set(dequantized) for node in found["Softmax"])
+
+    @pytest.mark.parametrize("batch_size", [1, 2, 5])
+    def test_any_batch_size(self, place, result, batch_size):
+        images = np.array(pictures_of(place, "test").images[:batch_size])
+        before, after = (
+            OnnxClassifier(directory / "classifier.onnx").predict(images)
+            for directory in (place / "models/onnx", result / "onnx_int8")
+        )
+        assert 0 < np.abs(before - after).max() < 0.3
+        x, t = torch.randn(batch_size, 3, SIZE, SIZE), torch.linspace(0.2, 0.8, batch_size)
+        arguments = (x, t, torch.zeros(batch_size), one_hot_classes([0] * batch_size, len(CLASSES)))
+        predictions = [
+            OnnxGenerator(directory / "generator.onnx")(*arguments)
+            for directory in (place / "models/onnx", result / "onnx_int8")
+        ]
+        difference = (predictions[0] - predictions[1]).abs()
+        assert 0 < float(difference.mean()) < 0.05 * float(predictions[0].std())
+
+
+class TestMetrics:
+    def test_classifier(self, place, result):
+        figures = json.loads((result / "quantize.json").read_text())["classifier"]
+        test = pictures_of(place, "test")
+        answers = OnnxClassifier(result / "onnx_int8/classifier.onnx").predict(test.images).argmax(axis=1)
+        assert figures["top1_before"] == 1
+        assert figures["top1_after"] == pytest.approx((answers == test.labels).mean())
+        assert figures["accuracy_drop"] == pytest.approx(1 - figures["top1_after"])
+        assert figures["agreement"] == pytest.approx(figures["top1_after"])  # the labels are the fp32 answers
+        assert figures["n"] == len(test.labels)
+        assert figures["bytes_after"] == (result / "onnx_int8/classifier.onnx").stat().st_size
+
+    def test_generator_is_judged_on_the_same_noise_and_every_class(self, place, result):
+        figures = json.loads((result / "quantize.json").read_text())["generator"]
+        evaluator = Evaluator.from_pretrained(place / "models/evaluator")
+        real = evaluator.features(torch.from_numpy(np.array(pictures_of(place, "test").images))).numpy()
+        weights = one_hot_classes([0] * 6 + [1] * 6 + [2] * 6, 3)
+        distances = []
+        for directory in (place / "models/onnx", result / "onnx_int8"):
+            generator = OnnxGenerator(directory / "generator.onnx")
+            generated = to_uint8(sample(generator, initial_noise(0, range(18), SIZE), weights, SAMPLER))
+            distances.append(frechet_distance(real, evaluator.features(generated).numpy()))
+        assert figures["fd_classifier_before"] == pytest.approx(distances[0])
+        assert figures["fd_classifier_after"] == pytest.approx(distances[1])
+        assert figures["fd_increase"] == pytest.approx(distances[1] / distances[0] - 1, abs=1e-5)
+        assert 0 < figures["pixel_mean_abs_diff"] < 8
+        assert (figures["n"], figures["n_real"]) == (18, 24)
+
+    def test_clock_readings_are_kept_apart(self, result):
+        assert "ms" not in (result / "quantize.json").read_text()
+        timing = json.loads((result / "timing.json").read_text())
+        for name in ("classifier", "generator"):
+            for when in ("before", "after"):
+                latency = timing[name][when]
+                assert 0 < latency["p50_ms"] <= latency["p95_ms"] <= latency["p99_ms"]
+                assert latency["runs"] >= 10
+
+
+class TestGates:
+    def test_a_worse_classifier_stops_the_stage_with_the_figures(self, place, tmp_path):
+        """Calibrated on pictures that are all black, the classifier clips every other one."""
+        shutil.copytree(place / "models", tmp_path / "models")
+        shutil.copytree(place / "data", tmp_path / "data")
+        np.save(tmp_path / f"data/processed/train_{SIZE}.npy", np.zeros((24, SIZE, SIZE, 3), np.uint8))
+        with pytest.raises(UserError, match=r"top1 was 1 and is 0\.\d+ over 24 pictures: accuracy_drop 0\.\d+, "):
+            quantize(tmp_path, tmp_path / "result")
+        assert not (tmp_path / "result/quantize.json").exists()
+        assert not (tmp_path / "result/onnx_int8").exists()
+
+    def test_a_worse_generator_stops_the_stage_with_the_figures(self, place, result, tmp_path):
+        figures = json.loads((result / "quantize.json").read_text())["generator"]
+        bound = figures["fd_increase"] - 1e-6
+        message = rf"fd_classifier was {figures['fd_classifier_before']:.4g} and is .*quantize\.max_fd_increase is "
+        with pytest.raises(UserError, match=message):
+            quantize(place, tmp_path, max_fd_increase=bound)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_generator_that_gives_no_numbers_stops_the_stage(self, place, tmp_path):
+        shutil.copytree(place / "models", tmp_path / "models")
+        path = tmp_path / "models/onnx/generator.onnx"
+        damaged(path, path, lambda weights: weights * np.nan)
+        shutil.copytree(place / "data", tmp_path / "data")
+        with pytest.raises(UserError, match="the fp32 generator gives values that are not finite"):
+            quantize(tmp_path, tmp_path / "result")
+        assert not (tmp_path / "result/onnx_int8").exists()
+
+    def test_too_few_pictures_for_the_distance_are_refused_before_any_work(self, place, tmp_path):
+        with pytest.raises(UserError, match=r"quantize\.samples_per_class: 5 of each of 3 .* must be at least 6$"):
+            quantize(place, tmp_path, samples_per_class=5)
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestDeterminism:
+    def test_the_stage_in_another_process_and_directory_writes_the_same_bytes(self, place, result, tmp_path):
+        for name in ("models", "data"):
+            shutil.copytree(place / name, tmp_path / name)
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params.update(seed=0, sampler=asdict(SAMPLER), quantize=SETTINGS)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+        environment = {**os.environ, "PYTHONHASHSEED": "12345"}
+        stage = [sys.executable, ROOT / "stages/quantize.py"]
+        done = subprocess.run(stage, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        for name in ("classifier.onnx", "generator.onnx"):
+            assert (tmp_path / "models/onnx_int8" / name).read_bytes() == (result / "onnx_int8" / name).read_bytes()
+        assert (tmp_path / "metrics/quantize.json").read_bytes() == (result / "quantize.json").read_bytes()
+        assert (tmp_path / "metrics/timing/quantize.json").exists()
+
+    def test_again_in_this_process(self, place, result, tmp_path):
+        quantize_generator(place / "models/onnx/generator.onnx", tmp_path / "generator.onnx")
+        assert (tmp_path / "generator.onnx").read_bytes() == (result / "onnx_int8/generator.onnx").read_bytes()

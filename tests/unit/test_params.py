@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from tests.conftest import ROOT
+from tinycats.errors import UserError
+from tinycats.params import Params, load_params, parse_params
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        config = compose(config_name="config", overrides=list(overrides))
+    OmegaConf.resolve(config)
+    content = OmegaConf.to_container(config)
+    assert isinstance(content, dict)
+    return content
+
+
+DEFAULT = composed()
+
+
+def parse(*overrides: str) -> Params:
+    return parse_params(composed(*overrides), "params.yaml")
+
+
+def test_params_yaml_is_the_composition() -> None:
+    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == DEFAULT
+    load_params(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        (group.name, option.stem)
+        for group in sorted((ROOT / "conf").iterdir())
+        if group.is_dir()
+        for option in sorted(group.glob("*.yaml"))
+    ],
+)
+def test_every_option_of_every_group_composes(group: str, option: str) -> None:
+    more = ["data.path=photos"] if option == "image_folder" else []
+    parse(f"{group}={option}", *more)
+
+
+def test_the_groups_combine_as_the_design_says() -> None:
+    params = parse("data=oxford_pets", "dit=small", "train=high_accuracy", "compute=modal")
+    assert (params.data.source, params.dit.width, params.compute.backend) == ("oxford_pets", 384, "modal")
+    assert (params.train.steps, params.train.lr, params.train.warmup_steps) == (400_000, 5e-5, 15_000)
+    assert (params.train.batch_size, params.train.accumulation, params.train.augmentation) == (512, 2, "full")
+    params = parse("data=jersey_numbers", "classifier=resnet50", "classifier.batch_size=24")
+    assert (params.data.source, params.classifier.arch, params.classifier.batch_size) == (
+        "image_folder",
+        "resnet50",
+        24,
+    )
+    assert parse("train=standard").train.steps == 200_000
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.lr", "fast", "train.lr: input should be a valid number, got 'fast'"),
+        ("train.lr", -1.0, "train.lr: input should be greater than 0, got -1.0"),
+        ("train.stepz", 5, "train.stepz: there is no such key"),
+        ("train.steps", 1.5, "train.steps: input should be a valid integer, got 1.5"),
+        ("train.steps", True, "train.steps: input should be a valid integer, got True"),
+        ("classifier.arch", "vgg", "classifier.arch: input should be 'resnet18', 'resnet34' or 'resnet50', got 'vgg'"),
+        ("data.source", "moon", "data: input tag 'moon' found using 'source' does not match any of the expected tags"),
+        ("data.images_per_class", 0, "data.images_per_class: input should be greater than or equal to 4, got 0"),
+        ("dit.patch_size", 7, "dit: patch_size 7 does not divide image_size 64"),
+        ("dit.heads", 5, "dit: heads 5 does not divide width 192"),
+        ("train.accumulation", 3, "train: accumulation 3 does not divide batch_size 16"),
+        ("sampler.guidance_low", 0.95, "sampler: guidance_low 0.95 is not below guidance_high"),
+        ("preprocess.test_fraction", 0.85, "preprocess: val_fraction + test_fraction must stay below 0.9"),
+        ("sead", 1, "sead: there is no such key"),
+    ],
+)
+def test_a_wrong_value_is_one_line(key: str, value: Any, message: str) -> None:
+    content = copy.deepcopy(DEFAULT)
+    *sections, last = key.split(".")
+    section = content
+    for name in sections:
+        section = section[name]
+    section[last] = value
+    with pytest.raises(UserError) as caught:
+        parse_params(content, "params.yaml")
+    assert str(caught.value).startswith(f"params.yaml: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_and_a_file_that_is_no_yaml_are_one_line(tmp_path: Path) -> None:
+    content = copy.deepcopy(DEFAULT)
+    del content["train"]["lr"]
+    with pytest.raises(UserError, match="lr: is missing"):
+        parse_params(content, "params.yaml")
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: [")
+    with pytest.raises(UserError, match="is not YAML"):
+        load_params(path)
+    path.write_text("")
+    with pytest.raises(UserError, match="the whole file"):
+        load_params(path)
+    with pytest.raises(UserError, match="not found"):
+        load_params(tmp_path / "none.yaml")
+
+
+def test_a_stage_refuses_wrong_params_before_any_work(tmp_path: Path) -> None:
+    content = copy.deepcopy(DEFAULT)
+    content["dit"]["patch_size"] = 7
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "stages/fetch.py")], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: params.yaml: dit: patch_size 7 does not divide image_size 64\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]

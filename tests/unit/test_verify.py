@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tinycats.errors import UserError
+from tinycats.models.classifier import Classifier, ClassifierConfig
+from tinycats.models.evaluator import Evaluator, EvaluatorConfig
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.models.verify import verify_model
+
+CLASSES = ["Bengal", "Sphynx", "other"]
+
+
+@pytest.fixture
+def generator(tmp_path: Path) -> Path:
+    config = TinyDiTConfig(classes=CLASSES, image_size=32, patch_size=8, width=32, depth=1, heads=2)
+    TinyDiT(config).save_pretrained(tmp_path / "generator")
+    return tmp_path / "generator"
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    directory = tmp_path / "adapter"
+    directory.mkdir()
+    config = {"peft_type": "LORA", "r": 4, "base_model_name_or_path": "tinycats"}
+    (directory / "adapter_config.json").write_text(json.dumps(config))
+    tensors = {"blocks.0.lora_A.weight": torch.zeros(4, 32), "blocks.0.lora_B.weight": torch.zeros(96, 4)}
+    save_file(tensors, directory / "adapter_model.safetensors")
+    return directory
+
+
+def edit_config(directory: Path, name: str = "config.json", **changes: object) -> None:
+    path = directory / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_tensor(path: Path, change: str) -> None:
+    tensors = load_file(path)
+    name = next(iter(tensors))
+    if change == "nan":
+        tensors[name].view(-1)[0] = float("nan")
+    elif change == "shape":
+        tensors[name] = torch.zeros(2, 2)
+    elif change == "missing":
+        del tensors[name]
+    else:
+        tensors["stray"] = torch.zeros(1)
+    save_file(tensors, path)
+
+
+def complaint(directory: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        verify_model(directory)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(directory) in message
+    return message
+
+
+def test_describes_each_kind(tmp_path: Path, generator: Path, adapter: Path) -> None:
+    config = ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=32, flip_at_test=True)
+    Classifier(config).save_pretrained(tmp_path / "classifier")
+    Evaluator(EvaluatorConfig(classes=CLASSES, image_size=32, width=4)).save_pretrained(tmp_path / "evaluator")
+    # resnet18 has 11,176,512 parameters without its head; ours is 512 x 3 + 3
+    assert verify_model(tmp_path / "classifier") == "classifier, 3 classes, resnet18, 32 px, 11,178,051 parameters"
+    assert verify_model(tmp_path / "evaluator").startswith("evaluator, 3 classes, width 4, 32 px, ")
+    assert verify_model(generator).startswith("generator, 3 classes, 32 px, patch 8, width 32, depth 1, 2 heads, ")
+    assert verify_model(adapter) == "LoRA adapter for tinycats, rank 4, 2 tensors, 512 parameters"
+
+
+def test_what_is_no_model_directory(tmp_path: Path) -> None:
+    assert "not found" in complaint(tmp_path / "absent")
+    assert "no model directory" in complaint(tmp_path)
+    (tmp_path / "file.bin").touch()
+    assert "neither" in complaint(tmp_path / "file.bin")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_missing_file(generator: Path, name: str) -> None:
+    (generator / name).unlink()
+    assert name in complaint(generator)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, 20_000])
+def test_truncated_weights(generator: Path, keep: int) -> None:
+    path = generator / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "not a whole safetensors file" in complaint(generator)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [("nan", "not finite"), ("shape", "is [2, 2], not"), ("missing", "no "), ("stray", "unknown stray")],
+)
+def test_wrong_tensors(generator: Path, change: str, words: str) -> None:
+    edit_tensor(generator / "model.safetensors", change)
+    assert words in complaint(generator)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_type": "unheard-of"}, "model_type is 'unheard-of', must be one of tinycats-classifier"),
+        ({"model_type": None}, "model_type is 'None'"),
+        ({"model_type": ["tinycats-generator"]}, "model_type is \"['tinycats-generator']"),
+        ({"width": "broad"}, "width"),
+        ({"wdith": 32}, "wdith"),
+        ({"classes": []}, "classes is empty"),
+        ({"classes": ["Bengal", "Bengal", "other"]}, "the same name twice"),
+        ({"patch_size": 0}, "config.json"),
+        ({"width": -32}, "config.json"),
+        ({"heads": 5}, "config.json"),
+        ({"image_size": 36}, "config.json"),
+    ],
+)
+def test_wrong_config(generator: Path, changes: dict[str, object], words: str) -> None:
+    edit_config(generator, **changes)
+    assert words in complaint(generator)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b"\xff\xfe"])
+def test_config_that_is_no_json_object(generator: Path, content: bytes) -> None:
+    (generator / "config.json").write_bytes(content)
+    assert "JSON" in complaint(generator)
+
+
+def test_other_must_be_a_class(tmp_path: Path) -> None:
+    config = ClassifierConfig(classes=CLASSES, other="dogs", arch="resnet18", image_size=32, flip_at_test=True)
+    Classifier(config).save_pretrained(tmp_path / "classifier")
+    assert "other is 'dogs'" in complaint(tmp_path / "classifier")
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_adapter_missing_file(adapter: Path, name: str) -> None:
+    (adapter / name).unlink()
+    assert f"{name}: not found" in complaint(adapter)
+
+
+def test_broken_adapter(adapter: Path) -> None:
+    path = adapter / "adapter_model.safetensors"
+    whole = path.read_bytes()
+    edit_tensor(path, "nan")
+    assert "not finite" in complaint(adapter)
+    path.write_bytes(whole[:-1])
+    assert "not a whole safetensors file" in complaint(adapter)
+    save_file({}, path)
+    assert "no tensors" in complaint(adapter)
+    path.write_bytes(whole)
+    edit_config(adapter, "adapter_config.json", r=0)
+    assert "r is 0" in complaint(adapter)
+    edit_config(adapter, "adapter_config.json", r=4, peft_type="IA3")
+    assert "peft_type is 'IA3'" in complaint(adapter)
