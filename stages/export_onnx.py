@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from tinycats.compute.run import run
 from tinycats.errors import one_line_errors
 from tinycats.export.export_job import export_models
 from tinycats.models.sampler import SamplerSettings
@@ -11,9 +10,7 @@ from tinycats.params import load_params
 
 def main() -> None:
     params = load_params(Path("params.yaml"))
-    run(
-        params.compute.backend,
-        export_models,
+    export_models(
         classifier_dir=Path("models/classifier"),
         generator_dir=Path("models/generator"),
         processed_dir=Path("data/processed"),

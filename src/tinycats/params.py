@@ -193,7 +193,7 @@ class EvaluateParams(Section):
 
 
 class ExportParams(Section):
-    opset: Annotated[int, Field(ge=17, le=25)]
+    opset: Annotated[int, Field(ge=18, le=25)]
     parity_images: Annotated[int, Field(ge=2)]
     classifier_tolerance: Positive  # largest difference of a probability
     generator_tolerance: Positive  # largest difference of a prediction in [-1, 1]
@@ -202,6 +202,7 @@ class ExportParams(Section):
 class QuantizeParams(Section):
     calibration_images: Annotated[int, Field(ge=2)]
     samples_per_class: Annotated[int, Field(ge=2)]  # for FD-classifier before and after
+    sampler_steps: Count
     max_accuracy_drop: Fraction
     max_fd_increase: NonNegative  # as a fraction of FD-classifier before
 

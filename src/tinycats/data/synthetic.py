@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,7 @@ from tinycats.data.drawing import (
     lighter,
     mix,
 )
+from tinycats.data.parallel import map_in_order
 from tinycats.data.raw import RawImage
 from tinycats.errors import UserError
 
@@ -133,11 +135,15 @@ def render(class_name: str, index: int, seed: int, size_px: int) -> np.ndarray:
 
 def synthetic_images(images_per_class: int, seed: int, size_px: int) -> Iterator[RawImage]:
     """Yield `images_per_class` PNG pictures of each of CLASSES, named <class>/<index>.png, without a split."""
-    for class_name in CLASSES:
-        for index in range(images_per_class):
-            content = io.BytesIO()
-            Image.fromarray(render(class_name, index, seed, size_px)).save(content, format="PNG")
-            yield RawImage(f"{class_name}/{index:05d}.png", class_name, "", content.getvalue())
+    which = ((class_name, index) for class_name in CLASSES for index in range(images_per_class))
+    yield from map_in_order(partial(_raw_image, seed=seed, size_px=size_px), which)
+
+
+def _raw_image(which: tuple[str, int], seed: int, size_px: int) -> RawImage:
+    class_name, index = which
+    content = io.BytesIO()
+    Image.fromarray(render(class_name, index, seed, size_px)).save(content, format="PNG")
+    return RawImage(f"{class_name}/{index:05d}.png", class_name, "", content.getvalue())
 
 
 def _individual(traits: Traits, rng: np.random.Generator) -> Traits:

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinycats.export.onnx_models import OnnxGenerator
-from tinycats.models.sampler import SamplerSettings, initial_noise, sample
+from tinycats.models.sampler import Denoiser, SamplerSettings, initial_noise, sample
 from tinycats.models.tinydit import TinyDiT, one_hot_classes
 
 
@@ -40,7 +39,7 @@ def golden_run(model: TinyDiT, settings: SamplerSettings, seed: int) -> dict[str
     }
 
 
-def golden_difference(golden: dict[str, Any], model: TinyDiT | OnnxGenerator) -> dict[str, float]:
+def golden_difference(golden: dict[str, Any], model: Denoiser) -> dict[str, float]:
     """How far another implementation of the model is from the states of a golden run, step by step."""
     tensors = {name: torch.from_numpy(decode_tensor(tensor)) for name, tensor in golden["tensors"].items()}
     settings = SamplerSettings(**golden["sampler"])
@@ -58,9 +57,7 @@ def decode_tensor(tensor: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(base64.b64decode(tensor["base64"]), dtype="<f4").reshape(tensor["shape"]).copy()
 
 
-def sampler_states(
-    model: TinyDiT | OnnxGenerator, noise: Tensor, class_weights: Tensor, settings: SamplerSettings
-) -> Tensor:
+def sampler_states(model: Denoiser, noise: Tensor, class_weights: Tensor, settings: SamplerSettings) -> Tensor:
     """The state after every step, float32 (steps, N, 3, S, S)."""
     states: list[Tensor] = []
     sample(model, noise, class_weights, settings, on_step=lambda _, z: states.append(z))

@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from tinycats.errors import UserError
 from tinycats.export.onnx_models import CONFIG_KEY
 from tinycats.models.classifier import Classifier
 from tinycats.models.pretrained import ModelConfig
@@ -61,7 +62,11 @@ def _export(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], op
             program, dynamo=True, opset_version=opset, input_names=list(inputs), output_names=outputs, verbose=False
         )
     assert exported is not None  # it is None only where a file was asked for
-    return exported.model_proto
+    proto = exported.model_proto
+    written = next(entry.version for entry in proto.opset_import if entry.domain == "")
+    if written != opset:  # torch writes 18 where it cannot convert to an older one
+        raise UserError(f"export.opset: the model cannot be written in opset {opset}; use {written}")
+    return proto
 
 
 def write_onnx(model: onnx.ModelProto, path: Path, config: ModelConfig) -> None:

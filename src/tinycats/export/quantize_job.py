@@ -122,6 +122,7 @@ def _compare_generators(
         "pixel_mean_abs_diff": float(np.abs(pictures[0].astype(np.int16) - pictures[1]).mean()),
         "n": len(labels),
         "n_real": len(real),
+        "sampler_steps": settings.steps,
     }
 
 
