@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The sampler of conf/config.yaml, which is what the published metrics were measured with.
 METHOD: Literal["euler"] = "euler"
-STEPS = 25
+STEPS = 20
 GUIDANCE = 2.0
 GUIDANCE_LOW = 0.1
 GUIDANCE_HIGH = 0.9

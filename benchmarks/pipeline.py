@@ -1,0 +1,151 @@
+"""Time, memory and metrics of one run of the pipeline, in a fresh clone of the committed code.
+
+    python benchmarks/pipeline.py default
+    python benchmarks/pipeline.py oxford_pets data=oxford_pets data.archives.images=PATH ...
+    python benchmarks/pipeline.py jersey_numbers --stage train_classifier data=jersey_numbers data.path=PATH
+
+Writes benchmarks/results/NAME.json; `python benchmarks/report.py` makes docs/benchmarks.md of all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def matrix_gflops(dtype: torch.dtype, size: int = 2048, runs: int = 7) -> float:
+    """Median speed of square matrix products: what the machine gives at this moment."""
+    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / sorted(seconds)[runs // 2] / 1e9
+
+
+def machine() -> dict[str, Any]:
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "cpu": model[1] if model else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "amx_bf16": torch.cpu.get_capabilities().get("amx_bf16", False),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "fp32_gflops": matrix_gflops(torch.float32),
+        "bf16_gflops": matrix_gflops(torch.bfloat16),
+    }
+
+
+class MemoryMeter(threading.Thread):
+    """The largest sum of resident memory of this process's children, sampled twice a second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak_bytes = 0
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self.stopped.wait(0.5):
+            total = 0
+            for child in psutil.Process().children(recursive=True):
+                try:
+                    total += child.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+            self.peak_bytes = max(self.peak_bytes, total)
+
+
+def repro(clone: Path, env: dict[str, str], *arguments: str) -> tuple[float, dict[str, float]]:
+    """Run `dvc repro`; return its seconds, and those of every stage that was run."""
+    started = time.monotonic()
+    stages: dict[str, float] = {}
+    current, since = "", started
+    command = [sys.executable, "-u", "-m", "dvc", "repro", *arguments]
+    with subprocess.Popen(
+        command, cwd=clone, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if found := re.match(r"Running stage '(\w+)'", line):
+                if current:
+                    stages[current] = time.monotonic() - since
+                current, since = found[1], time.monotonic()
+    if current:
+        stages[current] = time.monotonic() - since
+    if process.returncode:
+        print(f"dvc repro ended with exit code {process.returncode}", file=sys.stderr)
+    return time.monotonic() - started, stages
+
+
+def load(directory: Path) -> dict[str, Any]:
+    """Every metrics file below `directory`, by its path without .json."""
+    return {
+        str(path.relative_to(directory).with_suffix("")): json.loads(path.read_text())
+        for path in sorted(directory.rglob("*.json"))
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("overrides", nargs="*", help="as `tinycats params` takes them")
+    parser.add_argument("--stage", help="stop after this stage")
+    parser.add_argument("--clone", type=Path, help="where to clone to (default: a temporary directory)")
+    arguments = parser.parse_args()
+    clone = (arguments.clone or Path(tempfile.mkdtemp(prefix="tinycats-"))).resolve()
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(clone / "src"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    subprocess.run(["tinycats", "params", *arguments.overrides], cwd=clone, env=env, check=True)
+    result: dict[str, Any] = {
+        "overrides": [re.sub(r"=.*/", "=", override) for override in arguments.overrides],  # no local paths
+        "stage": arguments.stage,
+        "machine": machine(),
+    }
+    meter = MemoryMeter()
+    meter.start()
+    before = psutil.cpu_times()
+    targets = [arguments.stage] if arguments.stage else []
+    result["seconds"], result["stage_seconds"] = repro(clone, env, *targets)
+    after = psutil.cpu_times()
+    meter.stopped.set()
+    elapsed = sum(after) - sum(before)
+    result["steal_fraction"] = (after.steal - before.steal) / elapsed  # what other machines took of this one's cores
+    result["peak_memory_mb"] = meter.peak_bytes / 2**20
+    result["second_seconds"], again = repro(clone, env, *targets)
+    result["second_ran"] = sorted(again)
+    made = [name for name in result["stage_seconds"]]
+    result["metrics"] = {
+        name: content
+        for name, content in load(clone / "metrics").items()
+        if not arguments.stage or name.split("/")[0] in ("fetch", "preprocess", "classifier")
+    }
+    print(f"{arguments.name}: {result['seconds']:.0f} s for {', '.join(made)}; again: {result['second_seconds']:.1f} s")
+    output = ROOT / "benchmarks/results" / f"{arguments.name}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
