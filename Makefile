@@ -12,7 +12,7 @@ repro: setup
 	@python stages/summary.py
 
 test: lint types
-	pytest
+	pytest --numprocesses 2 --dist loadgroup
 
 lint: setup
 	ruff check .

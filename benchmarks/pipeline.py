@@ -135,13 +135,14 @@ def main() -> None:
     result["peak_memory_mb"] = meter.peak_bytes / 2**20
     result["second_seconds"], again = repro(clone, env, *targets)
     result["second_ran"] = sorted(again)
-    made = [name for name in result["stage_seconds"]]
     result["metrics"] = {
         name: content
         for name, content in load(clone / "metrics").items()
         if not arguments.stage or name.split("/")[0] in ("fetch", "preprocess", "classifier")
     }
-    print(f"{arguments.name}: {result['seconds']:.0f} s for {', '.join(made)}; again: {result['second_seconds']:.1f} s")
+    print(
+        f"{arguments.name}: {result['seconds']:.0f} s for {', '.join(result['stage_seconds'])}; again: {result['second_seconds']:.1f} s"
+    )
     output = ROOT / "benchmarks/results" / f"{arguments.name}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=2) + "\n")

@@ -24,7 +24,7 @@ def main() -> None:
             other=other,
             arch=settings.arch,
             image_size=settings.image_size,
-            flip_at_test=settings.flip_at_test,
+            flip_at_test=params.data.mirror,
         )
     )
     if settings.pretrained:
@@ -39,10 +39,11 @@ def main() -> None:
         metrics=Path("metrics/classifier"),
         runs=Path(".tinycats/runs"),
         seed=params.seed,
+        mirror=params.data.mirror,
         device=params.compute.device,
         log_every=params.logging.every_steps,
         checkpoint_every_s=params.compute.checkpoint_every_s,
-        **settings.model_dump(exclude={"arch", "pretrained", "flip_at_test"}),
+        **settings.model_dump(exclude={"arch", "pretrained"}),
     )
 
 

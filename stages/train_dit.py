@@ -18,6 +18,7 @@ def main() -> None:
         metrics=Path("metrics/generator"),
         runs=Path(".tinycats/runs"),
         seed=params.seed,
+        mirror=params.data.mirror,
         device=params.compute.device,
         log_every=params.logging.every_steps,
         checkpoint_every_s=params.compute.checkpoint_every_s,

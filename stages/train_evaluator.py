@@ -38,6 +38,7 @@ def main() -> None:
         clip_norm=1.0,
         label_smoothing=0.0,
         augmentation="full",
+        mirror=params.data.mirror,
         mixup=0.0,
         early_stopping_epochs=None,
         compile=False,

@@ -33,6 +33,7 @@ class DataCommon(Section):
     title: str  # how the model card names the data
     licence: str  # of the data, an SPDX name or words
     other_class: str | None  # the class that is not a cat, if the data has one
+    mirror: bool  # whether a mirrored picture is still of its class, in augmentation and at test time
     extra: list[str]  # further folders, tars or zips of class folders, merged by class name
     watch: str  # a path whose content decides whether fetch runs again
 
@@ -109,7 +110,6 @@ class ClassifierParams(Section):
     augmentation: AugmentationLevel
     mixup: NonNegative  # alpha of the beta distribution; 0 switches MixUp off
     early_stopping_epochs: Count | None  # epochs without a better validation accuracy; null: never
-    flip_at_test: bool  # average the prediction with that of the mirrored picture
     precision: Precision
     compile: bool
 

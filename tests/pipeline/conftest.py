@@ -21,6 +21,7 @@ data:
   images_per_class: 16
   size_px: 40
   other_class: other
+  mirror: true
   extra: []
   watch: conf/data/tiny.yaml
 preprocess: {test_fraction: 0.3, min_side_px: 16}
@@ -46,7 +47,7 @@ class Project:
             **os.environ,
             "PYTHONPATH": str(self.path / "src"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "OMP_NUM_THREADS": "2",
+            "OMP_NUM_THREADS": "1",
             "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",  # the same commits in every copy
             "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
             **more_env,

@@ -21,7 +21,7 @@ def make_task(split: Split, classes: list[str], **changes) -> FlowMatchingTask:
     model = TinyDiT(TinyDiTConfig(classes=classes, image_size=size, patch_size=size // 4, width=64, depth=2, heads=2))
     settings = {
         "name": "train_dit", "model": model, "train": split, "seed": 0, "batch_size": 8, "steps": 300,
-        "label_dropout": 0.1, "t_mean": -0.8, "t_std": 0.8, "augmentation": "none", "sample_every": 10**9,
+        "label_dropout": 0.1, "t_mean": -0.8, "t_std": 0.8, "augmentation": "none", "mirror": True, "sample_every": 10**9,
         "device": torch.device("cpu"), "dtype": torch.float32,
     }  # fmt: skip
     return FlowMatchingTask(**{**settings, **changes})

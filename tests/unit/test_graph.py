@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,29 @@ def test_every_metric_and_plot_is_made_by_a_stage() -> None:
 
 def test_clock_readings_are_kept_apart() -> None:
     assert not [path for path in DVC["metrics"] if "timing" in path]
+
+
+LOCK: dict[str, Any] = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+@pytest.mark.parametrize("stage", ORDER)
+def test_the_lock_is_of_this_code_and_these_params(stage: str) -> None:
+    """dvc.lock and metrics/ must come from a run of the code that is committed with them."""
+    for dep in LOCK[stage]["deps"]:
+        path = ROOT / dep["path"]
+        if path.suffix in (".py", ".yaml") or (dep["path"].startswith("metrics/") and path.is_file()):
+            assert hashlib.md5(path.read_bytes()).hexdigest() == dep["md5"], dep["path"]
+    for key, locked in LOCK[stage].get("params", {}).get("params.yaml", {}).items():
+        value: Any = PARAMS
+        for name in key.split("."):
+            value = value[name]
+        assert value == locked, key
+
+
+@pytest.mark.parametrize("stage", ORDER)
+def test_the_committed_metrics_are_those_of_the_lock(stage: str) -> None:
+    for out in LOCK[stage]["outs"]:
+        path = ROOT / out["path"]
+        if out["path"].startswith("metrics/") and path.is_file():
+            assert hashlib.md5(path.read_bytes()).hexdigest() == out["md5"], out["path"]

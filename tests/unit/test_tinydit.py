@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from tinycats.errors import UserError
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes, patchify, sincos_positions, unpatchify
+from tinycats.models.tinydit import (
+    TinyDiT,
+    TinyDiTConfig,
+    one_hot_classes,
+    overlap_add,
+    patchify,
+    sincos_positions,
+    unpatchify,
+)
 
 CONFIG = TinyDiTConfig(classes=["a", "b", "c"], image_size=32, patch_size=8, width=32, depth=2, heads=2)
 
@@ -32,6 +40,17 @@ def test_a_patch_holds_the_pixels_of_one_square() -> None:
     images = torch.zeros(1, 3, 32, 32)
     images[:, :, 8:16, 24:32] = 1  # second row, fourth column
     assert patchify(images, 8).sum(2).nonzero()[:, 1].tolist() == [7]
+
+
+def test_overlapping_squares_are_a_transposed_convolution() -> None:
+    """A token paints 2 x 2 patches, centred on its own."""
+    pictures = torch.randn(2, 12, 32, 32)
+    quadrants = patchify(pictures, 8).reshape(2, 16, 8, 8, 4, 3)  # (N, T, P, P, quadrant, C)
+    rows = torch.cat([quadrants[..., 0::2, :], quadrants[..., 1::2, :]], dim=3)  # left and right: (N, T, P, 2 P, 2, C)
+    squares = torch.cat([rows[..., 0, :], rows[..., 1, :]], dim=2)  # upper and lower: (N, T, 2 P, 2 P, C)
+    columns = squares.permute(0, 4, 2, 3, 1).reshape(2, 3 * 16 * 16, 16)
+    expected = torch.nn.functional.fold(columns, 32, kernel_size=16, stride=8, padding=4)
+    torch.testing.assert_close(overlap_add(pictures, 4), expected)
 
 
 def test_positions_are_all_different() -> None:

@@ -12,15 +12,16 @@ from torch import Generator, Tensor
 Level = Literal["none", "basic", "full"]
 
 
-def augment(pixels: Tensor, level: Level, generator: Generator) -> Tensor:
+def augment(pixels: Tensor, level: Level, generator: Generator, mirror: bool = True) -> Tensor:
     """Augment float pixels (N, 3, H, W) in [0, 1].
 
-    none: as they are. basic: mirrored half of the time. full: mirrored, rotated, sheared, a random resized crop (one bilinear
+    none: as they are. basic: mirrored half of the time (never where `mirror` is off: a mirrored digit is another sign,
+    or none). full: mirrored, rotated, sheared, a random resized crop (one bilinear
     resampling does all of it), and changed in brightness, contrast and saturation.
     """
     if level == "none":
         return pixels
-    mirrored = torch.rand(len(pixels), generator=generator) < 0.5
+    mirrored = torch.rand(len(pixels), generator=generator) < (0.5 if mirror else 0.0)
     if level == "basic":
         return torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
     return jitter_colours(resample(pixels, mirrored, generator), generator)

@@ -38,6 +38,7 @@ class ClassificationTask:
     steps_per_epoch: int
     steps: int
     augmentation: Level
+    mirror: bool
     mixup: float
     label_smoothing: float
     patience: int | None
@@ -50,7 +51,7 @@ class ClassificationTask:
     def batch(self, step: int) -> Batch:
         indices = batch_indices(self.seed, step, self.batch_size, len(self.train.labels))
         pixels = _pixels(self.train.images[indices.numpy()])
-        pixels = augment(pixels, self.augmentation, generator_for(self.seed, "augment", step))
+        pixels = augment(pixels, self.augmentation, generator_for(self.seed, "augment", step), self.mirror)
         targets = F.one_hot(torch.from_numpy(self.train.labels[indices.numpy()]), self.num_classes).float()
         if self.mixup > 0:
             share = float(np.random.default_rng(derive_seed(self.seed, "mixup", step)).beta(self.mixup, self.mixup))

@@ -62,6 +62,7 @@ class FlowMatchingTask:
     t_mean: float
     t_std: float
     augmentation: Level
+    mirror: bool
     sample_every: int
     device: torch.device
     dtype: torch.dtype
@@ -70,7 +71,7 @@ class FlowMatchingTask:
         indices = batch_indices(self.seed, step, self.batch_size, len(self.train.labels))
         generator = generator_for(self.seed, "flow", step)
         pixels = torch.from_numpy(self.train.images[indices.numpy()]).permute(0, 3, 1, 2).float() / 255
-        x = 2 * augment(pixels, self.augmentation, generator) - 1
+        x = 2 * augment(pixels, self.augmentation, generator, self.mirror) - 1
         class_weights = one_hot_classes(self.train.labels[indices.numpy()].tolist(), self.model.config.num_classes)
         return {
             "indices": indices,

@@ -1,0 +1,98 @@
+"""Write docs/benchmarks.md from benchmarks/results/*.json: python benchmarks/report.py"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks/results"
+TITLES = {
+    "default": "The default run: synthetic cats",
+    "default_fp32": "The default run in fp32, as on a CPU without AMX",
+    "oxford_pets": "Real photos: Oxford-IIIT Pet, 12 breeds and `other`",
+    "jersey_numbers": "Real photos: basketball jersey numbers, 42 classes",
+}
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    lines = ["| " + " | ".join(head) + " |"]
+    lines.append("|" + " --- |" * (lines[0].count("|") - 1))
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def show(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested metrics by dotted name; lists and per-class figures are left to the metrics files."""
+    figures: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, dict) and name != "per_class_accuracy":
+            figures |= flat(value, f"{prefix}{name}.")
+        elif isinstance(value, (int, float)):
+            figures[prefix + name] = value
+    return figures
+
+
+def section(name: str, result: dict[str, Any]) -> str:
+    machine, metrics = result["machine"], result["metrics"]
+    what = " ".join(f"-S {override}" for override in result["overrides"]) or "params.yaml as it is"
+    parts = [
+        f"## {TITLES.get(name, name)}",
+        f"Parameters: `{what}`" + (f", up to `{result['stage']}`." if result["stage"] else "."),
+        table(
+            ["what", "figure"],
+            [
+                ["first `dvc repro`, everything runs", f"{result['seconds']:.0f} s"],
+                ["second `dvc repro`", f"{result['second_seconds']:.1f} s, {len(result['second_ran'])} stages run"],
+                ["peak memory of all processes", f"{result['peak_memory_mb']:.0f} MB"],
+                ["of the cores, taken by other machines on the host (steal)", f"{result['steal_fraction']:.0%}"],
+                [
+                    "bf16 and fp32 matrix products just before",
+                    f"{machine['bf16_gflops']:.0f} and {machine['fp32_gflops']:.0f} GFLOP/s",
+                ],
+            ],
+        ),
+        table(["stage", "seconds"], [[stage, f"{seconds:.0f}"] for stage, seconds in result["stage_seconds"].items()]),
+    ]
+    if "preprocess" in metrics:
+        listed = metrics["preprocess"].get("quarantined_files", [])
+        figures = flat({key: metrics["preprocess"][key] for key in ("read", "kept", "quarantined", "splits")})
+        parts.append(table(["preprocess", "pictures"], figures.items()))
+        if listed:
+            parts.append(
+                "Left out: " + ", ".join(f"{entry['name']} ({entry['reason']})" for entry in listed[:40]) + "."
+            )
+            if len(listed) > 40:
+                parts.append(f"... and {len(listed) - 40} more, named in metrics/preprocess.json of that run.")
+    for file in ("classifier/metrics", "evaluate", "export", "quantize"):
+        if file in metrics:
+            rows = [[key, show(value)] for key, value in flat(metrics[file]).items()]
+            parts.append(table([f"metrics/{file}.json", "value"], rows))
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    results = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    machine = next(iter(results.values()))["machine"]
+    head = f"""# What was measured
+
+Written by `python benchmarks/report.py` from benchmarks/results/, which `benchmarks/pipeline.py` measured. "FD-classifier" and
+"KD-classifier" are distances on features of the pipeline's own evaluator network; no figure here is an FID.
+
+Machine: {machine["cpu"]}, {machine["cores"]} cores, {machine["memory_gb"]} GB, AMX bf16: {machine["amx_bf16"]}, Python
+{machine["python"]}, torch {machine["torch"]}. It is a virtual machine that shares its host: the steal and the speed of matrix
+products say how much of it a run had."""
+    order = [name for name in TITLES if name in results] + [name for name in results if name not in TITLES]
+    text = "\n\n".join([head, *(section(name, results[name]) for name in order)]) + "\n"
+    (ROOT / "docs/benchmarks.md").write_text(text)
+    print(f"docs/benchmarks.md: {len(results)} runs")
+
+
+if __name__ == "__main__":
+    main()

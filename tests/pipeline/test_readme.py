@@ -1,0 +1,154 @@
+"""Every command of the README, typed into the tiny project. Sizes that would take minutes are replaced, nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.pipeline.conftest import Project
+from tinycats.data.raw import read_raw
+
+pytestmark = pytest.mark.xdist_group("pipeline")  # one tiny run serves them all
+
+BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.split("#")[0].strip()]
+SMALL = (
+    "-S preprocess.min_side_px=16 -S classifier.image_size=40 -S classifier.epochs=2 -S classifier.batch_size=8 "
+    "-S dit.image_size=32 -S dit.width=32 -S dit.depth=1 -S dit.heads=1 -S train.steps=20 -S train.guard_steps=20 "
+    "-S evaluator.width=4 -S evaluator.epochs=2 -S evaluator.batch_size=8 -S evaluate.latency_runs=3 -S sampler.steps=2 "
+    "-S evaluate.samples_per_class=10 -S quantize.samples_per_class=10 -S quantize.max_accuracy_drop=1.0 "
+    "-S quantize.max_fd_increase=100.0 -S quantize.calibration_images=8"
+)
+RUN = {
+    "dvc repro",
+    "dvc exp show",
+    "dvc metrics diff",
+    "dvc plots show",
+    "tinycats predict PHOTO.jpg",
+    "tinycats generate --class Bengal --count 4 --seed 7",
+}
+ELSEWHERE = {
+    "make test": "it is what runs this",
+    "dvc push": "test_repro.py",
+    "dvc pull": "test_repro.py",
+}
+
+
+def readme(start: str) -> str:
+    """The README's command that starts like this."""
+    found = [command for command in COMMANDS if command.startswith(start)]
+    assert len(found) == 1, f"{start!r} is {len(found)} times in the README"
+    return found[0]
+
+
+def shell(project: Project, command: str, check: bool = True) -> str:
+    done = project.run("bash", "-c", command, check=check)
+    return done.stdout + done.stderr
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    here = Path(__file__).read_text()
+    for command in COMMANDS:
+        known = command in RUN or command in ELSEWHERE or any(
+            command.startswith(start) for start in re.findall(r'readme\("([^"]+)"\)', here)
+        )  # fmt: skip
+        assert known, f"no test runs the README's {command!r}"
+
+
+@pytest.mark.parametrize("command", sorted(RUN))
+def test_it_runs(project: Project, command: str) -> None:
+    assert command in COMMANDS
+    picture = next(image for image in read_raw(project.path / "data/raw") if image.class_name == "Bengal")
+    (project.path / "PHOTO.jpg").write_bytes(picture.content)
+    output = shell(project, command)
+    if "generate" in command:
+        made = sorted(path.name for path in (project.path / "generated").iterdir())
+        assert made == ["Bengal-7-0.png", "Bengal-7-1.png", "Bengal-7-2.png", "Bengal-7-3.png", "grid.png"]
+    if "predict" in command:
+        assert "PHOTO.jpg" in output
+
+
+def test_make_repro_ends_with_a_summary(project: Project) -> None:
+    command = readme("make repro")
+    (project.path / ".venv").mkdir()
+    (project.path / ".venv/installed").touch()  # the environment of this test is the one that `make setup` makes
+    output = shell(project, command)
+    assert "generator.class_agreement" in output
+    for path in ("metrics/evaluate/samples.png", "metrics/evaluate/confusion.png", "dvc_plots/index.html", "publish"):
+        assert path in output
+        assert (project.path / path).exists()
+
+
+def test_the_environment_is_activated(project: Project) -> None:
+    assert readme("source .venv/bin/activate") in (ROOT / "README.md").read_text()
+
+
+def test_more_steps_and_what_they_changed(project: Project) -> None:
+    output = shell(project, readme("dvc exp run -S train.steps=3000").replace("3000", "50"))
+    assert "continues from step 40" in output
+
+
+def test_a_sweep_of_two_values_runs_in_the_queue(project: Project) -> None:
+    queued = shell(project, readme("dvc exp run --queue"))
+    assert queued.count("Queued experiment") == 2
+    shell(project, readme("dvc queue start"))
+    for _ in range(100):
+        status = shell(project, "sleep 3; dvc queue status")
+        if "Running" not in status and "Queued" not in status:
+            break
+    assert status.count("Success") == 2, status + shell(
+        project, "dvc queue logs $(dvc queue status | awk 'NR==2{print $1}')"
+    )
+    rates = {
+        row["data"]["params"]["params.yaml"]["data"]["train"]["lr"]
+        for branch in json.loads(shell(project, "dvc exp show --json"))
+        for experiment in branch.get("experiments") or []
+        for row in experiment["revs"]
+    }
+    assert rates == {0.001, 0.002}
+
+
+def test_verify_says_what_files_are(project: Project) -> None:
+    command = re.search(r"`(tinycats verify [^`]+)`", (ROOT / "README.md").read_text())
+    assert command
+    output = shell(project, command[1])
+    assert len(output.splitlines()) == 2
+
+
+def test_photos_of_ones_own(project: Project) -> None:
+    """A folder, and a tar with one more class that is merged in."""
+    with tarfile.open(project.path / "more_photos.tar", "w") as more:
+        for image in read_raw(project.path / "data/raw"):
+            if image.class_name in ("Bengal", "Bombay"):
+                path = project.path / "photos" / image.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(image.content)
+            if image.class_name == "Persian":
+                member = tarfile.TarInfo(image.name)
+                member.size = len(image.content)
+                more.addfile(member, io.BytesIO(image.content))
+    extra = re.search(r"`(-S 'data.extra=\[more_photos\]')`", (ROOT / "README.md").read_text())
+    assert extra
+    command = readme("dvc exp run -S data=image_folder")
+    output = shell(project, f"{command} {extra[1].replace('more_photos', 'more_photos.tar')} {SMALL}")
+    assert "fetched 48 pictures of 3 classes" in output
+    evaluation = json.loads(project.read("metrics/evaluate.json"))
+    assert sorted(evaluation["classifier"]["per_class_accuracy"]) == ["Bengal", "Bombay", "Persian"]
+    assert "cat_or_other" not in evaluation["classifier"]
+
+
+def test_real_cats_without_a_network_are_one_line(project: Project) -> None:
+    command = readme("dvc exp run -S data=oxford_pets")
+    done = project.run(
+        "bash", "-c", command, check=False, XDG_CACHE_HOME=str(project.path / "none"), https_proxy="http://127.0.0.1:9"
+    )
+    assert done.returncode != 0
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "data.archives" in lines[0]

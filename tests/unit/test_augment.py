@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tinycats.data.augment import augment, jitter_colours, resample
+from tinycats.data.batches import batch_indices
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(n: int = 64) -> torch.Tensor:
+    """A ramp from left to right: mirrored, it falls."""
+    return torch.linspace(0.2, 0.8, 32).expand(n, 3, 32, 32)
+
+
+def rising(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels[..., 24:].mean(dim=(1, 2, 3)) > pixels[..., :8].mean(dim=(1, 2, 3))
+
+
+def test_none_changes_nothing() -> None:
+    assert torch.equal(augment(pictures(), "none", seeded()), pictures())
+
+
+def test_basic_mirrors_half_of_them() -> None:
+    out = augment(pictures(400), "basic", seeded())
+    assert 0.4 < rising(out).float().mean() < 0.6
+    mirrored = ~rising(out)
+    assert torch.equal(out[mirrored], pictures(400)[mirrored].flip(3))
+
+
+@pytest.mark.parametrize("level", ["basic", "full"])
+def test_what_must_not_be_mirrored_is_not(level: str) -> None:
+    assert rising(augment(pictures(200), level, seeded(), mirror=False)).all()  # type: ignore[arg-type]
+
+
+def test_full_makes_every_picture_another_one_in_range() -> None:
+    out = augment(pictures(16), "full", seeded())
+    assert out.shape == (16, 3, 32, 32)
+    assert out.min() >= 0
+    assert out.max() <= 1
+    distances = torch.cdist(out.flatten(1), out.flatten(1)) + 10 * torch.eye(16)
+    assert distances.min() > 0.05
+
+
+def test_it_depends_on_the_generator_alone() -> None:
+    assert torch.equal(augment(pictures(), "full", seeded(1)), augment(pictures(), "full", seeded(1)))
+    assert not torch.equal(augment(pictures(), "full", seeded(1)), augment(pictures(), "full", seeded(2)))
+
+
+def test_resampling_with_nothing_to_do_returns_the_picture() -> None:
+    still = {"area": (1.0, 1.0), "ratio": 1.0, "degrees": 0.0, "shear": 0.0}
+    straight = resample(pictures(4), torch.zeros(4, dtype=torch.bool), seeded(), **still)
+    torch.testing.assert_close(straight, pictures(4))
+    mirrored = resample(pictures(4), torch.ones(4, dtype=torch.bool), seeded(), **still)
+    torch.testing.assert_close(mirrored, pictures(4).flip(3))
+
+
+def test_a_crop_enlarges() -> None:
+    """A quarter of the area shows half of the ramp."""
+    settings = {"area": (0.25, 0.25), "ratio": 1.0, "degrees": 0.0, "shear": 0.0}
+    out = resample(pictures(50), torch.zeros(50, dtype=torch.bool), seeded(), **settings)
+    spread = out[..., -1].mean(dim=(1, 2)) - out[..., 0].mean(dim=(1, 2))
+    torch.testing.assert_close(spread, torch.full((50,), 0.3), atol=0.02, rtol=0)
+
+
+def test_colours_keep_the_shape_of_the_picture() -> None:
+    out = jitter_colours(pictures(20), seeded())
+    assert rising(out).all()
+    assert not torch.allclose(out, pictures(20), atol=0.02)
+
+
+def test_an_epoch_sees_every_picture_once() -> None:
+    steps = [batch_indices(0, step, 4, 10) for step in range(5)]  # two epochs of 10 in batches of 4
+    stream = torch.cat(steps).tolist()
+    assert sorted(stream[:10]) == list(range(10))
+    assert sorted(stream[10:]) == list(range(10))
+    assert stream[:10] != stream[10:]
+    assert torch.equal(batch_indices(0, 3, 4, 10), steps[3])
+    assert not torch.equal(batch_indices(1, 0, 4, 10), steps[0])

@@ -1,0 +1,164 @@
+"""The two training jobs from packed pictures to model directories."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import SIZE
+from tinycats.data.processed import load_split
+from tinycats.errors import UserError
+from tinycats.models.classifier import Classifier, ClassifierConfig
+from tinycats.models.evaluator import Evaluator, EvaluatorConfig
+from tinycats.models.tinydit import TinyDiT
+from tinycats.training.classification import ClassificationTask
+from tinycats.training.classification_job import train_classification
+from tinycats.training.generator_job import train_generator
+
+CLASSES = ["red", "green", "blue"]
+
+
+def evaluator() -> Evaluator:
+    torch.manual_seed(0)
+    return Evaluator(EvaluatorConfig(classes=CLASSES, image_size=SIZE, width=4))
+
+
+def run_classification(processed: Path, path: Path, **changes: Any) -> None:
+    settings = {
+        "name": "train_evaluator", "model": evaluator(), "image_size": SIZE, "processed": processed,
+        "output": path / "model", "metrics": path / "metrics", "runs": path / "runs", "seed": 0, "epochs": 4,
+        "batch_size": 8, "accumulation": 1, "lr": 0.01, "weight_decay": 0.0, "warmup_fraction": 0.1, "clip_norm": 1.0,
+        "label_smoothing": 0.0, "augmentation": "full", "mirror": True, "mixup": 0.0, "early_stopping_epochs": None,
+        "precision": "fp32", "compile": False, "device": "cpu", "log_every": 5, "checkpoint_every_s": 1e9,
+    }  # fmt: skip
+    train_classification(**{**settings, **changes})
+
+
+def run_generator(processed: Path, path: Path, **changes: Any) -> None:
+    settings = {
+        "processed": processed, "output": path / "model", "metrics": path / "metrics", "runs": path / "runs", "seed": 0,
+        "image_size": SIZE, "patch_size": 8, "width": 32, "depth": 1, "heads": 1, "steps": 30, "batch_size": 8,
+        "accumulation": 1, "lr": 0.002, "warmup_steps": 5, "schedule": "constant", "weight_decay": 0.0, "clip_norm": 1.0,
+        "ema_decay": 0.9, "label_dropout": 0.1, "t_mean": -0.8, "t_std": 0.8, "augmentation": "none", "mirror": True,
+        "guard_steps": 30, "sample_every": 20, "precision": "fp32", "compile": False, "gradient_checkpointing": False,
+        "device": "cpu", "log_every": 5, "checkpoint_every_s": 1e9,
+    }  # fmt: skip
+    train_generator(**{**settings, **changes})
+
+
+def task(processed: Path, **changes: Any) -> ClassificationTask:
+    settings = {
+        "name": "t", "model": evaluator(), "train": load_split(processed, "train", SIZE),
+        "val": load_split(processed, "val", SIZE), "num_classes": 3, "seed": 0, "batch_size": 8, "steps_per_epoch": 9,
+        "steps": 90, "augmentation": "none", "mirror": True, "mixup": 0.0, "label_smoothing": 0.0, "patience": None,
+        "device": torch.device("cpu"), "dtype": torch.float32,
+    }  # fmt: skip
+    return ClassificationTask(**{**settings, **changes})
+
+
+class Silent:
+    def log(self, step: int, scalars: dict[str, float]) -> None: ...
+
+
+def test_three_colours_are_learned(processed: Path, tmp_path: Path) -> None:
+    run_classification(processed, tmp_path)
+    model = Evaluator.from_pretrained(tmp_path / "model")
+    test = load_split(processed, "test", SIZE)
+    logits, _ = model(torch.from_numpy(np.array(test.images)).permute(0, 3, 1, 2).float() / 255)
+    assert (logits.argmax(1).numpy() == test.labels).mean() == 1
+    metrics = json.loads((tmp_path / "metrics/metrics.json").read_text())
+    assert metrics["best_val_top1"] == 1
+    assert metrics["n_val"] == 18
+
+
+def test_the_weights_that_validated_best_are_kept(processed: Path) -> None:
+    kept = task(processed)
+    accuracies = iter([0.5, 0.9, 0.9, 0.7])
+    kept.accuracy = lambda model: next(accuracies)  # type: ignore[method-assign]
+    for epoch in range(1, 5):
+        torch.nn.init.constant_(kept.model.head.bias, epoch)  # type: ignore[union-attr]
+        assert not kept.after_step(9 * epoch, kept.model, Silent())  # type: ignore[arg-type]
+    assert kept.best["head.bias"].tolist() == [2, 2, 2]  # the first of the two best
+    assert (kept.best_accuracy, kept.best_step) == (0.9, 18)
+
+
+def test_early_stopping_waits_for_its_epochs(processed: Path) -> None:
+    stopping = task(processed, patience=2)
+    accuracies = iter([0.5, 0.6, 0.6, 0.6])
+    stopping.accuracy = lambda model: next(accuracies)  # type: ignore[method-assign]
+    stops = [stopping.after_step(9 * epoch, stopping.model, Silent()) for epoch in range(1, 5)]  # type: ignore[arg-type]
+    assert stops == [False, False, False, True]
+
+
+def test_mixup_mixes_pictures_and_targets_alike(processed: Path) -> None:
+    plain, mixed = task(processed).batch(0), task(processed, mixup=0.4).batch(0)
+    share = (mixed["targets"] * plain["targets"]).sum(1)  # what is left of the own class
+    assert torch.allclose(mixed["targets"].sum(1), torch.ones(8))
+    assert share.min() < 1
+    index = int(share.argmin())
+    weight = share[index]
+    expected = weight * plain["pixels"][index] + (1 - weight) * plain["pixels"].flip(0)[index]
+    torch.testing.assert_close(mixed["pixels"][index], expected)
+
+
+def test_label_smoothing_raises_the_smallest_loss(processed: Path) -> None:
+    batch = task(processed).batch(0)
+    sure = 100 * batch["targets"]
+
+    def loss(smoothing: float) -> float:
+        smoothed = task(processed, label_smoothing=smoothing)
+        return smoothed.loss(lambda pixels: (sure, None), batch).item()  # type: ignore[arg-type]
+
+    assert loss(0.0) == pytest.approx(0, abs=1e-6)
+    assert loss(0.1) == pytest.approx(0.1 * 100 * 2 / 3, rel=1e-4)
+
+
+def test_what_is_saved_is_the_average(processed: Path, tmp_path: Path) -> None:
+    run_generator(processed, tmp_path)
+    saved = load_file(tmp_path / "model/model.safetensors")
+    state = torch.load(next((tmp_path / "runs").glob("*/state.pt")), weights_only=True)
+    different = 0
+    for name, tensor in saved.items():
+        assert torch.equal(tensor, state["average"][f"module.{name}"])
+        different += not torch.equal(tensor, state["model"][name])
+    assert different > 5
+    assert TinyDiT.from_pretrained(tmp_path / "model").config.classes == CLASSES
+
+
+def test_sample_grids_appear_during_training(processed: Path, tmp_path: Path) -> None:
+    run_generator(processed, tmp_path)
+    grids = sorted(path.name for path in (tmp_path / "metrics/plots/images").iterdir())
+    assert grids == ["samples_0000020.png", "samples_0000030.png"]
+
+
+def test_another_seed_is_another_run(processed: Path, tmp_path: Path) -> None:
+    run_generator(processed, tmp_path)
+    run_generator(processed, tmp_path, seed=1)
+    run_generator(processed, tmp_path, steps=40)  # continues the first
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_imagenet_weights_without_a_network_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    model = Classifier(
+        ClassifierConfig(classes=CLASSES, other=None, arch="resnet18", image_size=64, flip_at_test=False)
+    )
+    with pytest.raises(UserError, match=r"could not be downloaded .* classifier\.pretrained=false"):
+        model.load_imagenet()
+
+
+def test_mirrored_twins_are_averaged() -> None:
+    torch.manual_seed(0)
+    config = ClassifierConfig(classes=CLASSES, other=None, arch="resnet18", image_size=64, flip_at_test=False)
+    model = Classifier(config).eval()
+    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    straight, mirrored = model.predict(images), model.predict(images.flip(2))
+    model.config = config.model_copy(update={"flip_at_test": True})
+    torch.testing.assert_close(model.predict(images), (straight + mirrored) / 2)
