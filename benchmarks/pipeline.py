@@ -140,9 +140,7 @@ def main() -> None:
         for name, content in load(clone / "metrics").items()
         if not arguments.stage or name.split("/")[0] in ("fetch", "preprocess", "classifier")
     }
-    print(
-        f"{arguments.name}: {result['seconds']:.0f} s for {', '.join(result['stage_seconds'])}; again: {result['second_seconds']:.1f} s"
-    )
+    print(f"{arguments.name}: {result['seconds']:.0f} s; again: {result['second_seconds']:.1f} s")
     output = ROOT / "benchmarks/results" / f"{arguments.name}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -19,18 +20,18 @@ from tests.conftest import ROOT, SIZE
 STAGES = {"train_classifier": "classifier", "train_dit": "generator"}
 
 
-@pytest.fixture
-def workspace(processed: Path, tmp_path: Path):
+@pytest.fixture(scope="module")
+def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
     """Makes directories to run one stage in, with small params; saves its state after every step."""
 
     def make(name: str) -> Path:
-        path = tmp_path / name
+        path = tmp_path_factory.mktemp(name)
         shutil.copytree(processed, path / "data/processed")
         content = yaml.safe_load((ROOT / "params.yaml").read_text())
-        content["classifier"] |= {"image_size": SIZE, "epochs": 12, "batch_size": 8}
+        content["classifier"] |= {"image_size": SIZE, "epochs": 5, "batch_size": 8}
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 2, "heads": 2}
         content["train"] |= {"steps": 150, "batch_size": 8, "guard_steps": 150, "sample_every": 60}
-        content["compute"]["checkpoint_every_s"] = 0.0001
+        content["compute"]["checkpoint_every_s"] = 0.3
         (path / "params.yaml").write_text(yaml.safe_dump(content))
         return path
 
@@ -52,20 +53,31 @@ def wait_for_state(workspace: Path, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, process.communicate()[0]
         for path in workspace.glob(".tinycats/runs/*/status.json"):
             if json.loads(path.read_text())["step"] >= 1 and (path.parent / "state.pt").exists():
-                time.sleep(0.4)
+                time.sleep(0.2)
                 return
         time.sleep(0.02)
     raise AssertionError("no state was saved")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(workspace):
+    """The workspace of a run of the stage that was left alone."""
+
+    @functools.cache
+    def run(stage: str) -> Path:
+        path = workspace("whole")
+        process = start(stage, path)
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        return path
+
+    return run
+
+
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_stopped_and_started_again_gives_the_same_bytes(workspace, stage: str, how: signal.Signals) -> None:
-    whole, broken = workspace("whole"), workspace("broken")
-    process = start(stage, whole)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-
+    whole, broken = undisturbed(stage), workspace("broken")
     process = start(stage, broken)
     wait_for_state(broken, process)
     process.send_signal(how)

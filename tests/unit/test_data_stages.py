@@ -29,9 +29,17 @@ def write_photos(directory: Path, counts: dict[str, int], seed: int = 0) -> None
 
 def write_params(directory: Path, **data: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["data"] = {"title": "t", "licence": "mit", "other_class": None, "extra": [], "watch": "w", **data}
+    params["data"] = {
+        "title": "t",
+        "licence": "mit",
+        "other_class": None,
+        "mirror": True,
+        "extra": [],
+        "watch": "w",
+        **data,
+    }
     params["preprocess"]["min_side_px"] = 32
-    params["classifier"]["image_size"] = 32
+    params["classifier"]["image_size"] = 40
     params["dit"].update(image_size=16, patch_size=4)
     (directory / "params.yaml").write_text(yaml.safe_dump(params))
 
@@ -61,7 +69,7 @@ def test_own_photos_with_extra_ones_become_processed_data(tmp_path):
     metrics = json.loads((tmp_path / "metrics/preprocess.json").read_text())
     assert (metrics["kept"], metrics["classes"]) == (37, {"bird": 10, "cat": 15, "dog": 12})
     assert load_classes(tmp_path / "data/processed") == (["bird", "cat", "dog"], "dog")
-    assert load_split(tmp_path / "data/processed", "train", 32).images.shape[1:] == (32, 32, 3)
+    assert load_split(tmp_path / "data/processed", "train", 40).images.shape[1:] == (40, 40, 3)
     assert load_split(tmp_path / "data/processed", "test", 16).images.shape[1:] == (16, 16, 3)
     timing = json.loads((tmp_path / "metrics/timing/preprocess.json").read_text())
     assert set(timing) == {"seconds", "images_per_second"}

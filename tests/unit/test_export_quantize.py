@@ -217,7 +217,7 @@ class TestDeterminism:
         for name in ("models", "data"):
             shutil.copytree(place / name, tmp_path / name)
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        params.update(seed=0, sampler=asdict(SAMPLER), quantize=SETTINGS)
+        params.update(seed=0, sampler=asdict(SAMPLER), quantize=SETTINGS | {"sampler_steps": SAMPLER.steps})
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
         environment = {**os.environ, "PYTHONHASHSEED": "12345"}
         stage = [sys.executable, ROOT / "stages/quantize.py"]
