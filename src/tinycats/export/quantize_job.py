@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 
 from tinycats.data.processed import Split, load_split
 from tinycats.errors import UserError
-from tinycats.evaluation.distribution import frechet_distance
+from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance
 from tinycats.evaluation.latency import measure_latency
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.quantize import quantize_classifier, quantize_generator
@@ -44,15 +43,14 @@ def quantize_models(
 ) -> None:
     """Write output_dir (classifier.onnx, generator.onnx in int8), metrics_path and timing_path.
 
-    Raises UserError, and writes nothing, where a model is missing or damaged, where FD-classifier would need more
-    pictures, or where the top-1 accuracy on the test split falls by more than max_accuracy_drop or FD-classifier rises
-    by more than max_fd_increase (a fraction of what it was).
+    Raises UserError, and writes nothing, where a model is missing or damaged, or where the top-1 accuracy on the test
+    split falls by more than max_accuracy_drop or FD-classifier rises by more than max_fd_increase (a fraction of what
+    it was). Where there are too few pictures for FD-classifier, it is left out, as in the evaluation.
     """
     started = time.perf_counter()
     evaluator = Evaluator.from_pretrained(evaluator_dir)
     paths = {name: onnx_dir / f"{name}.onnx" for name in ("classifier", "generator")}
     classifier, generator = OnnxClassifier(paths["classifier"]), OnnxGenerator(paths["generator"])
-    _require_enough(samples_per_class, generator.config.num_classes, evaluator.head.in_features)
     train = load_split(processed_dir, "train", classifier.config.image_size)
     test = load_split(processed_dir, "test", classifier.config.image_size)
     real = load_split(processed_dir, "test", generator.config.image_size)
@@ -73,21 +71,14 @@ def quantize_models(
             figures[name]["bytes_before"] = path.stat().st_size
             figures[name]["bytes_after"] = after[name].stat().st_size
         _require("classifier", "top1", figures["classifier"], "accuracy_drop", max_accuracy_drop)
-        _require("generator", "fd_classifier", figures["generator"], "fd_increase", max_fd_increase)
+        if "fd_increase" in figures["generator"]:
+            _require("generator", "fd_classifier", figures["generator"], "fd_increase", max_fd_increase)
     write_json(metrics_path, figures)
     timing = {
         "classifier": {"before": _classifier_latency(classifier), "after": _classifier_latency(classifier8)},
         "generator": {"before": _generator_latency(generator), "after": _generator_latency(generator8)},
     }
     write_json(timing_path, {"seconds": time.perf_counter() - started, **timing})
-
-
-def _require_enough(samples_per_class: int, num_classes: int, features: int) -> None:
-    if samples_per_class * num_classes <= features:
-        raise UserError(
-            f"quantize.samples_per_class: {samples_per_class} of each of {num_classes} classes are too few for a "
-            f"Frechet distance of {features} features; it must be at least {math.ceil((features + 1) / num_classes)}"
-        )
 
 
 def _compare_classifiers(before: OnnxClassifier, after: OnnxClassifier, test: Split) -> dict[str, Any]:
@@ -114,11 +105,19 @@ def _compare_generators(
     labels = np.repeat(np.arange(before.config.num_classes), samples_per_class)
     real_features = _features(evaluator, real)
     pictures = [_pictures(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
-    distances = [frechet_distance(real_features, _features(evaluator, generated)) for generated in pictures]
+    try:
+        before_fd, after_fd = (frechet_distance(real_features, _features(evaluator, made)) for made in pictures)
+    except TooFewPicturesError as error:  # a small data set of one's own: the difference in pixels is what can be said
+        print(f"quantize: without FD-classifier: {error}")
+        distances = {}
+    else:
+        distances = {
+            "fd_classifier_before": before_fd,
+            "fd_classifier_after": after_fd,
+            "fd_increase": after_fd / before_fd - 1,
+        }
     return {
-        "fd_classifier_before": distances[0],
-        "fd_classifier_after": distances[1],
-        "fd_increase": distances[1] / distances[0] - 1,
+        **distances,
         "pixel_mean_abs_diff": float(np.abs(pictures[0].astype(np.int16) - pictures[1]).mean()),
         "n": len(labels),
         "n_real": len(real),
