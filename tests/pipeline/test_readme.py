@@ -19,7 +19,8 @@ pytestmark = pytest.mark.xdist_group("pipeline")  # one tiny run serves them all
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.split("#")[0].strip()]
 SMALL = (
-    "-S preprocess.min_side_px=16 -S preprocess.test_fraction=0.3 -S classifier.image_size=40 -S classifier.epochs=2 -S classifier.batch_size=8 "
+    "-S preprocess.min_side_px=16 -S preprocess.test_fraction=0.3 -S classifier.image_size=40 "
+    "-S classifier.epochs=2 -S classifier.batch_size=8 "
     "-S dit.image_size=32 -S dit.width=32 -S dit.depth=1 -S dit.heads=1 -S train.steps=20 -S train.guard_steps=20 "
     "-S evaluator.width=4 -S evaluator.epochs=2 -S evaluator.batch_size=8 -S evaluate.latency_runs=3 -S sampler.steps=2 "
     "-S evaluate.samples_per_class=10 -S quantize.samples_per_class=10 -S quantize.max_accuracy_drop=1.0 "
