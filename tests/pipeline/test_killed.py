@@ -76,7 +76,9 @@ def undisturbed(workspace):
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_stopped_and_started_again_gives_the_same_bytes(workspace, stage: str, how: signal.Signals) -> None:
+def test_stopped_and_started_again_gives_the_same_bytes(
+    workspace, undisturbed, stage: str, how: signal.Signals
+) -> None:
     whole, broken = undisturbed(stage), workspace("broken")
     process = start(stage, broken)
     wait_for_state(broken, process)
