@@ -48,8 +48,8 @@ class Project:
             "PYTHONPATH": str(self.path / "src"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
-            "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",  # the same commits in every copy
-            "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+            "GIT_AUTHOR_DATE": "1767225600 +0000",  # the same commits in every copy
+            "GIT_COMMITTER_DATE": "1767225600 +0000",
             **more_env,
         }
         done = subprocess.run(command, cwd=self.path, env=env, capture_output=True, text=True, check=False)

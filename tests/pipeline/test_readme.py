@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import tarfile
 from pathlib import Path
 
@@ -87,7 +88,9 @@ def test_make_repro_ends_with_a_summary(project: Project) -> None:
 
 
 def test_the_environment_is_activated(project: Project) -> None:
-    assert readme("source .venv/bin/activate") in (ROOT / "README.md").read_text()
+    project.run(sys.executable, "-m", "venv", "--without-pip", ".venv")
+    output = shell(project, readme("source .venv/bin/activate") + " && command -v python")
+    assert output.strip() == str(project.path / ".venv/bin/python")
 
 
 def test_more_steps_and_what_they_changed(project: Project) -> None:
