@@ -98,7 +98,7 @@ def test_an_experiment_changes_the_steps_and_the_diffs_show_it(project: Project)
     assert project.ran(output) == AFTER_GENERATOR
     assert "train_dit: continues from step 40" in output
     params = json.loads(project.dvc("params", "diff", "--json"))
-    assert params["params.yaml"]["train.steps"] == {"old": 40, "new": 60}
+    assert params["params.yaml"]["train.steps"] == {"old": 40, "new": 60, "diff": 20}
     metrics = json.loads(project.dvc("metrics", "diff", "--json"))
     assert metrics["metrics/generator/metrics.json"]["steps"]["diff"] == 20
     assert metrics["metrics/evaluate.json"]["generator.fd_classifier"]["diff"] != 0
