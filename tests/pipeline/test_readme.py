@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
 from tinycats.data.raw import read_raw
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # one tiny run serves them all
+pytestmark = pytest.mark.xdist_group("readme")  # one tiny run serves them all
 
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.split("#")[0].strip()]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tests.pipeline.conftest import Project, copy_project
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # one tiny run serves them all
+pytestmark = pytest.mark.xdist_group("repro")  # one tiny run serves them all
 
 ALL = ["fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit", "evaluate", "export_onnx", "quantize",
        "publish"]  # fmt: skip

@@ -44,8 +44,8 @@ def imported(path: Path, seen: set[Path]) -> set[Path]:
 
 
 def outs(stage: str) -> dict[str, dict[str, Any]]:
-    pairs = [next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in STAGES[stage]["outs"]]
-    return dict(pairs)
+    listed = [out for kind in ("outs", "metrics", "plots") for out in STAGES[stage].get(kind, [])]
+    return dict(next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in listed)
 
 
 def test_the_stages_are_those_of_the_design() -> None:
@@ -89,6 +89,12 @@ def test_every_metric_and_plot_is_made_by_a_stage() -> None:
             shown += [Path(path) for path in options["y"]]
     for path in shown:
         assert any(path == out or out in path.parents for out in made), path
+
+
+@pytest.mark.parametrize("stage", ORDER)
+def test_every_stage_has_a_run_cache(stage: str) -> None:
+    """DVC keeps none for a stage that has outs outside the cache which are neither metrics nor plots."""
+    assert not [out for out in STAGES[stage].get("outs", []) if isinstance(out, dict)]
 
 
 def test_clock_readings_are_kept_apart() -> None:
