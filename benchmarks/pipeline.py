@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="as `tinycats params` takes them")
     parser.add_argument("--stage", help="stop after this stage")
     parser.add_argument("--clone", type=Path, help="where to clone to (default: a temporary directory)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     clone = (arguments.clone or Path(tempfile.mkdtemp(prefix="tinycats-"))).resolve()
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     env = {
