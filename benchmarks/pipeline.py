@@ -25,6 +25,11 @@ from typing import Any
 import psutil
 import torch
 
+from tinycats.data.processed import load_split
+from tinycats.evaluation.classification import classification_metrics
+from tinycats.evaluation.inference import predict
+from tinycats.models.classifier import Classifier
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -103,6 +108,14 @@ def load(directory: Path) -> dict[str, Any]:
     }
 
 
+def classifier_on_test(clone: Path) -> dict[str, Any]:
+    """What the stage evaluate says of the classifier, where the run ends before it."""
+    classifier = Classifier.from_pretrained(clone / "models/classifier").eval()
+    test = load_split(clone / "data/processed", "test", classifier.config.image_size)
+    probabilities = predict(classifier, test.images, torch.device("cpu"))
+    return classification_metrics(probabilities, test.labels, classifier.config.classes, classifier.config.other)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
@@ -140,6 +153,8 @@ def main() -> None:
         for name, content in load(clone / "metrics").items()
         if not arguments.stage or name.split("/")[0] in ("fetch", "preprocess", "classifier")
     }
+    if arguments.stage == "train_classifier":
+        result["metrics"]["evaluate"] = {"classifier": classifier_on_test(clone)}
     print(f"{arguments.name}: {result['seconds']:.0f} s; again: {result['second_seconds']:.1f} s")
     output = ROOT / "benchmarks/results" / f"{arguments.name}.json"
     output.parent.mkdir(parents=True, exist_ok=True)

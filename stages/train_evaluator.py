@@ -39,6 +39,7 @@ def main() -> None:
         label_smoothing=0.0,
         augmentation="full",
         mirror=params.data.mirror,
+        min_crop=0.45,
         mixup=0.0,
         early_stopping_epochs=None,
         compile=False,

@@ -108,6 +108,7 @@ class ClassifierParams(Section):
     clip_norm: Positive
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     augmentation: AugmentationLevel
+    min_crop: Annotated[float, Field(gt=0, le=1)]  # share of the area that a random crop keeps at least
     mixup: NonNegative  # alpha of the beta distribution; 0 switches MixUp off
     early_stopping_epochs: Count | None  # epochs without a better validation accuracy; null: never
     precision: Precision

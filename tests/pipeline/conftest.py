@@ -95,11 +95,16 @@ def copy_project(path: Path) -> Project:
     return project
 
 
+def use_cache(path: Path) -> None:
+    """Keep the cache of the project in `path` beside it."""
+    (path / ".dvc/config.local").write_text(f"[cache]\n    dir = {path}-cache\n")
+
+
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny pipeline, run once. Tests that change anything take a `project` instead."""
     project = copy_project(tmp_path_factory.mktemp("reproduced"))
-    (project.path / ".dvc/config.local").write_text(f"[cache]\n    dir = {project.path}-cache\n")
+    use_cache(project.path)
     project.dvc("repro")
     project.commit("Run")
     return project
@@ -107,7 +112,9 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def project(reproduced: Project, tmp_path: Path) -> Project:
-    """A copy of the finished run, to change. It shares the cache."""
+    """A copy of the finished run and of its cache, to change: what one test runs is not cached for the next."""
     path = tmp_path / "project"
     shutil.copytree(reproduced.path, path, symlinks=True)
+    shutil.copytree(f"{reproduced.path}-cache", f"{path}-cache", symlinks=True)
+    use_cache(path)
     return Project(path)

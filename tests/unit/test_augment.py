@@ -66,6 +66,16 @@ def test_a_crop_enlarges() -> None:
     torch.testing.assert_close(spread, torch.full((50,), 0.3), atol=0.02, rtol=0)
 
 
+def test_how_much_a_crop_keeps_is_a_setting() -> None:
+    """The ramp's left and right edge are nearer to those of the picture where more of it is kept."""
+    spreads = []
+    for min_crop in (0.05, 0.99):
+        out = augment(pictures(200), "full", seeded(), mirror=False, min_crop=min_crop)
+        grey = out.mean(dim=(1, 2))
+        spreads.append(float((grey[:, -1] - grey[:, 0]).mean()))
+    assert spreads[0] < 0.8 * spreads[1]
+
+
 def test_colours_keep_the_shape_of_the_picture() -> None:
     out = jitter_colours(pictures(20), seeded())
     assert rising(out).all()

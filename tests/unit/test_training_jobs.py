@@ -34,8 +34,9 @@ def run_classification(processed: Path, path: Path, **changes: Any) -> None:
         "name": "train_evaluator", "model": evaluator(), "image_size": SIZE, "processed": processed,
         "output": path / "model", "metrics": path / "metrics", "runs": path / "runs", "seed": 0, "epochs": 4,
         "batch_size": 8, "accumulation": 1, "lr": 0.01, "weight_decay": 0.0, "warmup_fraction": 0.1, "clip_norm": 1.0,
-        "label_smoothing": 0.0, "augmentation": "full", "mirror": True, "mixup": 0.0, "early_stopping_epochs": None,
-        "precision": "fp32", "compile": False, "device": "cpu", "log_every": 5, "checkpoint_every_s": 1e9,
+        "label_smoothing": 0.0, "augmentation": "full", "mirror": True, "min_crop": 0.45, "mixup": 0.0,
+        "early_stopping_epochs": None, "precision": "fp32", "compile": False, "device": "cpu",
+        "log_every": 5, "checkpoint_every_s": 1e9,
     }  # fmt: skip
     train_classification(**{**settings, **changes})
 
@@ -56,7 +57,8 @@ def task(processed: Path, **changes: Any) -> ClassificationTask:
     settings = {
         "name": "t", "model": evaluator(), "train": load_split(processed, "train", SIZE),
         "val": load_split(processed, "val", SIZE), "num_classes": 3, "seed": 0, "batch_size": 8, "steps_per_epoch": 9,
-        "steps": 90, "augmentation": "none", "mirror": True, "mixup": 0.0, "label_smoothing": 0.0, "patience": None,
+        "steps": 90, "augmentation": "none", "mirror": True, "min_crop": 0.45, "mixup": 0.0, "label_smoothing": 0.0,
+        "patience": None,
         "device": torch.device("cpu"), "dtype": torch.float32,
     }  # fmt: skip
     return ClassificationTask(**{**settings, **changes})

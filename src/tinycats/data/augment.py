@@ -12,19 +12,19 @@ from torch import Generator, Tensor
 Level = Literal["none", "basic", "full"]
 
 
-def augment(pixels: Tensor, level: Level, generator: Generator, mirror: bool = True) -> Tensor:
+def augment(pixels: Tensor, level: Level, generator: Generator, mirror: bool = True, min_crop: float = 0.45) -> Tensor:
     """Augment float pixels (N, 3, H, W) in [0, 1].
 
     none: as they are. basic: mirrored half of the time (never where `mirror` is off: a mirrored digit is another sign,
-    or none). full: mirrored, rotated, sheared, a random resized crop (one bilinear
-    resampling does all of it), and changed in brightness, contrast and saturation.
+    or none). full: mirrored, rotated, sheared, a random resized crop that keeps at least `min_crop` of the area (one
+    bilinear resampling does all of it), and changed in brightness, contrast and saturation.
     """
     if level == "none":
         return pixels
     mirrored = torch.rand(len(pixels), generator=generator) < (0.5 if mirror else 0.0)
     if level == "basic":
         return torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
-    return jitter_colours(resample(pixels, mirrored, generator), generator)
+    return jitter_colours(resample(pixels, mirrored, generator, (min_crop, 1.0)), generator)
 
 
 def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
@@ -35,7 +35,7 @@ def resample(
     pixels: Tensor,
     mirrored: Tensor,
     generator: Generator,
-    area: tuple[float, float] = (0.45, 1.0),
+    area: tuple[float, float],
     ratio: float = 4 / 3,
     degrees: float = 12.0,
     shear: float = 0.1,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tinycats.errors import UserError
+from tinycats.models.matmul_conv import use_matmul
 from tinycats.models.pretrained import ModelConfig, PretrainedModel
 from tinycats.vision import torchvision
 
@@ -37,6 +38,7 @@ class Classifier(PretrainedModel):
         self.head = nn.Linear(resnet.fc.in_features, config.num_classes)
         del resnet.fc, resnet.avgpool
         self.trunk = nn.Sequential(*(module for _, module in resnet.named_children()))
+        use_matmul(self.trunk)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 

@@ -39,6 +39,7 @@ class ClassificationTask:
     steps: int
     augmentation: Level
     mirror: bool
+    min_crop: float
     mixup: float
     label_smoothing: float
     patience: int | None
@@ -51,7 +52,9 @@ class ClassificationTask:
     def batch(self, step: int) -> Batch:
         indices = batch_indices(self.seed, step, self.batch_size, len(self.train.labels))
         pixels = _pixels(self.train.images[indices.numpy()])
-        pixels = augment(pixels, self.augmentation, generator_for(self.seed, "augment", step), self.mirror)
+        pixels = augment(
+            pixels, self.augmentation, generator_for(self.seed, "augment", step), self.mirror, self.min_crop
+        )
         targets = F.one_hot(torch.from_numpy(self.train.labels[indices.numpy()]), self.num_classes).float()
         if self.mixup > 0:
             share = float(np.random.default_rng(derive_seed(self.seed, "mixup", step)).beta(self.mixup, self.mixup))
