@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tinycats.compute.run import run
-from tinycats.errors import one_line_errors
+from tinycats.errors import UserError, one_line_errors
 from tinycats.evaluation.job import evaluate
 from tinycats.models.sampler import SamplerSettings
 from tinycats.params import load_params
@@ -11,6 +11,11 @@ from tinycats.params import load_params
 
 def main() -> None:
     params = load_params(Path("params.yaml"))
+    if params.train.smoke:
+        raise UserError(
+            "train.smoke: after ten steps there is nothing to evaluate; train alone: "
+            "dvc exp run -S train.smoke=true train_classifier train_evaluator train_dit"
+        )
     run(
         params.compute.backend,
         evaluate,

@@ -10,6 +10,7 @@ from tinycats.errors import one_line_errors
 from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.params import load_params
 from tinycats.training.classification_job import train_classification
+from tinycats.training.settings import run_settings
 
 
 def main() -> None:
@@ -32,18 +33,16 @@ def main() -> None:
     run(
         params.compute.backend,
         train_classification,
+        params.compute.processes,
         name="train_classifier",
         model=model,
         processed=processed,
         output=Path("models/classifier"),
         metrics=Path("metrics/classifier"),
-        runs=Path(".tinycats/runs"),
         seed=params.seed,
         mirror=params.data.mirror,
-        device=params.compute.device,
-        log_every=params.logging.every_steps,
-        checkpoint_every_s=params.compute.checkpoint_every_s,
         **settings.model_dump(exclude={"arch", "pretrained"}),
+        **run_settings(params, Path(".tinycats")),
     )
 
 

@@ -6,6 +6,7 @@ from tinycats.compute.run import run
 from tinycats.errors import one_line_errors
 from tinycats.params import load_params
 from tinycats.training.generator_job import train_generator
+from tinycats.training.settings import run_settings
 
 
 def main() -> None:
@@ -13,17 +14,15 @@ def main() -> None:
     run(
         params.compute.backend,
         train_generator,
+        params.compute.processes,
         processed=Path("data/processed"),
         output=Path("models/generator"),
         metrics=Path("metrics/generator"),
-        runs=Path(".tinycats/runs"),
         seed=params.seed,
         mirror=params.data.mirror,
-        device=params.compute.device,
-        log_every=params.logging.every_steps,
-        checkpoint_every_s=params.compute.checkpoint_every_s,
         **params.dit.model_dump(),
-        **params.train.model_dump(),
+        **params.train.model_dump(exclude={"smoke"}),
+        **run_settings(params, Path(".tinycats")),
     )
 
 

@@ -10,6 +10,7 @@ from tinycats.errors import one_line_errors
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
 from tinycats.params import load_params
 from tinycats.training.classification_job import train_classification
+from tinycats.training.settings import run_settings
 
 
 def main() -> None:
@@ -22,16 +23,13 @@ def main() -> None:
     run(
         params.compute.backend,
         train_classification,
+        params.compute.processes,
         name="train_evaluator",
         model=Evaluator(config),
         image_size=params.dit.image_size,
         processed=processed,
         output=Path("models/evaluator"),
         metrics=Path("metrics/evaluator"),
-        runs=Path(".tinycats/runs"),
-        device=params.compute.device,
-        log_every=params.logging.every_steps,
-        checkpoint_every_s=params.compute.checkpoint_every_s,
         accumulation=1,
         weight_decay=0.05,
         warmup_fraction=0.1,
@@ -44,6 +42,7 @@ def main() -> None:
         early_stopping_epochs=None,
         compile=False,
         **settings.model_dump(exclude={"width"}),
+        **run_settings(params, Path(".tinycats")),
     )
 
 

@@ -165,6 +165,7 @@ class TrainParams(Section):
     precision: Precision
     compile: bool
     gradient_checkpointing: bool
+    smoke: bool  # ten steps of each training, to see that everything works
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
@@ -225,12 +226,25 @@ class ComputeParams(Section):
 
     backend: Literal["local", "modal"]
     device: Literal["auto", "cpu", "cuda"]
+    processes: Count | None  # that share a training; null: one for each GPU
     checkpoint_every_s: Positive
 
 
-class LoggingParams(Section):
-    backend: Literal["dvclive"]
+class LoggingCommon(Section):
     every_steps: Count  # steps between two lines in the log and two points in the plots
+
+
+class DvcliveLogging(LoggingCommon):
+    backend: Literal["dvclive"]
+
+
+class WandbLogging(LoggingCommon):
+    """DVCLive, and Weights & Biases beside it."""
+
+    backend: Literal["wandb"]
+    project: str
+    entity: str | None
+    mode: Literal["online", "offline"]
 
 
 class Params(Section):
@@ -247,7 +261,7 @@ class Params(Section):
     quantize: QuantizeParams
     publish: PublishParams
     compute: ComputeParams
-    logging: LoggingParams
+    logging: Annotated[DvcliveLogging | WandbLogging, Field(discriminator="backend")]
 
 
 def check_dit(image_size: int, patch_size: int, width: int, heads: int) -> None:
@@ -290,7 +304,7 @@ def load_params(path: Path) -> Params:
 
 def _describe(detail: Any) -> str:
     location = detail["loc"]
-    if location[:1] == ("data",):  # the union's tag stands second in the location, but is no key
+    if location[:1] in (("data",), ("logging",)):  # the union's tag stands second in the location, but is no key
         location = (location[0], *location[2:])
     key = ".".join(str(part) for part in location) or "the whole file"
     if detail["type"] == "extra_forbidden":

@@ -1,10 +1,10 @@
-"""SIGKILL in the middle of a training, and SIGTERM: started again, it ends with the weights of an undisturbed run."""
+"""Killed at any moment and started again, a training ends with the weights and metrics of an undisturbed run."""
 
 from __future__ import annotations
 
 import functools
-import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -38,25 +38,53 @@ def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
     return make
 
 
-def start(stage: str, workspace: Path) -> subprocess.Popen[str]:
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / f"stages/{stage}.py")]
+def start(stage: str, workspace: Path, first: str = "") -> subprocess.Popen[str]:
+    """Start a stage, after the Python code `first`."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    script = str(ROOT / f"stages/{stage}.py")
+    command = [sys.executable, script]
+    if first:
+        command = [sys.executable, "-c", f"{first}\nimport runpy\nrunpy.run_path({script!r}, run_name='__main__')"]
     return subprocess.Popen(
         command, cwd=workspace, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
-def wait_for_state(workspace: Path, process: subprocess.Popen[str]) -> None:
-    """Return when the run has saved its state some times."""
+def finish(stage: str, workspace: Path) -> str:
+    """Run a stage to its end; return what it printed."""
+    process = start(stage, workspace)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output
+
+
+def saved_step(workspace: Path) -> int:
+    """The step of the newest state, 0 without one."""
+    return max((int(path.name.split("-")[1]) for path in workspace.glob(".tinycats/runs/*/state-*.pt")), default=0)
+
+
+def wait_for_a_new_state(workspace: Path, process: subprocess.Popen[str]) -> None:
+    """Return when the run has saved a later state than there is now."""
+    before = saved_step(workspace)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
-        for path in workspace.glob(".tinycats/runs/*/status.json"):
-            if json.loads(path.read_text())["step"] >= 1 and (path.parent / "state.pt").exists():
-                time.sleep(0.2)
-                return
-        time.sleep(0.02)
+        if saved_step(workspace) > before:
+            return
+        time.sleep(0.01)
     raise AssertionError("no state was saved")
+
+
+def assert_same_files(first: Path, second: Path, *directories: str) -> None:
+    names = [
+        path.relative_to(first)
+        for directory in directories
+        for path in sorted((first / directory).rglob("*"))
+        if path.is_file() and "timing" not in path.parts
+    ]
+    assert len(names) > 3
+    for name in names:
+        assert (second / name).read_bytes() == (first / name).read_bytes(), name
 
 
 @pytest.fixture(scope="module")
@@ -66,36 +94,102 @@ def undisturbed(workspace):
     @functools.cache
     def run(stage: str) -> Path:
         path = workspace("whole")
-        process = start(stage, path)
-        output, _ = process.communicate()
-        assert process.returncode == 0, output
+        finish(stage, path)
         return path
 
     return run
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_stopped_and_started_again_gives_the_same_bytes(
-    workspace, undisturbed, stage: str, how: signal.Signals
-) -> None:
-    whole, broken = undisturbed(stage), workspace("broken")
+def test_stopped_by_a_signal(workspace, undisturbed, stage: str) -> None:
+    broken = workspace("broken")
     process = start(stage, broken)
-    wait_for_state(broken, process)
-    process.send_signal(how)
+    wait_for_a_new_state(broken, process)
+    process.send_signal(signal.SIGTERM)
     output, _ = process.communicate()
-    model = f"models/{STAGES[stage]}"
-    assert not (broken / model).exists(), "it was stopped too late to show anything"
-    if how == signal.SIGTERM:
-        assert process.returncode == 143
-        assert "stopped by SIGTERM after step" in output
-    process = start(stage, broken)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-    assert "continues from step" in output
+    assert process.returncode == 143
+    assert "stopped by SIGTERM after step" in output
+    assert not (broken / f"models/{STAGES[stage]}").exists(), "it was stopped too late to show anything"
+    assert "continues from step" in finish(stage, broken)
+    assert_same_files(undisturbed(stage), broken, "models", "metrics")
 
-    names = [path.relative_to(whole) for path in sorted((whole / "models").rglob("*")) if path.is_file()]
-    names += [path.relative_to(whole) for path in sorted((whole / "metrics").rglob("*")) if path.is_file()]
-    assert len(names) > 5
-    for name in names:
-        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_ten_moments(workspace, undisturbed, stage: str) -> None:
+    broken = workspace("broken")
+    moments = random.Random(stage)
+    for _ in range(10):
+        process = start(stage, broken)
+        wait_for_a_new_state(broken, process)
+        time.sleep(moments.uniform(0, 0.2))
+        process.kill()
+        process.communicate()
+        assert not (broken / f"models/{STAGES[stage]}").exists(), "it was killed too late to show anything"
+    assert "continues from step" in finish(stage, broken)
+    assert_same_files(undisturbed(stage), broken, "models", "metrics")
+
+
+KILLED_WHILE_SAVING = """
+import os, signal, torch
+import tinycats.training.run_directory as run_directory
+whole, saves = torch.save, []
+def save(state, path):
+    whole(state, path)
+    saves.append(path)
+    if len(saves) == 3:
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+run_directory.torch.save = save
+"""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_while_it_writes_its_state(workspace, undisturbed, stage: str) -> None:
+    broken = workspace("broken")
+    process = start(stage, broken, KILLED_WHILE_SAVING)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert saved_step(broken) > 0
+    assert "continues from step" in finish(stage, broken)
+    assert_same_files(undisturbed(stage), broken, "models", "metrics")
+
+
+def test_killed_while_it_evaluates(workspace, undisturbed) -> None:
+    whole = workspace("evaluated")
+    for stage in STAGES:
+        shutil.copytree(undisturbed(stage) / "models", whole / "models", dirs_exist_ok=True)
+    finish("train_evaluator", whole)
+    broken = workspace("broken")
+    shutil.copytree(whole / "models", broken / "models")
+    started = time.monotonic()
+    finish("evaluate", whole)
+    seconds = time.monotonic() - started
+    process = start("evaluate", broken)
+    time.sleep(0.7 * seconds)
+    process.kill()
+    process.communicate()
+    assert not (broken / "metrics/evaluate.json").exists(), "it was killed too late to show anything"
+    finish("evaluate", broken)
+    assert_same_files(whole, broken, "metrics/evaluate")
+    assert (whole / "metrics/evaluate.json").read_bytes() == (broken / "metrics/evaluate.json").read_bytes()
+
+
+def test_two_processes_are_stopped_and_continue(workspace) -> None:
+    def make(name: str) -> Path:
+        path = workspace(name)
+        content = yaml.safe_load((path / "params.yaml").read_text())
+        content["compute"]["processes"] = 2
+        (path / "params.yaml").write_text(yaml.safe_dump(content))
+        return path
+
+    whole, broken = make("whole"), make("broken")
+    finish("train_dit", whole)
+    process = start("train_dit", broken)
+    wait_for_a_new_state(broken, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert process.returncode != 0
+    assert output.count("stopped by SIGTERM after step") == 1, output
+    assert not (broken / "models/generator").exists(), "it was stopped too late to show anything"
+    assert finish("train_dit", broken).count("continues from step") == 1
+    assert_same_files(whole, broken, "models", "metrics")

@@ -81,9 +81,9 @@ def test_one_picture_is_learned_and_returned(tmp_path: Path) -> None:
     split = Split(picture[None], np.zeros(1, np.int64), ["one.png"])
     task = make_task(split, ["only"])
     settings = LoopSettings(
-        steps=300, batch_size=8, accumulation=1, lr=4e-3, warmup_steps=10, schedule="cosine", weight_decay=0.0,
+        steps=300, batch_size=8, accumulation=1, lr=4e-3, warmup_steps=10, schedule="cosine", beta2=0.95, weight_decay=0.0,
         clip_norm=1.0, ema_decay=0.95, guard_steps=100, precision="fp32", compile=False, log_every=100,
-        checkpoint_every_s=1e9,
+        checkpoint_every_s=1e9, smoke=False,
     )  # fmt: skip
     history = History(tmp_path / "live", tmp_path / "images")
     averaged = train(task, settings, torch.device("cpu"), RunDirectory(tmp_path / "run"), history)

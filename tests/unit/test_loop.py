@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ from tinycats.errors import UserError
 from tinycats.randomness import generator_for
 from tinycats.training.guard import LossGuard
 from tinycats.training.history import History
-from tinycats.training.loop import Batch, LoopSettings, learning_rate, train
-from tinycats.training.run_directory import RunDirectory
+from tinycats.training.loop import SMOKE_STEPS, Batch, LoopSettings, learning_rate, train
+from tinycats.training.run_directory import RunDirectory, open_run
 
 SETTINGS = LoopSettings(
-    steps=20, batch_size=8, accumulation=1, lr=0.05, warmup_steps=4, schedule="constant", weight_decay=0.0, clip_norm=1.0,
-    ema_decay=0.9, guard_steps=20, precision="fp32", compile=False, log_every=5, checkpoint_every_s=1e9,
+    steps=20, batch_size=8, accumulation=1, lr=0.05, warmup_steps=4, schedule="constant", beta2=0.95, weight_decay=0.0,
+    clip_norm=1.0,
+    ema_decay=0.9, guard_steps=20, precision="fp32", compile=False, log_every=5, checkpoint_every_s=1e9, smoke=False,
 )  # fmt: skip
 
 
@@ -130,12 +133,95 @@ def test_early_stopping_stays_stopped(tmp_path: Path) -> None:
     assert again.steps_seen == []
 
 
-def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
-    run(LineTask(), tmp_path)
-    state = tmp_path / "run" / "state.pt"
-    state.write_bytes(state.read_bytes()[:500])
-    with pytest.raises(UserError, match="damaged"):
+def states(path: Path) -> list[Path]:
+    return sorted((path / "run").glob("state-*.pt"))
+
+
+def test_the_two_newest_states_are_kept(tmp_path: Path) -> None:
+    run(LineTask(), tmp_path, checkpoint_every_s=0.0)
+    assert [path.name.split("-")[1] for path in states(tmp_path)] == ["000000019", "000000020"]
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:500], lambda content: content[:-9] + b"?" + content[-8:]])
+def test_a_damaged_state_is_left_for_the_one_before_it(tmp_path: Path, capsys, damage) -> None:
+    whole = weights(run(LineTask(), tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run(LineTask(fail_at=13), tmp_path, checkpoint_every_s=0.0)
+    newest = states(tmp_path)[-1]
+    newest.write_bytes(damage(newest.read_bytes()))
+    continued = LineTask()
+    average = weights(run(continued, tmp_path))
+    assert f"{newest}: is damaged; goes on from the state before it, of step 12" in capsys.readouterr().out
+    assert continued.steps_seen == list(range(12, 20))
+    assert same(average, whole)
+
+
+def test_where_all_states_are_damaged_it_is_one_line(tmp_path: Path) -> None:
+    run(LineTask(), tmp_path, checkpoint_every_s=0.0)
+    for state in states(tmp_path):
+        state.write_bytes(state.read_bytes()[:500])
+    with pytest.raises(UserError, match=r"damaged, and there is none before it; delete .*run to start over"):
         run(LineTask(), tmp_path)
+
+
+def test_a_state_is_whole_or_not_there(tmp_path: Path, monkeypatch) -> None:
+    """The disk is full in the middle of a save."""
+
+    def fails(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(LineTask(fail_at=13), tmp_path, checkpoint_every_s=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("tinycats.training.run_directory.torch.save", fails)
+        with pytest.raises(OSError, match="No space"):
+            run(LineTask(), tmp_path, checkpoint_every_s=0.0)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        *(path.name for path in states(tmp_path)), "status.json",
+    ]  # fmt: skip
+    continued = LineTask()
+    run(continued, tmp_path)
+    assert continued.steps_seen == list(range(13, 20))
+
+
+def test_old_runs_of_a_stage_are_deleted(tmp_path: Path) -> None:
+    for number in range(6):
+        directory = open_run(tmp_path, "line", str(number)).path
+        os.utime(directory, (number, number))
+    other = open_run(tmp_path, "other", "1").path
+    open_run(tmp_path, "line", "0")  # an old one that is gone: started anew
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["line-0", "line-3", "line-4", "line-5", other.name]
+
+
+def test_a_smoke_run_takes_ten_steps_and_evaluates_nothing(tmp_path: Path) -> None:
+    class NoEvaluation(LineTask):
+        def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
+            raise AssertionError("evaluated")
+
+    task = NoEvaluation()
+    run(task, tmp_path, steps=SMOKE_STEPS, smoke=True, lr=1e-30)  # the loss does not fall
+    assert task.steps_seen == list(range(10))
+
+
+@pytest.mark.parametrize("received", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path: Path, capsys, received: signal.Signals) -> None:
+    class Interrupted(LineTask):
+        def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+            if int(batch["indices"][0]) == 8 * 6:  # within step 7
+                os.kill(os.getpid(), received)
+            return super().loss(model, batch)
+
+    with pytest.raises(SystemExit) as stopped:
+        run(Interrupted(), tmp_path)
+    assert stopped.value.code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}[received]
+    message = f"line: stopped by {received.name} after step 7; run the same command again to go on\n"
+    assert capsys.readouterr().err.endswith(message)
+    assert signal.getsignal(received) is not signal.SIG_IGN
+    continued = LineTask()
+    average = weights(run(continued, tmp_path))
+    assert continued.steps_seen == list(range(7, 20))
+    assert same(average, weights(run(LineTask(), tmp_path / "whole")))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +234,7 @@ def test_a_loss_that_cannot_be_right_stops_the_run(tmp_path: Path, factor: float
 
     with pytest.raises(UserError, match=f"step 4 .*{message}"):
         run(Broken(), tmp_path, checkpoint_every_s=0.0)
-    state = RunDirectory(tmp_path / "run").load_state()
+    state = RunDirectory(tmp_path / "run").load_state(20)
     assert state is not None
     assert state["step"] == 3  # the last good state stays
 
@@ -180,5 +266,6 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
 def test_the_status_file_says_how_far_it_is(tmp_path: Path) -> None:
     run(LineTask(), tmp_path)
     status = json.loads((tmp_path / "run" / "status.json").read_text())
-    assert (status["stage"], status["step"], status["steps"]) == ("line", 20, 20)
+    assert (status["stage"], status["state"], status["step"], status["steps"]) == ("line", "finished", 20, 20)
+    assert status["saved_step"] == 20
     assert status["images_per_second"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +36,32 @@ def run_classification(processed: Path, path: Path, **changes: Any) -> None:
         "output": path / "model", "metrics": path / "metrics", "runs": path / "runs", "seed": 0, "epochs": 4,
         "batch_size": 8, "accumulation": 1, "lr": 0.01, "weight_decay": 0.0, "warmup_fraction": 0.1, "clip_norm": 1.0,
         "label_smoothing": 0.0, "augmentation": "full", "mirror": True, "min_crop": 0.45, "mixup": 0.0,
-        "early_stopping_epochs": None, "precision": "fp32", "compile": False, "device": "cpu",
+        "early_stopping_epochs": None, "precision": "fp32", "compile": False, "smoke": False, "wandb": None, "device": "cpu",
         "log_every": 5, "checkpoint_every_s": 1e9,
     }  # fmt: skip
     train_classification(**{**settings, **changes})
 
 
-def run_generator(processed: Path, path: Path, **changes: Any) -> None:
+def generator_arguments(processed: Path, path: Path, **changes: Any) -> dict[str, Any]:
     settings = {
         "processed": processed, "output": path / "model", "metrics": path / "metrics", "runs": path / "runs", "seed": 0,
         "image_size": SIZE, "patch_size": 8, "width": 32, "depth": 1, "heads": 1, "steps": 30, "batch_size": 8,
         "accumulation": 1, "lr": 0.002, "warmup_steps": 5, "schedule": "constant", "weight_decay": 0.0, "clip_norm": 1.0,
         "ema_decay": 0.9, "label_dropout": 0.1, "t_mean": -0.8, "t_std": 0.8, "augmentation": "none", "mirror": True,
         "guard_steps": 30, "sample_every": 20, "precision": "fp32", "compile": False, "gradient_checkpointing": False,
-        "device": "cpu", "log_every": 5, "checkpoint_every_s": 1e9,
+        "smoke": False, "wandb": None, "device": "cpu", "log_every": 5, "checkpoint_every_s": 1e9,
     }  # fmt: skip
-    train_generator(**{**settings, **changes})
+    return {**settings, **changes}
+
+
+def run_generator(processed: Path, path: Path, **changes: Any) -> None:
+    train_generator(**generator_arguments(processed, path, **changes))
 
 
 def task(processed: Path, **changes: Any) -> ClassificationTask:
     settings = {
         "name": "t", "model": evaluator(), "train": load_split(processed, "train", SIZE),
-        "val": load_split(processed, "val", SIZE), "num_classes": 3, "seed": 0, "batch_size": 8, "steps_per_epoch": 9,
+        "val": load_split(processed, "val", SIZE), "classes": ["a", "b", "c"], "seed": 0, "batch_size": 8, "steps_per_epoch": 9,
         "steps": 90, "augmentation": "none", "mirror": True, "min_crop": 0.45, "mixup": 0.0, "label_smoothing": 0.0,
         "patience": None,
         "device": torch.device("cpu"), "dtype": torch.float32,
@@ -66,6 +71,8 @@ def task(processed: Path, **changes: Any) -> ClassificationTask:
 
 class Silent:
     def log(self, step: int, scalars: dict[str, float]) -> None: ...
+
+    def log_image(self, step: int, name: str, image: object) -> None: ...
 
 
 def test_three_colours_are_learned(processed: Path, tmp_path: Path) -> None:
@@ -79,21 +86,31 @@ def test_three_colours_are_learned(processed: Path, tmp_path: Path) -> None:
     assert metrics["n_val"] == 18
 
 
+def answers(validated: ClassificationTask, *right: int) -> Callable[[object], torch.Tensor]:
+    """Ranked classes with this many right first ones, call after call."""
+    labels = torch.from_numpy(validated.val.labels)
+    calls = iter(right)
+
+    def ranked(_model: object) -> torch.Tensor:
+        first = torch.where(torch.arange(len(labels)) < next(calls), labels, (labels + 1) % 3)
+        return torch.stack([first, (first + 1) % 3, (first + 2) % 3], dim=1)
+
+    return ranked
+
+
 def test_the_weights_that_validated_best_are_kept(processed: Path) -> None:
     kept = task(processed)
-    accuracies = iter([0.5, 0.9, 0.9, 0.7])
-    kept.accuracy = lambda model: next(accuracies)  # type: ignore[method-assign]
+    kept.ranked_classes = answers(kept, 9, 16, 16, 12)  # type: ignore[method-assign]
     for epoch in range(1, 5):
         torch.nn.init.constant_(kept.model.head.bias, epoch)  # type: ignore[union-attr]
         assert not kept.after_step(9 * epoch, kept.model, Silent())  # type: ignore[arg-type]
     assert kept.best["head.bias"].tolist() == [2, 2, 2]  # the first of the two best
-    assert (kept.best_accuracy, kept.best_step) == (0.9, 18)
+    assert (kept.best_accuracy, kept.best_step) == (pytest.approx(16 / 18), 18)
 
 
 def test_early_stopping_waits_for_its_epochs(processed: Path) -> None:
     stopping = task(processed, patience=2)
-    accuracies = iter([0.5, 0.6, 0.6, 0.6])
-    stopping.accuracy = lambda model: next(accuracies)  # type: ignore[method-assign]
+    stopping.ranked_classes = answers(stopping, 9, 10, 10, 10)  # type: ignore[method-assign]
     stops = [stopping.after_step(9 * epoch, stopping.model, Silent()) for epoch in range(1, 5)]  # type: ignore[arg-type]
     assert stops == [False, False, False, True]
 
@@ -124,7 +141,7 @@ def test_label_smoothing_raises_the_smallest_loss(processed: Path) -> None:
 def test_what_is_saved_is_the_average(processed: Path, tmp_path: Path) -> None:
     run_generator(processed, tmp_path)
     saved = load_file(tmp_path / "model/model.safetensors")
-    state = torch.load(next((tmp_path / "runs").glob("*/state.pt")), weights_only=True)
+    state = torch.load(next((tmp_path / "runs").glob("*/state-*.pt")), weights_only=True)
     different = 0
     for name, tensor in saved.items():
         assert torch.equal(tensor, state["average"][f"module.{name}"])

@@ -5,6 +5,7 @@ Pictures come as uint8 [N, H, W, 3]. The PNG files hold no time or software name
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,13 +87,18 @@ def confusion_figure(labels: np.ndarray, predicted: np.ndarray, classes: Sequenc
     return figure
 
 
+def to_image(figure: Figure) -> Image.Image:
+    """The figure as a picture."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return Image.open(buffer)
+
+
 def save_png(figure: Image.Image | Figure, path: Path) -> None:
     """Write a PNG, atomically and without metadata."""
     with atomic_path(path) as temporary:
-        if isinstance(figure, Figure):
-            figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
-        else:
-            figure.save(temporary, format="PNG")
+        image = to_image(figure) if isinstance(figure, Figure) else figure
+        image.save(temporary, format="PNG")
 
 
 def _grid(images: np.ndarray, columns: int) -> Image.Image:

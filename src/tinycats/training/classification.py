@@ -32,7 +32,7 @@ class ClassificationTask:
     model: nn.Module
     train: Split
     val: Split
-    num_classes: int
+    classes: list[str]
     seed: int
     batch_size: int
     steps_per_epoch: int
@@ -48,6 +48,7 @@ class ClassificationTask:
     best: dict[str, Tensor] = field(default_factory=dict)
     best_accuracy: float = -1.0
     best_step: int = 0
+    best_predicted: Tensor = field(default_factory=lambda: torch.empty(0))  # of the validation pictures
 
     def batch(self, step: int) -> Batch:
         indices = batch_indices(self.seed, step, self.batch_size, len(self.train.labels))
@@ -55,7 +56,7 @@ class ClassificationTask:
         pixels = augment(
             pixels, self.augmentation, generator_for(self.seed, "augment", step), self.mirror, self.min_crop
         )
-        targets = F.one_hot(torch.from_numpy(self.train.labels[indices.numpy()]), self.num_classes).float()
+        targets = F.one_hot(torch.from_numpy(self.train.labels[indices.numpy()]), len(self.classes)).float()
         if self.mixup > 0:
             share = float(np.random.default_rng(derive_seed(self.seed, "mixup", step)).beta(self.mixup, self.mixup))
             pixels = share * pixels + (1 - share) * pixels.flip(0)  # the batch is in random order: its reverse will do
@@ -69,32 +70,51 @@ class ClassificationTask:
     def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
         if done % self.steps_per_epoch and done != self.steps:
             return False
-        accuracy = self.accuracy(averaged)
-        history.log(done, {"val_top1": accuracy})
-        if accuracy > self.best_accuracy:
-            self.best_accuracy, self.best_step = accuracy, done
+        ranked = self.ranked_classes(averaged)
+        right = ranked == torch.from_numpy(self.val.labels)[:, None]
+        top1, top5 = float(right[:, 0].float().mean()), float(right[:, :5].any(dim=1).float().mean())
+        history.log(done, {"val_top1": top1, "val_top5": top5})
+        if top1 > self.best_accuracy:
+            self.best_accuracy, self.best_step = top1, done
             self.best = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
+            self.best_predicted = ranked[:, 0]
         epochs_since = (done - self.best_step) / self.steps_per_epoch
-        return self.patience is not None and epochs_since >= self.patience
+        stop = self.patience is not None and epochs_since >= self.patience
+        if stop or done == self.steps:
+            self.log_confusion(done, history)
+        return stop
 
     @torch.inference_mode()
-    def accuracy(self, model: nn.Module, batch_size: int = 128) -> float:
-        """Top-1 on the validation split."""
+    def ranked_classes(self, model: nn.Module, batch_size: int = 128) -> Tensor:
+        """The classes of each validation picture, the most probable first: int64 (N, K)."""
         model.eval()
-        correct = 0
+        ranked = []
         for start in range(0, len(self.val.labels), batch_size):
             pixels = _pixels(self.val.images[start : start + batch_size]).to(self.device)
             with autocast(self.device, self.dtype):
                 logits, _ = model(pixels.contiguous(memory_format=torch.channels_last))
-            labels = torch.from_numpy(self.val.labels[start : start + batch_size])
-            correct += int((logits.argmax(1).cpu() == labels).sum())
-        return correct / len(self.val.labels)
+            ranked.append(logits.float().argsort(dim=1, descending=True, stable=True).cpu())
+        return torch.cat(ranked)
+
+    def log_confusion(self, done: int, history: History) -> None:
+        """Log the confusion matrix of the best weights on the validation split as a picture."""
+        from tinycats.evaluation.figures import confusion_figure, to_image  # matplotlib loads slowly
+
+        history.log_image(
+            done,
+            "confusion_val.png",
+            to_image(confusion_figure(self.val.labels, self.best_predicted.numpy(), self.classes)),
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_accuracy": self.best_accuracy, "best_step": self.best_step}
+        return {name: getattr(self, name) for name in _STATE}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.best_accuracy, self.best_step = state["best"], state["best_accuracy"], state["best_step"]
+        for name in _STATE:
+            setattr(self, name, state[name])
+
+
+_STATE = ("best", "best_accuracy", "best_step", "best_predicted")
 
 
 def _pixels(images: np.ndarray) -> Tensor:

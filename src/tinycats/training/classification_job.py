@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +13,11 @@ from tinycats.data.processed import load_split
 from tinycats.devices import Precision, resolve_device, resolve_dtype
 from tinycats.models.pretrained import PretrainedModel
 from tinycats.training.classification import ClassificationTask
+from tinycats.training.distributed import is_main
 from tinycats.training.history import History
-from tinycats.training.loop import LoopSettings, train
-from tinycats.training.run_directory import RunDirectory, run_key
+from tinycats.training.loop import SMOKE_STEPS, LoopSettings, train
+from tinycats.training.run_directory import open_run, run_key
+from tinycats.training.wandb_sink import WandbSettings, open_sink
 
 
 def train_classification(
@@ -42,6 +45,8 @@ def train_classification(
     early_stopping_epochs: int | None,
     precision: Precision,
     compile: bool,
+    smoke: bool,
+    wandb: WandbSettings | None,
     device: Literal["auto", "cpu", "cuda"],
     log_every: int,
     checkpoint_every_s: float,
@@ -49,23 +54,21 @@ def train_classification(
     """Train `model` on the packed pictures in `processed`; save the weights that validated best to `output`.
 
     Curves go to the DVCLive directory `metrics`, the state to a directory below `runs`. Raises UserError where nothing is
-    learned.
+    learned. `smoke` runs ten steps in a run directory that is thrown away.
     """
     settings = {key: value for key, value in locals().items() if key not in _NOT_IN_KEY}
     settings["config"] = model.config.model_dump_json()
     target = resolve_device(device)
     train_split, val_split = (load_split(processed, split, image_size) for split in ("train", "val"))
     steps_per_epoch = max(len(train_split.labels) // batch_size, 1)
-    steps = epochs * steps_per_epoch
+    steps = SMOKE_STEPS if smoke else epochs * steps_per_epoch
     inputs = [processed / "index.csv", *(processed / f"{split}_{image_size}.npy" for split in ("train", "val"))]
-    run = RunDirectory(runs / f"{name}-{run_key(settings, inputs)}")
-    history = History(metrics, run.path / "images")
     task = ClassificationTask(
         name=name,
         model=model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         train=train_split,
         val=val_split,
-        num_classes=model.config.num_classes,
+        classes=model.config.classes,
         seed=seed,
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
@@ -86,6 +89,7 @@ def train_classification(
         lr=lr,
         warmup_steps=round(warmup_fraction * steps),
         schedule="cosine",
+        beta2=0.999,
         weight_decay=weight_decay,
         clip_norm=clip_norm,
         ema_decay=None,
@@ -94,12 +98,23 @@ def train_classification(
         compile=compile,
         log_every=log_every,
         checkpoint_every_s=checkpoint_every_s,
+        smoke=smoke,
     )
-    train(task, loop, target, run, history)
-    model.load_state_dict(task.best)
-    model.save_pretrained(output)
-    history.finish({"best_val_top1": task.best_accuracy, "best_step": task.best_step, "n_val": len(val_split.labels)})
+    key = run_key(settings, inputs)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = open_run(Path(scratch) if smoke else runs, name, key)
+        history = History(metrics, run.path / "images", open_sink(wandb, name, run.path.name, settings))
+        train(task, loop, target, run, history)
+    summary: dict[str, float] = {"n_train": len(train_split.labels), "n_val": len(val_split.labels)}
+    if not smoke:
+        model.load_state_dict(task.best)
+        summary |= {"best_val_top1": task.best_accuracy, "best_step": task.best_step}
+    if is_main():
+        model.save_pretrained(output)
+    history.finish(summary)
 
 
 # What cannot change the result, and what is hashed by its content instead.
-_NOT_IN_KEY = {"model", "processed", "output", "metrics", "runs", "device", "log_every", "checkpoint_every_s"}
+_NOT_IN_KEY = {
+    "model", "processed", "output", "metrics", "runs", "smoke", "wandb", "device", "log_every", "checkpoint_every_s",
+}  # fmt: skip

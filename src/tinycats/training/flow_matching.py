@@ -90,7 +90,7 @@ class FlowMatchingTask:
     def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
         if done % self.sample_every == 0 or done == self.steps:
             assert isinstance(averaged, TinyDiT)
-            history.log_image(f"samples_{done:07d}.png", self.sample_grid(averaged))
+            history.log_image(done, f"samples_{done:07d}.png", self.sample_grid(averaged))
         return False
 
     def sample_grid(self, model: TinyDiT) -> Image.Image:

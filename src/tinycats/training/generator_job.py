@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +12,12 @@ from tinycats.data.augment import Level
 from tinycats.data.processed import load_classes, load_split
 from tinycats.devices import Precision, resolve_device, resolve_dtype
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.training.distributed import is_main
 from tinycats.training.flow_matching import FlowMatchingTask
 from tinycats.training.history import History
-from tinycats.training.loop import LoopSettings, train
-from tinycats.training.run_directory import RunDirectory, run_key
+from tinycats.training.loop import SMOKE_STEPS, LoopSettings, train
+from tinycats.training.run_directory import open_run, run_key
+from tinycats.training.wandb_sink import WandbSettings, open_sink
 
 
 def train_generator(
@@ -48,6 +51,8 @@ def train_generator(
     precision: Precision,
     compile: bool,
     gradient_checkpointing: bool,
+    smoke: bool,
+    wandb: WandbSettings | None,
     device: Literal["auto", "cpu", "cuda"],
     log_every: int,
     checkpoint_every_s: float,
@@ -56,7 +61,7 @@ def train_generator(
 
     Curves and sample grids go to the DVCLive directory `metrics`, the state to a directory below `runs`. With the constant
     schedule the state is good for any number of steps, so more steps continue an earlier run. Raises UserError where nothing
-    is learned.
+    is learned. `smoke` runs ten steps in a run directory that is thrown away.
     """
     settings = {key: value for key, value in locals().items() if key not in _NOT_IN_KEY}
     if schedule == "constant":
@@ -65,8 +70,6 @@ def train_generator(
     classes, _ = load_classes(processed)
     split = load_split(processed, "train", image_size)
     inputs = [processed / name for name in ("index.csv", "classes.json", f"train_{image_size}.npy")]
-    run = RunDirectory(runs / f"train_dit-{run_key(settings, inputs)}")
-    history = History(metrics, run.path / "images")
     torch.manual_seed(seed)
     model = TinyDiT(
         TinyDiTConfig(
@@ -91,12 +94,13 @@ def train_generator(
         dtype=resolve_dtype(precision, target),
     )
     loop = LoopSettings(
-        steps=steps,
+        steps=SMOKE_STEPS if smoke else steps,
         batch_size=batch_size,
         accumulation=accumulation,
         lr=lr,
         warmup_steps=warmup_steps,
         schedule=schedule,
+        beta2=0.95,  # as transformers are trained
         weight_decay=weight_decay,
         clip_norm=clip_norm,
         ema_decay=ema_decay,
@@ -105,12 +109,20 @@ def train_generator(
         compile=compile,
         log_every=log_every,
         checkpoint_every_s=checkpoint_every_s,
+        smoke=smoke,
     )
-    averaged = train(task, loop, target, run, history)
+    key = run_key(settings, inputs)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = open_run(Path(scratch) if smoke else runs, task.name, key)
+        history = History(metrics, run.path / "images", open_sink(wandb, task.name, run.path.name, settings))
+        averaged = train(task, loop, target, run, history)
     assert isinstance(averaged, TinyDiT)
-    averaged.save_pretrained(output)
-    history.finish({"steps": steps, "pictures_seen": steps * batch_size, "n_train": len(split.labels)})
+    if is_main():
+        averaged.save_pretrained(output)
+    history.finish({"steps": loop.steps, "pictures_seen": loop.steps * batch_size, "n_train": len(split.labels)})
 
 
 # What cannot change the result, and what is hashed by its content instead.
-_NOT_IN_KEY = {"processed", "output", "metrics", "runs", "device", "log_every", "checkpoint_every_s"}
+_NOT_IN_KEY = {
+    "processed", "output", "metrics", "runs", "smoke", "wandb", "device", "log_every", "checkpoint_every_s",
+}  # fmt: skip

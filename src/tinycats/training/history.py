@@ -3,58 +3,91 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dvclive import Live
 from PIL import Image
 
+from tinycats.training.distributed import is_main
+
+
+class Sink(Protocol):
+    """Where curves and pictures go besides DVCLive."""
+
+    def log(self, step: int, scalars: dict[str, float]) -> None: ...
+
+    def log_image(self, step: int, name: str, path: Path) -> None: ...
+
+    def finish(self, summary: dict[str, float]) -> None: ...
+
 
 class History:
-    """Scalars and pictures by step, mirrored into a DVCLive directory.
+    """Scalars and pictures by step, mirrored into a DVCLive directory and a further sink by the main process.
 
     `images` is kept in the run directory, since DVC empties the DVCLive directory (an out) before each run.
     """
 
-    def __init__(self, live_directory: Path, images: Path) -> None:
+    def __init__(self, live_directory: Path, images: Path, sink: Sink | None = None) -> None:
         self.records: list[dict[str, float]] = []
+        self.image_steps: dict[str, int] = {}
         self.images = images
-        # dvcyaml=None and save_dvc_exp=False: else DVCLive edits dvc.yaml under `dvc repro`
-        self._live = Live(str(live_directory), dvcyaml=None, save_dvc_exp=False, report=None)
+        self.writes = is_main()
+        self._sink = sink if self.writes else None
+        if self.writes:
+            # dvcyaml=None and save_dvc_exp=False: else DVCLive edits dvc.yaml under `dvc repro`
+            self._live = Live(str(live_directory), dvcyaml=None, save_dvc_exp=False, report=None)
 
     def log(self, step: int, scalars: dict[str, float]) -> None:
         """Log scalars for `step` (optimizer steps done)."""
         self.records.append({"step": step, **scalars})
         self._replay(self.records[-1])
 
-    def log_image(self, name: str, image: Image.Image) -> None:
+    def log_image(self, step: int, name: str, image: Image.Image) -> None:
         """Log a picture under `name` (a PNG file name)."""
-        self.images.mkdir(parents=True, exist_ok=True)
-        image.save(self.images / name)
-        self._live.log_image(name, str(self.images / name))
+        self.image_steps[name] = step
+        if self.writes:
+            self.images.mkdir(parents=True, exist_ok=True)
+            image.save(self.images / name)
+            self._show(name)
 
     def state(self) -> dict[str, Any]:
-        return {"records": self.records, "images": sorted(path.name for path in self.images.glob("*.png"))}
+        return {"records": self.records, "image_steps": self.image_steps}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Show again what was logged up to the saved state; forget what came after it."""
-        self.records = list(state["records"])
+        self.records, self.image_steps = list(state["records"]), dict(state["image_steps"])
         for record in self.records:
             self._replay(record)
+        if not self.writes:
+            return
         for path in self.images.glob("*.png"):
-            if path.name in state["images"]:
-                self._live.log_image(path.name, str(path))
+            if path.name in self.image_steps:
+                self._show(path.name)
             else:
                 path.unlink()
 
     def finish(self, summary: dict[str, float]) -> None:
         """Write the run's final figures (metrics.json) and close."""
+        if not self.writes:
+            return
         self._live.summary.update(summary)
         self._live.make_summary()
         self._live.end()
+        if self._sink:
+            self._sink.finish(summary)
+
+    def _show(self, name: str) -> None:
+        self._live.log_image(name, str(self.images / name))
+        if self._sink:
+            self._sink.log_image(self.image_steps[name], name, self.images / name)
 
     def _replay(self, record: dict[str, float]) -> None:
+        if not self.writes:
+            return
+        scalars = {name: value for name, value in record.items() if name != "step"}
         self._live.step = int(record["step"])
-        for name, value in record.items():
-            if name != "step":
-                self._live.log_metric(name, value)
+        for name, value in scalars.items():
+            self._live.log_metric(name, value)
         self._live.make_summary()
+        if self._sink:
+            self._sink.log(int(record["step"]), scalars)

@@ -1,7 +1,8 @@
 """The training loop that the classifier, the evaluator and the generator share.
 
 What is trained is a Task: it makes the whole batch of a step as a pure function of the step, and turns a part of it into a
-loss. The loop owns precision, accumulation, clipping, the learning rate, the average of the weights, saving and continuing.
+loss. The loop owns precision, accumulation, clipping, the learning rate, the average of the weights, saving and continuing, and
+what several processes share. Every process makes the whole batch and takes its part of it.
 """
 
 from __future__ import annotations
@@ -10,20 +11,26 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinycats.devices import Precision, autocast, resolve_dtype
+from tinycats.errors import UserError
+from tinycats.training import distributed
 from tinycats.training.guard import LossGuard
 from tinycats.training.history import History
 from tinycats.training.progress import ProgressReport
 from tinycats.training.run_directory import RunDirectory
+
+SMOKE_STEPS = 10
 
 Batch = dict[str, Tensor]
 
@@ -38,6 +45,7 @@ class LoopSettings:
     lr: float
     warmup_steps: int
     schedule: Literal["constant", "cosine"]
+    beta2: float  # of AdamW's running mean of squares
     weight_decay: float
     clip_norm: float
     ema_decay: float | None  # None: no average is kept
@@ -46,6 +54,7 @@ class LoopSettings:
     compile: bool
     log_every: int
     checkpoint_every_s: float
+    smoke: bool  # SMOKE_STEPS to see that everything works: nothing is evaluated, and the loss need not fall
 
 
 class Stateful(Protocol):
@@ -88,11 +97,15 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
 
     Raises UserError where the loss shows that nothing is learned; SystemExit after SIGINT, SIGTERM or SIGHUP, the state saved.
     """
-    model = task.model.to(device)
+    if settings.batch_size < distributed.world_size():
+        raise UserError(
+            f"a batch of {settings.batch_size} cannot be shared by {distributed.world_size()} processes: lower compute.processes"
+        )
+    model = distributed.synchronise_norms(task.model.to(device), device)
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]  # biases and norms are not decayed
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.95), fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, settings.beta2), fused=True)
     average: AveragedModel | None = None
     if settings.ema_decay is not None:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True)
@@ -100,33 +113,35 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
     dtype = resolve_dtype(settings.precision, device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     forward: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
-    guard = LossGuard(settings.guard_steps)
+    forward = distributed.wrap(forward, device)
+    guard = LossGuard(0 if settings.smoke else settings.guard_steps)
     stateful: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "scaler": scaler, "task": task}
     if average is not None:
         stateful["average"] = average
 
     start, stopped_early, accumulation = 0, False, settings.accumulation
-    state = run.load_state()
-    if state is not None and state["step"] <= settings.steps:
+    state = run.load_state(settings.steps)
+    if state is not None:
         for name, part in stateful.items():
             part.load_state_dict(state[name])
         start, stopped_early, guard.losses = state["step"], state["stopped_early"], state["guard"]
         history.restore(state["history"])
-        print(f"{task.name}: continues from step {start} ({run.path})", flush=True)
+        if distributed.is_main():
+            print(f"{task.name}: continues from step {start} ({run.path})", flush=True)
     if stopped_early or start == settings.steps:
         return averaged
 
     def save(done: int) -> None:
         parts = {name: part.state_dict() for name, part in stateful.items()}
-        progress = {"step": done, "stopped_early": stopped_early, "guard": guard.losses, "history": history.state()}
-        run.save_state({**progress, **parts})
+        run.save_state(
+            done, {"stopped_early": stopped_early, "guard": guard.losses, "history": history.state(), **parts}
+        )
 
-    report = ProgressReport(task.name, settings.steps, start, settings.batch_size, settings.log_every, run)
+    report = ProgressReport(task.name, settings.steps, start, settings.batch_size, settings.log_every, run.path)
     saved_at = time.monotonic()
     model.train()
-    with _deferred_signals() as received:
-        for step in range(start, settings.steps):
-            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in task.batch(step).items()}
+    with report, _deferred_signals() as received, _batches(task, start, settings.steps, device) as batches:
+        for step, batch in enumerate(batches, start):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, settings)
             while True:
@@ -134,7 +149,7 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
                     loss = _accumulate(task, forward, batch, accumulation, scaler, device, dtype)
                     break
                 except torch.OutOfMemoryError:
-                    if accumulation * 2 > len(batch["indices"]):
+                    if accumulation * 2 > len(batch["indices"]) or distributed.world_size() > 1:
                         raise
                     accumulation *= 2
                     optimizer.zero_grad(set_to_none=True)
@@ -155,23 +170,51 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
             done = step + 1
             if done % settings.log_every == 0 or done == settings.steps:
                 history.log(done, {"loss": loss, "lr": learning_rate(step, settings), "grad_norm": norm})
-            stopped_early = task.after_step(done, averaged, history)
-            model.train()
+            if not settings.smoke:
+                stopped_early = bool(distributed.largest(task.after_step(done, averaged, history), device))
+                model.train()
             report.step(done, loss)
+            signal_number = distributed.largest(received[0] if received else 0, device)
             finished = stopped_early or done == settings.steps
-            if finished or received or time.monotonic() - saved_at >= settings.checkpoint_every_s:
+            due = time.monotonic() - saved_at >= settings.checkpoint_every_s
+            if distributed.is_main() and (finished or signal_number or due):
                 save(done)
+                report.saved_step = done
                 saved_at = time.monotonic()
-            if received and not finished:
-                report.close()
-                print(
-                    f"{task.name}: stopped by {received[0].name} after step {done}; run the same command again to go on"
-                )
-                raise SystemExit(128 + received[0])
             if finished:
                 break
-    report.close()
+            if signal_number:
+                report.stop(signal.Signals(signal_number))
     return averaged
+
+
+@contextmanager
+def _batches(task: Task, start: int, stop: int, device: torch.device) -> Iterator[Iterator[Batch]]:
+    """The batches of the steps from `start` to `stop`, on the device.
+
+    With a GPU, a thread makes the next one while the GPU works; on a CPU it would only take turns with the training.
+    """
+
+    def on_device(step: int) -> Batch:
+        batch = task.batch(step)
+        if device.type == "cpu":
+            return batch
+        return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in batch.items()}
+
+    if device.type == "cpu":
+        yield map(on_device, range(start, stop))
+        return
+    with ThreadPoolExecutor(1) as pool:
+
+        def ahead() -> Iterator[Batch]:
+            coming = pool.submit(on_device, start)
+            for step in range(start, stop):
+                batch = coming.result()
+                if step + 1 < stop:
+                    coming = pool.submit(on_device, step + 1)
+                yield batch
+
+        yield ahead()
 
 
 def _accumulate(
@@ -183,16 +226,20 @@ def _accumulate(
     device: torch.device,
     dtype: torch.dtype,
 ) -> float:
-    """Add up the gradients of the micro-batches; return the mean loss of the whole batch."""
-    size = len(batch["indices"])
-    total = 0.0
-    for chunk in torch.arange(size).chunk(parts):
+    """Add up the gradients of this process's micro-batches; return the mean loss of the whole batch of all processes."""
+    size, world = len(batch["indices"]), distributed.world_size()
+    mine = torch.arange(size).tensor_split(world)[distributed.rank()]
+    chunks = mine.chunk(parts)
+    mean = 0.0
+    for number, chunk in enumerate(chunks, 1):
         part = {name: tensor[chunk[0] : chunk[-1] + 1] for name, tensor in batch.items()}
-        with autocast(device, dtype):
-            loss = task.loss(model, part) * (len(chunk) / size)
-        scaler.scale(loss).backward()
-        total += loss.item()
-    return total
+        more = isinstance(model, DistributedDataParallel) and number < len(chunks)
+        with model.no_sync() if more else nullcontext():  # type: ignore[operator]  # gradients are averaged once, at the end
+            with autocast(device, dtype):
+                loss = task.loss(model, part) * (len(chunk) / size)
+            scaler.scale(loss * world).backward()  # they are averaged, and must be added up
+        mean += loss.item()
+    return distributed.total(mean, device)
 
 
 @contextmanager

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SIZE
+from tests.unit.test_training_jobs import generator_arguments
+from tinycats.compute.run import run
+from tinycats.errors import UserError
+from tinycats.training.generator_job import train_generator
+
+
+def losses(directory: Path) -> list[float]:
+    with (directory / "metrics/plots/metrics/loss.tsv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file, delimiter="\t")]
+
+
+def train(processed: Path, path: Path, processes: int, **changes: Any) -> list[float]:
+    arguments = generator_arguments(processed, path, steps=16, batch_size=8, log_every=1, **changes)
+    run("local", train_generator, processes, **arguments)
+    return losses(path)
+
+
+@pytest.fixture(autouse=True)
+def on_the_loopback(monkeypatch) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+
+
+def test_two_processes_with_half_the_batch_each_equal_one(processed: Path, tmp_path: Path) -> None:
+    one = train(processed, tmp_path / "one", 1)
+    two = train(processed, tmp_path / "two", 2)
+    accumulated = train(processed, tmp_path / "accumulated", 2, accumulation=2)
+    assert len(one) == 16
+    assert two == pytest.approx(one, abs=1e-5)
+    assert accumulated == pytest.approx(one, abs=1e-5)
+    assert two != one  # they were added up in another order
+
+
+def test_two_processes_continue_what_they_began(processed: Path, tmp_path: Path, capfd) -> None:
+    whole = train(processed, tmp_path / "whole", 2, image_size=SIZE)
+    arguments = generator_arguments(processed, tmp_path / "broken", steps=7, batch_size=8, log_every=1)
+    run("local", train_generator, 2, **arguments)
+    capfd.readouterr()
+    assert train(processed, tmp_path / "broken", 2) == whole
+    assert capfd.readouterr().out.count("continues from step 7") == 1
+    models = [(tmp_path / name / "model/model.safetensors").read_bytes() for name in ("whole", "broken")]
+    assert models[0] == models[1]
+
+
+def test_more_processes_than_pictures_in_a_batch_is_one_line(processed: Path, tmp_path: Path, capfd) -> None:
+    arguments = generator_arguments(processed, tmp_path, batch_size=2)
+    with pytest.raises(SystemExit) as stopped:
+        run("local", train_generator, 3, **arguments)
+    assert stopped.value.code == 1
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert errors == ["error: a batch of 2 cannot be shared by 3 processes: lower compute.processes"]
+
+
+def test_in_this_process_the_error_is_the_jobs_own(processed: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not fit"):
+        run("local", failing_job, 1)
+
+
+def failing_job() -> None:
+    raise UserError("does not fit")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from wandb.proto.wandb_internal_pb2 import Record
+
+from tests.unit.test_training_jobs import run_classification, run_generator
+from tinycats.errors import UserError
+from tinycats.training.wandb_sink import WandbSettings
+
+BLOCK = 32768
+
+
+def records(run_file: Path) -> list[Record]:
+    """The records of an offline run's file: 7 bytes, then LevelDB's log format (crc, length, type; blocks of 32 KiB)."""
+    content, at, part, found = run_file.read_bytes(), 7, b"", []
+    while at + 7 <= len(content):
+        if BLOCK - at % BLOCK < 7:
+            at += BLOCK - at % BLOCK
+            continue
+        _, length, kind = struct.unpack("<IHB", content[at : at + 7])
+        part += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # a whole record, or its last part
+            found.append(Record.FromString(part))
+            part = b""
+    return found
+
+
+def logged(directory: Path) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The history and the configuration of the only run in `directory`."""
+    (run_file,) = directory.glob("wandb/offline-run-*/run-*.wandb")
+    history: dict[str, list[Any]] = {}
+    config: dict[str, Any] = {}
+    for record in records(run_file):
+        for item in record.history.item:
+            name = item.key or "/".join(item.nested_key)
+            history.setdefault(name, []).append(json.loads(item.value_json))
+        for item in record.run.config.update:
+            config[item.key] = json.loads(item.value_json)
+    return history, config
+
+
+@pytest.fixture
+def offline(tmp_path: Path) -> WandbSettings:
+    return WandbSettings(project="cats", entity=None, mode="offline", directory=tmp_path / "wandb")
+
+
+def test_the_generators_run_holds_curves_and_sample_grids(
+    processed: Path, tmp_path: Path, offline: WandbSettings
+) -> None:
+    run_generator(processed, tmp_path, wandb=offline, log_every=10)
+    history, config = logged(offline.directory)
+    assert len(history["loss"]) == len(history["lr"]) == 3
+    assert all(loss > 0 for loss in history["loss"])
+    assert (config["lr"], config["width"]) == (0.002, 32)
+    assert history["_step"] == sorted(history["_step"])
+    grids = sorted(offline.directory.glob("wandb/offline-run-*/files/media/images/samples_*.png"))
+    assert len(grids) == 2
+    ours = Image.open(tmp_path / "metrics/plots/images/samples_0000030.png")
+    assert Image.open(grids[-1]).tobytes() == ours.tobytes()
+
+
+def test_the_classifiers_run_holds_accuracies_and_the_confusion_matrix(
+    processed: Path, tmp_path: Path, offline: WandbSettings
+) -> None:
+    run_classification(processed, tmp_path, wandb=offline)
+    history, _ = logged(offline.directory)
+    assert len(history["val_top1"]) == len(history["val_top5"]) == 4  # epochs
+    assert history["val_top5"] == [1.0] * 4  # of three classes
+    assert max(history["val_top1"]) == json.loads((tmp_path / "metrics/metrics.json").read_text())["best_val_top1"]
+    (picture,) = offline.directory.glob("wandb/offline-run-*/files/media/images/confusion_val_*.png")
+    assert Image.open(picture).size[0] > 300
+
+
+def test_without_a_key_it_is_one_line_before_anything_is_trained(
+    processed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    online = WandbSettings(project="cats", entity=None, mode="online", directory=tmp_path / "wandb")
+    with pytest.raises(UserError, match=r"set WANDB_API_KEY, or go on without with -S logging\.mode=offline"):
+        run_generator(processed, tmp_path, wandb=online)
+    assert not (tmp_path / "model").exists()
+    assert not list((tmp_path / "runs").glob("*/status.json"))
+
+
+def test_without_the_package_it_is_one_line(
+    processed: Path, tmp_path: Path, offline: WandbSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else find(name))
+    with pytest.raises(UserError, match=r"pip install 'tinycats\[wandb\]'"):
+        run_generator(processed, tmp_path, wandb=offline)
