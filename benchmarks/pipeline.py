@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -25,37 +24,11 @@ from typing import Any
 import psutil
 import torch
 
+from machine import ROOT, machine, write_result
 from tinycats.data.processed import load_split
 from tinycats.evaluation.classification import classification_metrics
 from tinycats.evaluation.inference import predict
 from tinycats.models.classifier import Classifier
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def matrix_gflops(dtype: torch.dtype, size: int = 2048, runs: int = 7) -> float:
-    """Median speed of square matrix products: what the machine gives at this moment."""
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        a @ b
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / sorted(seconds)[runs // 2] / 1e9
-
-
-def machine() -> dict[str, Any]:
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return {
-        "cpu": model[1] if model else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30),
-        "amx_bf16": torch.cpu.get_capabilities().get("amx_bf16", False),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "fp32_gflops": matrix_gflops(torch.float32),
-        "bf16_gflops": matrix_gflops(torch.bfloat16),
-    }
 
 
 class MemoryMeter(threading.Thread):
@@ -156,9 +129,7 @@ def main() -> None:
     if arguments.stage == "train_classifier":
         result["metrics"]["evaluate"] = {"classifier": classifier_on_test(clone)}
     print(f"{arguments.name}: {result['seconds']:.0f} s; again: {result['second_seconds']:.1f} s")
-    output = ROOT / "benchmarks/results" / f"{arguments.name}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(arguments.name, result)
 
 
 if __name__ == "__main__":

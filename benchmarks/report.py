@@ -14,6 +14,10 @@ TITLES = {
     "default_fp32": "The default run in fp32, as on a CPU without AMX",
     "oxford_pets": "Real photos: Oxford-IIIT Pet, 12 breeds and `other`",
     "jersey_numbers": "Real photos: basketball jersey numbers, 42 classes",
+    "generator_step": "A training step of the generator",
+    "classifier_epoch": "An epoch of the classifier",
+    "preprocessing": "preprocess, beside Pillow alone",
+    "overhead": "What a training stage does besides training",
 }
 
 
@@ -39,7 +43,17 @@ def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return figures
 
 
+def tables(name: str, result: dict[str, Any]) -> str:
+    """A section on what was measured beside a peer."""
+    machine = result["machine"]
+    speed = f"Matrix products just before: {machine['bf16_gflops']:.0f} (bf16) and {machine['fp32_gflops']:.0f} (fp32) GFLOP/s."
+    parts = [f"## {TITLES[name]}", f"`python benchmarks/{name}.py`. {result['notes']} {speed}"]
+    return "\n\n".join([*parts, *(table(content["head"], content["rows"]) for content in result["tables"])])
+
+
 def section(name: str, result: dict[str, Any]) -> str:
+    if "tables" in result:
+        return tables(name, result)
     machine, metrics = result["machine"], result["metrics"]
     what = " ".join(f"-S {override}" for override in result["overrides"]) or "params.yaml as it is"
     parts = [
@@ -82,7 +96,7 @@ def main() -> None:
     machine = next(iter(results.values()))["machine"]
     head = f"""# What was measured
 
-Written by `python benchmarks/report.py` from benchmarks/results/, which `benchmarks/pipeline.py` measured. "FD-classifier" and
+Written by `python benchmarks/report.py` from benchmarks/results/, which the scripts in benchmarks/ measured. "FD-classifier" and
 "KD-classifier" are distances on features of the pipeline's own evaluator network; no figure here is an FID.
 
 Machine: {machine["cpu"]}, {machine["cores"]} cores, {machine["memory_gb"]} GB, AMX bf16: {machine["amx_bf16"]}, Python

@@ -96,9 +96,7 @@ class PreprocessParams(Section):
 class ClassifierParams(Section):
     arch: Literal["resnet18", "resnet34", "resnet50"]
     pretrained: bool
-    # Below 33 px the last stage sees one pixel: taps of its kernels meet nothing but padding, and oneDNN's bf16 gradient for
-    # those is memory that nobody wrote
-    image_size: Annotated[int, Field(ge=33, le=1024)]
+    image_size: ImageSize
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     accumulation: Count

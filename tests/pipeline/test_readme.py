@@ -37,6 +37,8 @@ RUN = {
 }
 ELSEWHERE = {
     "make test": "it is what runs this",
+    "tinycats status --watch": "test_status.py",
+    "dvc exp run -S train.smoke=true train_classifier train_evaluator train_dit": "test_groups.py",
     "dvc push": "test_repro.py",
     "dvc pull": "test_repro.py",
 }
@@ -116,6 +118,14 @@ def test_a_sweep_of_two_values_runs_in_the_queue(project: Project) -> None:
         for row in experiment["revs"]
     }
     assert rates == {0.001, 0.002}
+
+
+def test_weights_and_biases_gets_a_run_for_each_training(project: Project) -> None:
+    output = shell(project, readme("dvc exp run -S logging=wandb") + " -S train.steps=60")
+    assert "continues from step 40" in output  # logging changes nothing: only the generator runs, for more steps
+    (run,) = (project.path / ".tinycats/wandb/wandb").glob("offline-run-*")
+    assert "train_dit-" in run.name
+    assert list(run.glob("files/media/images/samples_*.png"))
 
 
 def test_verify_says_what_files_are(project: Project) -> None:

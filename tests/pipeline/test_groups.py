@@ -1,0 +1,100 @@
+"""The Hydra groups as DVC experiments, and the smoke run, in the tiny project."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.pipeline.conftest import Project
+from tinycats.data.raw import read_raw
+
+pytestmark = pytest.mark.xdist_group("readme")  # the tiny run that test_readme.py uses too
+
+TRAININGS = ["train_classifier", "train_evaluator", "train_dit"]
+
+
+def config(project: Project) -> dict:
+    return json.loads(project.read("models/classifier/config.json"))
+
+
+def test_another_network_and_batch_size(project: Project) -> None:
+    output = project.dvc(
+        "exp",
+        "run",
+        "-S",
+        "classifier=resnet50",
+        "-S",
+        "classifier.batch_size=32",
+        "-S",
+        "train.smoke=true",
+        "train_classifier",
+    )
+    assert project.ran(output) == ["train_classifier"]
+    params = yaml.safe_load(project.read("params.yaml"))["classifier"]
+    assert (params["arch"], params["batch_size"]) == ("resnet50", 32)
+    assert config(project)["arch"] == "resnet50"
+
+
+def test_the_jersey_numbers_with_splits_of_their_own(project: Project) -> None:
+    with tarfile.open(project.path / "numbers.tar", "w") as numbers:
+        for number, image in enumerate(read_raw(project.path / "data/raw")):
+            split = ("train", "train", "valid", "test")[number % 4]
+            source = project.path / "picture.jpg"
+            source.write_bytes(image.content)
+            numbers.add(source, f"jersey_numbers/{split}/{len(image.class_name)}/{Path(image.name).name}")
+    output = project.dvc(
+        "exp",
+        "run",
+        "-S",
+        "data=jersey_numbers",
+        "-S",
+        "data.path=numbers.tar",
+        "-S",
+        "train.smoke=true",
+        "train_classifier",
+    )
+    assert project.ran(output) == ["fetch", "preprocess", "train_classifier"]
+    classes = config(project)["classes"]
+    assert "6" in classes  # Bengal, Bombay, Birman
+    assert not config(project)["flip_at_test"]
+    counts = json.loads(project.read("metrics/preprocess.json"))["splits"]
+    assert counts["val"] > 0
+    assert counts["test"] > 0
+
+
+@pytest.mark.parametrize(("group", "steps", "batch"), [("high_accuracy", 400_000, 512), ("standard", 200_000, 256)])
+def test_long_trainings_compose(project: Project, group: str, steps: int, batch: int) -> None:
+    project.run("tinycats", "params", f"train={group}", "dit=small", "data=oxford_pets", "compute=modal")
+    params = yaml.safe_load(project.read("params.yaml"))
+    assert (params["train"]["steps"], params["train"]["batch_size"]) == (steps, batch)
+    assert (params["dit"]["image_size"], params["data"]["source"]) == (128, "oxford_pets")
+
+
+def test_a_smoke_run_takes_ten_steps_of_each_and_leaves_no_trace(project: Project) -> None:
+    readme = (ROOT / "README.md").read_text()
+    command = re.search(r"^(dvc exp run -S train\.smoke=true [^#\n]*\S) *#", readme, flags=re.MULTILINE)
+    assert command
+    runs = project.path / ".tinycats/runs"
+
+    def files() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in sorted(runs.rglob("*")) if path.is_file()}
+
+    before = files()
+    output = project.run("bash", "-c", command[1])
+    assert project.ran(output.stdout) == TRAININGS
+    for stage in TRAININGS:
+        assert f"{stage}: step 10/10" in output.stdout + output.stderr
+    assert files() == before
+    assert json.loads(project.read("metrics/generator/metrics.json"))["steps"] == 10
+    assert "best_val_top1" not in json.loads(project.read("metrics/classifier/metrics.json"))
+    done = project.run("dvc", "repro", check=False)
+    assert done.returncode != 0
+    errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "after ten steps there is nothing to evaluate" in errors[0]
