@@ -100,35 +100,6 @@ def undisturbed(workspace):
     return run
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_stopped_by_a_signal(workspace, undisturbed, stage: str) -> None:
-    broken = workspace("broken")
-    process = start(stage, broken)
-    wait_for_a_new_state(broken, process)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate()
-    assert process.returncode == 143
-    assert "stopped by SIGTERM after step" in output
-    assert not (broken / f"models/{STAGES[stage]}").exists(), "it was stopped too late to show anything"
-    assert "continues from step" in finish(stage, broken)
-    assert_same_files(undisturbed(stage), broken, "models", "metrics")
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_killed_at_ten_moments(workspace, undisturbed, stage: str) -> None:
-    broken = workspace("broken")
-    moments = random.Random(stage)
-    for _ in range(10):
-        process = start(stage, broken)
-        wait_for_a_new_state(broken, process)
-        time.sleep(moments.uniform(0, 0.2))
-        process.kill()
-        process.communicate()
-        assert not (broken / f"models/{STAGES[stage]}").exists(), "it was killed too late to show anything"
-    assert "continues from step" in finish(stage, broken)
-    assert_same_files(undisturbed(stage), broken, "models", "metrics")
-
-
 KILLED_WHILE_SAVING = """
 import os, signal, torch
 import tinycats.training.run_directory as run_directory
@@ -144,12 +115,30 @@ run_directory.torch.save = save
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_killed_while_it_writes_its_state(workspace, undisturbed, stage: str) -> None:
+def test_stopped_and_killed_twelve_times(workspace, undisturbed, stage: str) -> None:
+    """By SIGTERM, while it writes its state, and at ten random moments; then it ends as if nothing had been."""
     broken = workspace("broken")
+    model = broken / f"models/{STAGES[stage]}"
+    process = start(stage, broken)
+    wait_for_a_new_state(broken, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert process.returncode == 143
+    assert "stopped by SIGTERM after step" in output
+
     process = start(stage, broken, KILLED_WHILE_SAVING)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert saved_step(broken) > 0
+    assert list(broken.glob(".tinycats/runs/*/.state.pt.*")), "it was not killed while it saved"
+
+    moments = random.Random(stage)
+    for _ in range(10):
+        process = start(stage, broken)
+        wait_for_a_new_state(broken, process)
+        time.sleep(moments.uniform(0, 0.2))
+        process.kill()
+        process.communicate()
+        assert not model.exists(), "it was killed too late to show anything"
     assert "continues from step" in finish(stage, broken)
     assert_same_files(undisturbed(stage), broken, "models", "metrics")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ def records(run_file: Path) -> list[Record]:
 def logged(directory: Path) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """The history and the configuration of the only run in `directory`."""
     (run_file,) = directory.glob("wandb/offline-run-*/run-*.wandb")
+    deadline = time.monotonic() + 60
+    while not any(record.WhichOneof("record_type") == "exit" for record in records(run_file)):
+        assert time.monotonic() < deadline, "the run's file has no end"
+        time.sleep(0.1)  # wandb's own process writes it, a little after finish() has returned
     history: dict[str, list[Any]] = {}
     config: dict[str, Any] = {}
     for record in records(run_file):
