@@ -30,8 +30,8 @@ def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
         content = yaml.safe_load((ROOT / "params.yaml").read_text())
         content["classifier"] |= {"image_size": SIZE, "epochs": 8, "batch_size": 8}
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 2, "heads": 2}
-        content["train"] |= {"steps": 400, "batch_size": 8, "guard_steps": 150, "sample_every": 150}
-        content["compute"]["checkpoint_every_s"] = 0.3
+        content["train"] |= {"steps": 700, "batch_size": 8, "guard_steps": 150, "sample_every": 150}
+        content["compute"]["checkpoint_every_s"] = 0.2
         (path / "params.yaml").write_text(yaml.safe_dump(content))
         return path
 
