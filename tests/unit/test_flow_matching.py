@@ -20,7 +20,7 @@ def make_task(split: Split, classes: list[str], **changes) -> FlowMatchingTask:
     torch.manual_seed(0)
     model = TinyDiT(TinyDiTConfig(classes=classes, image_size=size, patch_size=size // 4, width=64, depth=2, heads=2))
     settings = {
-        "name": "train_dit", "model": model, "train": split, "seed": 0, "batch_size": 8, "steps": 300,
+        "name": "train_dit", "model": model, "train": split, "val": split, "seed": 0, "batch_size": 8, "steps": 300,
         "label_dropout": 0.1, "t_mean": -0.8, "t_std": 0.8, "augmentation": "none", "mirror": True, "sample_every": 10**9,
         "device": torch.device("cpu"), "dtype": torch.float32,
     }  # fmt: skip
@@ -46,6 +46,24 @@ def test_the_target_is_never_the_noise(processed: Path) -> None:
 def test_the_loss_near_data_is_bounded() -> None:
     x = torch.zeros(1, 3, 4, 4)
     assert velocity_loss(x + 0.1, x, torch.tensor([1.0])).item() == pytest.approx((0.1 / 0.05) ** 2)
+
+
+def test_validation_knows_a_perfect_and_an_empty_prediction(processed: Path) -> None:
+    whole = load_split(processed, "train", 40)
+    split = Split(np.array(whole.images[:12]), whole.labels[:12], whole.names[:12])
+    task = make_task(split, ["r", "g", "b"])
+    x = 2 * torch.from_numpy(split.images).permute(0, 3, 1, 2).float() / 255 - 1
+
+    class Fixed(TinyDiT):
+        def forward(self, z, t, h, class_weights):
+            return self.answer
+
+    model = Fixed(task.model.config)
+    model.answer = x
+    assert task.validation_errors(model) == [0, 0, 0]
+    model.answer = torch.zeros_like(x)
+    assert task.validation_errors(model) == pytest.approx([x.square().mean().item()] * 3)
+    assert task.validation_errors(task.model) == task.validation_errors(task.model)
 
 
 def test_times_are_logit_normal() -> None:

@@ -29,6 +29,7 @@ class LineTask:
     """Fits a line; `fail_at` raises at that step, as a crash would."""
 
     name = "line"
+    error: float | None = None
 
     def __init__(self, fail_at: int | None = None, stop_at: int | None = None) -> None:
         torch.manual_seed(0)
@@ -183,6 +184,25 @@ def test_a_state_is_whole_or_not_there(tmp_path: Path, monkeypatch) -> None:
     continued = LineTask()
     run(continued, tmp_path)
     assert continued.steps_seen == list(range(13, 20))
+
+
+def test_the_newest_states_and_the_best_are_kept(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    for step, error in enumerate([None, 0.5, 0.25, 0.75, 0.5, 0.5], 1):
+        directory.save_state(step, {}, error)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert [int(name.split("-")[1]) for name in kept] == [3, 5, 6]
+    assert kept[0].endswith("-0.250000.pt")
+    state = directory.load_state(6)
+    assert state is not None
+    assert state["step"] == 6
+
+
+def test_what_a_killed_save_left_is_deleted(tmp_path: Path) -> None:
+    directory = open_run(tmp_path, "line", "1").path
+    (directory / ".state.pt.abc").write_bytes(b"half")
+    open_run(tmp_path, "line", "1")
+    assert list(directory.iterdir()) == []
 
 
 def test_old_runs_of_a_stage_are_deleted(tmp_path: Path) -> None:

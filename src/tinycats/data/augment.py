@@ -39,10 +39,12 @@ def resample(
     ratio: float = 4 / 3,
     degrees: float = 12.0,
     shear: float = 0.1,
+    size: int | None = None,
 ) -> Tensor:
     """Random resized crop, rotation and shear of (N, 3, H, W) in one affine resampling; `mirrored` is bool (N,).
 
-    `area` is the cropped share of the picture, `ratio` its largest aspect ratio, `shear` the largest slope.
+    `area` is the cropped share of the picture, `ratio` its largest aspect ratio, `shear` the largest slope. The result is
+    (N, 3, size, size), or as large as the pictures.
     """
     n = len(pixels)
     side = _uniform(n, *area, generator).sqrt()
@@ -61,7 +63,8 @@ def resample(
         ],
         dim=1,
     )  # (N, 2, 3), from output to input coordinates
-    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+    shape = list(pixels.shape) if size is None else [n, pixels.shape[1], size, size]
+    grid = F.affine_grid(theta, shape, align_corners=False)
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 

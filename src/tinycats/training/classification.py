@@ -45,6 +45,7 @@ class ClassificationTask:
     patience: int | None
     device: torch.device
     dtype: torch.dtype
+    error: float | None = None  # of the last validation: 1 - top-1
     best: dict[str, Tensor] = field(default_factory=dict)
     best_accuracy: float = -1.0
     best_step: int = 0
@@ -74,6 +75,7 @@ class ClassificationTask:
         right = ranked == torch.from_numpy(self.val.labels)[:, None]
         top1, top5 = float(right[:, 0].float().mean()), float(right[:, :5].any(dim=1).float().mean())
         history.log(done, {"val_top1": top1, "val_top5": top5})
+        self.error = 1 - top1
         if top1 > self.best_accuracy:
             self.best_accuracy, self.best_step = top1, done
             self.best = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
@@ -107,14 +109,17 @@ class ClassificationTask:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _STATE}
+        return {
+            "best": self.best,
+            "best_accuracy": self.best_accuracy,
+            "best_step": self.best_step,
+            "best_predicted": self.best_predicted,
+            "error": self.error,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in _STATE:
-            setattr(self, name, state[name])
-
-
-_STATE = ("best", "best_accuracy", "best_step", "best_predicted")
+        for name, value in state.items():
+            setattr(self, name, value)
 
 
 def _pixels(images: np.ndarray) -> Tensor:

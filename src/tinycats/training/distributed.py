@@ -41,17 +41,17 @@ def is_main() -> bool:
 
 
 def wrap(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model whose backward pass averages gradients over the processes.
-
-    Batch norm sees all parts of a batch on CUDA; on a CPU, for which torch has no such norm, each process's own part.
-    """
+    """The model whose backward pass averages gradients over the processes."""
     if world_size() == 1:
         return model
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
 
 def synchronise_norms(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model with batch norms that see every process's part of a batch, where torch has them: on CUDA."""
+    """The model with batch norms that see every process's part of a batch on CUDA.
+
+    On a CPU, for which torch has no such norm, each sees its own part.
+    """
     if world_size() == 1 or device.type != "cuda":
         return model
     converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)

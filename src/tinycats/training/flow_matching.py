@@ -28,6 +28,8 @@ from tinycats.training.loop import Batch
 MIN_TIME_LEFT = 0.05  # 1 - t is not taken smaller than this: the velocity has no bound at t=1
 SAMPLES_PER_CLASS = 4  # in a sample grid; grids of different runs compare, so nothing about them is a parameter
 GRID_SEED = 1
+VALIDATION_TIMES = (0.1, 0.3, 0.5)
+VALIDATION_PICTURES = 256
 GRID_SAMPLER = SamplerSettings(method="euler", steps=25, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
 
 
@@ -52,9 +54,12 @@ def drop_classes(class_weights: Tensor, probability: float, generator: torch.Gen
 
 @dataclass
 class FlowMatchingTask:
+    """`val` is what the averaged weights are validated on, with the same noise each time."""
+
     name: str
     model: TinyDiT
     train: Split
+    val: Split
     seed: int
     batch_size: int
     steps: int
@@ -66,6 +71,7 @@ class FlowMatchingTask:
     sample_every: int
     device: torch.device
     dtype: torch.dtype
+    error: float | None = None  # of the last validation
 
     def batch(self, step: int) -> Batch:
         indices = batch_indices(self.seed, step, self.batch_size, len(self.train.labels))
@@ -90,8 +96,31 @@ class FlowMatchingTask:
     def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
         if done % self.sample_every == 0 or done == self.steps:
             assert isinstance(averaged, TinyDiT)
+            errors = self.validation_errors(averaged)
+            self.error = float(np.mean(errors))
+            named = {f"val_x_mse_{round(100 * t)}": error for t, error in zip(VALIDATION_TIMES, errors, strict=True)}
+            history.log(done, named)  # in hundredths: a dot would be a path to Vega
             history.log_image(done, f"samples_{done:07d}.png", self.sample_grid(averaged))
         return False
+
+    @torch.inference_mode()
+    def validation_errors(self, model: TinyDiT, batch_size: int = 64) -> list[float]:
+        """Mean squared error of the predicted picture, in [-1, 1], at each of VALIDATION_TIMES."""
+        model.eval()
+        chosen = np.linspace(0, len(self.val.labels) - 1, min(len(self.val.labels), VALIDATION_PICTURES)).astype(int)
+        squares = torch.zeros(len(VALIDATION_TIMES), dtype=torch.float64)
+        for start in range(0, len(chosen), batch_size):
+            rows = chosen[start : start + batch_size]
+            x = 2 * (torch.from_numpy(self.val.images[rows]).permute(0, 3, 1, 2).float() / 255) - 1
+            noise = torch.randn(x.shape, generator=generator_for(self.seed, "validation", start))
+            class_weights = one_hot_classes(self.val.labels[rows].tolist(), model.config.num_classes).to(self.device)
+            for number, time in enumerate(VALIDATION_TIMES):
+                z = (time * x + (1 - time) * noise).to(self.device)
+                t = torch.full((len(rows),), time, device=self.device)
+                with autocast(self.device, self.dtype):
+                    prediction = model(z, t, torch.zeros_like(t), class_weights)
+                squares[number] += (prediction.float().cpu() - x).square().mean(dim=(1, 2, 3)).sum().double()
+        return (squares / len(chosen)).tolist()
 
     def sample_grid(self, model: TinyDiT) -> Image.Image:
         """One row a class, the same noise in every row and at every step of training."""
@@ -106,10 +135,10 @@ class FlowMatchingTask:
         return tile(to_uint8(pictures.cpu()).numpy(), SAMPLES_PER_CLASS)
 
     def state_dict(self) -> dict[str, Any]:
-        return {}
+        return {"error": self.error}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
+        self.error = state["error"]
 
 
 def tile(images: np.ndarray | Sequence[np.ndarray], columns: int) -> Image.Image:

@@ -68,8 +68,10 @@ def train_generator(
         del settings["steps"]
     target = resolve_device(device)
     classes, _ = load_classes(processed)
-    split = load_split(processed, "train", image_size)
-    inputs = [processed / name for name in ("index.csv", "classes.json", f"train_{image_size}.npy")]
+    split, val = (load_split(processed, name, image_size) for name in ("train", "val"))
+    inputs = [
+        processed / name for name in ("index.csv", "classes.json", f"train_{image_size}.npy", f"val_{image_size}.npy")
+    ]
     torch.manual_seed(seed)
     model = TinyDiT(
         TinyDiTConfig(
@@ -81,6 +83,7 @@ def train_generator(
         name="train_dit",
         model=model,
         train=split,
+        val=val,
         seed=seed,
         batch_size=batch_size,
         steps=steps,

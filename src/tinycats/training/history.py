@@ -21,8 +21,30 @@ class Sink(Protocol):
     def finish(self, summary: dict[str, float]) -> None: ...
 
 
+class LiveSink:
+    """A DVCLive directory."""
+
+    def __init__(self, directory: Path) -> None:
+        # dvcyaml=None and save_dvc_exp=False: else DVCLive edits dvc.yaml under `dvc repro`
+        self._live = Live(str(directory), dvcyaml=None, save_dvc_exp=False, report=None)
+
+    def log(self, step: int, scalars: dict[str, float]) -> None:
+        self._live.step = step
+        for name, value in scalars.items():
+            self._live.log_metric(name, value)
+        self._live.make_summary()
+
+    def log_image(self, step: int, name: str, path: Path) -> None:
+        self._live.log_image(name, str(path))
+
+    def finish(self, summary: dict[str, float]) -> None:
+        self._live.summary.update(summary)
+        self._live.make_summary()
+        self._live.end()
+
+
 class History:
-    """Scalars and pictures by step, mirrored into a DVCLive directory and a further sink by the main process.
+    """Scalars and pictures by step, mirrored by the main process into a DVCLive directory and a further sink.
 
     `images` is kept in the run directory, since DVC empties the DVCLive directory (an out) before each run.
     """
@@ -31,11 +53,9 @@ class History:
         self.records: list[dict[str, float]] = []
         self.image_steps: dict[str, int] = {}
         self.images = images
-        self.writes = is_main()
-        self._sink = sink if self.writes else None
-        if self.writes:
-            # dvcyaml=None and save_dvc_exp=False: else DVCLive edits dvc.yaml under `dvc repro`
-            self._live = Live(str(live_directory), dvcyaml=None, save_dvc_exp=False, report=None)
+        self._sinks: list[Sink] = []
+        if is_main():
+            self._sinks = [LiveSink(live_directory), *([sink] if sink else [])]
 
     def log(self, step: int, scalars: dict[str, float]) -> None:
         """Log scalars for `step` (optimizer steps done)."""
@@ -45,10 +65,10 @@ class History:
     def log_image(self, step: int, name: str, image: Image.Image) -> None:
         """Log a picture under `name` (a PNG file name)."""
         self.image_steps[name] = step
-        if self.writes:
+        if is_main():
             self.images.mkdir(parents=True, exist_ok=True)
             image.save(self.images / name)
-            self._show(name)
+        self._show(name)
 
     def state(self) -> dict[str, Any]:
         return {"records": self.records, "image_steps": self.image_steps}
@@ -58,36 +78,22 @@ class History:
         self.records, self.image_steps = list(state["records"]), dict(state["image_steps"])
         for record in self.records:
             self._replay(record)
-        if not self.writes:
-            return
         for path in self.images.glob("*.png"):
             if path.name in self.image_steps:
                 self._show(path.name)
-            else:
+            elif is_main():
                 path.unlink()
 
     def finish(self, summary: dict[str, float]) -> None:
         """Write the run's final figures (metrics.json) and close."""
-        if not self.writes:
-            return
-        self._live.summary.update(summary)
-        self._live.make_summary()
-        self._live.end()
-        if self._sink:
-            self._sink.finish(summary)
+        for sink in self._sinks:
+            sink.finish(summary)
 
     def _show(self, name: str) -> None:
-        self._live.log_image(name, str(self.images / name))
-        if self._sink:
-            self._sink.log_image(self.image_steps[name], name, self.images / name)
+        for sink in self._sinks:
+            sink.log_image(self.image_steps[name], name, self.images / name)
 
     def _replay(self, record: dict[str, float]) -> None:
-        if not self.writes:
-            return
         scalars = {name: value for name, value in record.items() if name != "step"}
-        self._live.step = int(record["step"])
-        for name, value in scalars.items():
-            self._live.log_metric(name, value)
-        self._live.make_summary()
-        if self._sink:
-            self._sink.log(int(record["step"]), scalars)
+        for sink in self._sinks:
+            sink.log(int(record["step"]), scalars)

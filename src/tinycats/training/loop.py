@@ -67,6 +67,7 @@ class Task(Stateful, Protocol):
     """What is trained. Random numbers for a step come from the step alone."""
 
     name: str
+    error: float | None  # of the last validation, the less the better; None before the first
 
     @property
     def model(self) -> nn.Module:
@@ -133,9 +134,8 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
 
     def save(done: int) -> None:
         parts = {name: part.state_dict() for name, part in stateful.items()}
-        run.save_state(
-            done, {"stopped_early": stopped_early, "guard": guard.losses, "history": history.state(), **parts}
-        )
+        extra = {"stopped_early": stopped_early, "guard": guard.losses, "history": history.state()}
+        run.save_state(done, {**extra, **parts}, task.error)
 
     report = ProgressReport(task.name, settings.steps, start, settings.batch_size, settings.log_every, run.path)
     saved_at = time.monotonic()
@@ -195,15 +195,13 @@ def _batches(task: Task, start: int, stop: int, device: torch.device) -> Iterato
     With a GPU, a thread makes the next one while the GPU works; on a CPU it would only take turns with the training.
     """
 
-    def on_device(step: int) -> Batch:
-        batch = task.batch(step)
-        if device.type == "cpu":
-            return batch
-        return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in batch.items()}
-
     if device.type == "cpu":
-        yield map(on_device, range(start, stop))
+        yield map(task.batch, range(start, stop))
         return
+
+    def on_device(step: int) -> Batch:
+        return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in task.batch(step).items()}
+
     with ThreadPoolExecutor(1) as pool:
 
         def ahead() -> Iterator[Batch]:

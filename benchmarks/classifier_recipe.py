@@ -1,0 +1,228 @@
+"""What makes the classifier better on few real photos: one variant of the recipe a run, judged on a third of the training photos.
+
+    dvc exp run -S data=oxford_pets ... preprocess          (or any other data: data/raw and data/processed are read)
+    python benchmarks/classifier_recipe.py base wider_crops...   (no name: all of them; the names are in VARIANTS)
+
+The test split takes no part. Each run appends to benchmarks/results/classifier_recipe.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from machine import ROOT, machine, write_result
+from tinycats.data.augment import jitter_colours, resample
+from tinycats.data.decode import decode, to_square
+from tinycats.data.processed import load_classes
+from tinycats.data.raw import read_raw
+from tinycats.models.classifier import Classifier, ClassifierConfig
+
+
+@dataclass(frozen=True)
+class Variant:
+    size: int = 64
+    stored: float = 1.0  # the pictures that crops are taken from are this much larger
+    epochs: int = 30
+    batch: int = 32
+    lr: float = 2e-3
+    beta2: float = 0.999
+    weight_decay: float = 0.05
+    clip: float = 20.0
+    min_crop: float = 0.45
+    jitter: float = 0.3
+    mixup: float = 0.4
+    cutmix: float = 0.0  # share of the batches that are cut instead of mixed
+    erasing: float = 0.0
+    smoothing: float = 0.1
+    ema: float = 0.99
+    small_first: float = 0.0  # share of the epochs at two thirds of the size
+    zero_gamma: bool = False
+    arch: str = "resnet18"
+
+
+BASE = Variant()
+VARIANTS = {
+    "base": BASE,
+    "larger_source": replace(BASE, stored=1.5),
+    "decay_0.5": replace(BASE, weight_decay=0.5),
+    "wider_crops": replace(BASE, min_crop=0.2),
+    "cutmix": replace(BASE, cutmix=0.5),
+    "long": replace(BASE, epochs=60),
+    "no_mixup": replace(BASE, mixup=0.0),
+    "lr_5e-4": replace(BASE, lr=5e-4),
+    "batch_16": replace(BASE, batch=16),
+    "small_first": replace(BASE, small_first=0.6, epochs=45),
+    "zero_gamma": replace(BASE, zero_gamma=True),
+}
+
+
+def load(raw: Path, processed: Path, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures (N, size, size, 3), labels (N,) and held out (N,) of everything that is not in the test split."""
+    wanted = {}
+    for line in (processed / "index.csv").read_text().splitlines()[1:]:
+        name, label, split, _ = line.rsplit(",", 3)
+        if split != "test":
+            wanted[name] = int(label)
+    pictures, labels = [], []
+    for image in read_raw(raw, wanted):
+        pictures.append(to_square(decode(image.content, 1, 10**9), size))
+        labels.append(wanted[image.name])
+    order = np.random.default_rng(0).permutation(len(labels))
+    held_out = np.zeros(len(labels), bool)
+    held_out[order[: len(labels) // 4]] = True
+    return np.stack(pictures), np.array(labels), held_out
+
+
+def cut(pixels: Tensor, targets: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """CutMix (Yun et al. 2019): a rectangle comes from the picture at the other end of the batch."""
+    size = pixels.shape[-1]
+    side = math.sqrt(1 - rng.beta(alpha, alpha)) * size
+    y, x = rng.uniform(0, size, 2)
+    top, bottom = max(round(y - side / 2), 0), min(round(y + side / 2), size)
+    left, right = max(round(x - side / 2), 0), min(round(x + side / 2), size)
+    pixels = pixels.clone()
+    pixels[:, :, top:bottom, left:right] = pixels.flip(0)[:, :, top:bottom, left:right]
+    share = 1 - (bottom - top) * (right - left) / size**2
+    return pixels, share * targets + (1 - share) * targets.flip(0)
+
+
+def erase(pixels: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    size = pixels.shape[-1]
+    for picture in pixels:
+        if rng.random() < share:
+            height, width = (round(size * rng.uniform(0.15, 0.5)) for _ in range(2))
+            top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
+            picture[:, top : top + height, left : left + width] = torch.rand(3, 1, 1)
+    return pixels
+
+
+def to_pixels(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.inference_mode()
+def accuracy(model: Classifier, images: np.ndarray, labels: np.ndarray, other: int | None) -> dict[str, float]:
+    model.eval()
+    batches = [torch.from_numpy(images[i : i + 128]) for i in range(0, len(images), 128)]
+    with torch.autocast("cpu", torch.bfloat16):
+        probabilities = torch.cat([model.predict(batch) for batch in batches]).numpy()
+        plain = torch.cat([model(to_pixels(batch.numpy()))[0].float() for batch in batches]).numpy()
+    found = {
+        "top1": float((probabilities.argmax(1) == labels).mean()),
+        "top1_unflipped": float((plain.argmax(1) == labels).mean()),
+    }
+    if other is not None:
+        found["cat_or_other"] = float(((probabilities.argmax(1) == other) == (labels == other)).mean())
+    model.train()
+    return found
+
+
+def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, Any]:
+    classes, other_class = load_classes(processed)
+    other = classes.index(other_class) if other_class else None
+    stored, labels, held_out = load(raw, processed, round(variant.size * variant.stored))
+    tested = load(raw, processed, variant.size)[0][held_out] if variant.stored != 1 else stored[held_out]
+    images, targets = stored[~held_out], F.one_hot(torch.from_numpy(labels[~held_out]), len(classes)).float()
+    torch.manual_seed(seed)
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    model = Classifier(
+        ClassifierConfig(
+            classes=classes, arch=variant.arch, image_size=variant.size, other=other_class, flip_at_test=True
+        )
+    ).to(memory_format=torch.channels_last)
+    if variant.zero_gamma:
+        for module in model.modules():
+            if hasattr(module, "bn2"):
+                nn.init.zeros_(module.bn2.weight)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(variant.ema), use_buffers=True)
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": variant.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=variant.lr, betas=(0.9, variant.beta2), fused=True)
+    per_epoch = len(images) // variant.batch
+    steps, start, running = variant.epochs * per_epoch, time.perf_counter(), 0.0
+    model.train()
+    for step in range(steps):
+        if step % per_epoch == 0:
+            order = torch.randperm(len(images), generator=generator)
+        warmup = steps // 10
+        rate = (
+            (step + 1) / warmup if step < warmup else (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = variant.lr * rate
+        chosen = order[step % per_epoch * variant.batch :][: variant.batch]
+        pixels, wanted = to_pixels(images[chosen.numpy()]), targets[chosen]
+        size = variant.size
+        if step < variant.small_first * steps:
+            size = round(size * 2 / 3 / 8) * 8
+        mirrored = torch.rand(len(pixels), generator=generator) < 0.5
+        pixels = resample(pixels, mirrored, generator, (variant.min_crop, 1.0), size=size)
+        pixels = jitter_colours(pixels, generator, variant.jitter)
+        if variant.erasing:
+            pixels = erase(pixels, variant.erasing, rng)
+        if rng.random() < variant.cutmix:
+            pixels, wanted = cut(pixels, wanted, 1.0, rng)
+        elif variant.mixup:
+            share = float(rng.beta(variant.mixup, variant.mixup))
+            pixels = share * pixels + (1 - share) * pixels.flip(0)
+            wanted = share * wanted + (1 - share) * wanted.flip(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(pixels.contiguous(memory_format=torch.channels_last))[0]
+        loss = F.cross_entropy(logits.float(), wanted, label_smoothing=variant.smoothing)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), variant.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update_parameters(model)
+        running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
+    seconds = time.perf_counter() - start
+    return {
+        "seed": seed,
+        "seconds": seconds,
+        "loss": running,
+        "n": int(held_out.sum()),
+        "weights": accuracy(model, tested, labels[held_out], other),
+        "average": accuracy(copy.deepcopy(average.module), tested, labels[held_out], other),
+        "variant": asdict(variant),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=[*VARIANTS])
+    parser.add_argument("--data", type=Path, default=ROOT / "data")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--epochs", type=int)
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        variant = VARIANTS[name]
+        if arguments.size:
+            variant = replace(variant, size=arguments.size)
+        if arguments.epochs:
+            variant = replace(variant, epochs=arguments.epochs)
+        found = run(variant, arguments.data / "raw", arguments.data / "processed", arguments.seed)
+        path = ROOT / "benchmarks/results/classifier_recipe.json"
+        content = json.loads(path.read_text()) if path.exists() else {"machine": machine(), "runs": []}
+        content["runs"].append({"name": name, **found})
+        write_result("classifier_recipe", content)
+        print(name, json.dumps({key: found[key] for key in ("loss", "seconds", "weights", "average")}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
