@@ -62,6 +62,8 @@ VARIANTS = {
     "cutmix": replace(BASE, cutmix=0.5),
     "long": replace(BASE, epochs=60),
     "no_mixup": replace(BASE, mixup=0.0),
+    "larger_source_decay_0.5": replace(BASE, stored=1.5, weight_decay=0.5),
+    "larger_source_small_first": replace(BASE, stored=1.5, small_first=0.6, epochs=45),
     "lr_5e-4": replace(BASE, lr=5e-4),
     "batch_16": replace(BASE, batch=16),
     "small_first": replace(BASE, small_first=0.6, epochs=45),

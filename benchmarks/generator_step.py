@@ -55,8 +55,9 @@ def ours(
     model = TinyDiT(TinyDiTConfig(classes=[str(label) for label in range(CLASSES)], **size))
     model.gradient_checkpointing = checkpointing
     images = np.random.default_rng(0).integers(0, 256, (256, size["image_size"], size["image_size"], 3), np.uint8)
+    split = Split(images, np.arange(256) % CLASSES, [])
     task = TimedTask(
-        name="step", model=model, train=Split(images, np.arange(256) % CLASSES, []), seed=0, batch_size=batch, steps=steps,
+        name="step", model=model, train=split, val=split, seed=0, batch_size=batch, steps=steps,
         label_dropout=0.1, t_mean=-0.8, t_std=0.8, augmentation="basic", mirror=True, sample_every=steps + 1, device=device,
         dtype=resolve_dtype(precision, device),
     )  # fmt: skip

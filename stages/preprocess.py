@@ -17,7 +17,7 @@ def main() -> None:
     metrics = preprocess(
         raw_dir=Path("data/raw"),
         out_dir=Path("data/processed"),
-        sizes=sorted({params.classifier.image_size, params.dit.image_size}),
+        sizes=sorted(params.classifier.sizes | {params.dit.image_size}),
         val_fraction=params.preprocess.val_fraction,
         test_fraction=params.preprocess.test_fraction,
         min_side_px=params.preprocess.min_side_px,

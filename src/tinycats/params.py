@@ -97,6 +97,8 @@ class ClassifierParams(Section):
     arch: Literal["resnet18", "resnet34", "resnet50"]
     pretrained: bool
     image_size: ImageSize
+    source_size: ImageSize | None  # of the pictures that random crops are cut from; null: image_size
+    small_first: Fraction  # of all steps, the first ones, which train at two thirds of image_size
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     accumulation: Count
@@ -116,6 +118,19 @@ class ClassifierParams(Section):
     def _divides(self) -> Self:
         check_accumulation(self.batch_size, self.accumulation)
         return self
+
+    @model_validator(mode="after")
+    def _crops_have_a_source(self) -> Self:
+        if self.source_size is not None and self.source_size < self.image_size:
+            raise ValueError(f"source_size {self.source_size} is less than image_size {self.image_size}")
+        if self.augmentation != "full" and (self.source_size or self.small_first):
+            raise ValueError("source_size and small_first need augmentation: full, which cuts the crops")
+        return self
+
+    @property
+    def sizes(self) -> set[int]:
+        """Of the packed pictures that training and evaluation read."""
+        return {self.image_size, self.source_size or self.image_size}
 
 
 class EvaluatorParams(Section):

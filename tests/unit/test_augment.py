@@ -66,6 +66,18 @@ def test_a_crop_enlarges() -> None:
     torch.testing.assert_close(spread, torch.full((50,), 0.3), atol=0.02, rtol=0)
 
 
+def test_crops_of_larger_pictures_are_sharper() -> None:
+    """Stripes of one pixel in the large picture are still there in a crop of half its width, and gone in the small one."""
+    large = (torch.arange(64) % 2).float().expand(8, 3, 64, 64)
+    settings = {"area": (0.25, 0.25), "ratio": 1.0, "degrees": 0.0, "shear": 0.0}
+    still = torch.zeros(8, dtype=torch.bool)
+    sharp = resample(large, still, seeded(), **settings, size=32)
+    assert sharp.shape == (8, 3, 32, 32)
+    assert sharp.std() > 0.2
+    small = torch.nn.functional.avg_pool2d(large, 2)
+    assert resample(small, still, seeded(), **settings).std() < 0.01
+
+
 def test_how_much_a_crop_keeps_is_a_setting() -> None:
     """The ramp's left and right edge are nearer to those of the picture where more of it is kept."""
     spreads = []

@@ -77,6 +77,8 @@ def test_the_groups_combine_as_the_design_says() -> None:
         ("data.source", "moon", "data: input tag 'moon' found using 'source' does not match any of the expected tags"),
         ("data.images_per_class", 0, "data.images_per_class: input should be greater than or equal to 4, got 0"),
         ("dit.patch_size", 7, "dit: patch_size 7 does not divide image_size 64"),
+        ("classifier.source_size", 32, "classifier: source_size 32 is less than image_size 64"),
+        ("classifier.small_first", 1.5, "classifier.small_first: input should be less than"),
         ("dit.heads", 5, "dit: heads 5 does not divide width 192"),
         ("train.accumulation", 3, "train: accumulation 3 does not divide batch_size 16"),
         ("sampler.guidance_low", 0.95, "sampler: guidance_low 0.95 is not below guidance_high"),

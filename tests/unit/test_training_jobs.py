@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import SIZE
-from tinycats.data.processed import load_split
+from tinycats.data.processed import Split, load_split
 from tinycats.errors import UserError
 from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
@@ -124,6 +124,14 @@ def test_mixup_mixes_pictures_and_targets_alike(processed: Path) -> None:
     weight = share[index]
     expected = weight * plain["pixels"][index] + (1 - weight) * plain["pixels"].flip(0)[index]
     torch.testing.assert_close(mixed["pixels"][index], expected)
+
+
+def test_crops_have_the_size_of_validation_and_two_thirds_of_it_at_first(processed: Path) -> None:
+    large = load_split(processed, "train", SIZE)
+    small = Split(large.images[:, ::2, ::2], large.labels, large.names)
+    cropped = task(processed, val=small, augmentation="full", small_first=0.5)
+    assert cropped.batch(cropped.steps // 2)["pixels"].shape[2:] == (SIZE // 2, SIZE // 2)
+    assert cropped.batch(0)["pixels"].shape[2:] == (round(SIZE / 3 / 8) * 8, round(SIZE / 3 / 8) * 8)
 
 
 def test_label_smoothing_raises_the_smallest_loss(processed: Path) -> None:

@@ -12,8 +12,15 @@ from torch import Generator, Tensor
 Level = Literal["none", "basic", "full"]
 
 
-def augment(pixels: Tensor, level: Level, generator: Generator, mirror: bool = True, min_crop: float = 0.45) -> Tensor:
-    """Augment float pixels (N, 3, H, W) in [0, 1].
+def augment(
+    pixels: Tensor,
+    level: Level,
+    generator: Generator,
+    mirror: bool = True,
+    min_crop: float = 0.45,
+    size: int | None = None,
+) -> Tensor:
+    """Augment float pixels (N, 3, H, W) in [0, 1]; with `full`, the result is (N, 3, size, size) where `size` is given.
 
     none: as they are. basic: mirrored half of the time (never where `mirror` is off: a mirrored digit is another sign,
     or none). full: mirrored, rotated, sheared, a random resized crop that keeps at least `min_crop` of the area (one
@@ -24,7 +31,7 @@ def augment(pixels: Tensor, level: Level, generator: Generator, mirror: bool = T
     mirrored = torch.rand(len(pixels), generator=generator) < (0.5 if mirror else 0.0)
     if level == "basic":
         return torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
-    return jitter_colours(resample(pixels, mirrored, generator, (min_crop, 1.0)), generator)
+    return jitter_colours(resample(pixels, mirrored, generator, (min_crop, 1.0), size=size), generator)
 
 
 def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:

@@ -25,7 +25,8 @@ class ClassificationTask:
 
     `model` maps float pixels (B, 3, H, W) in [0, 1] to (logits (B, K), anything). `mixup` is alpha of MixUp's beta
     distribution (Zhang et al. 2018), 0 for none. `patience` is the number of epochs without a better validation accuracy after
-    which training stops, None for never.
+    which training stops, None for never. The pictures of `train` may be larger than those of `val`, which have the size that
+    the network sees; the first share `small_first` of the steps trains at two thirds of it (progressive resizing).
     """
 
     name: str
@@ -45,6 +46,7 @@ class ClassificationTask:
     patience: int | None
     device: torch.device
     dtype: torch.dtype
+    small_first: float = 0.0
     error: float | None = None  # of the last validation: 1 - top-1
     best: dict[str, Tensor] = field(default_factory=dict)
     best_accuracy: float = -1.0
@@ -54,9 +56,11 @@ class ClassificationTask:
     def batch(self, step: int) -> Batch:
         indices = batch_indices(self.seed, step, self.batch_size, len(self.train.labels))
         pixels = _pixels(self.train.images[indices.numpy()])
-        pixels = augment(
-            pixels, self.augmentation, generator_for(self.seed, "augment", step), self.mirror, self.min_crop
-        )
+        generator = generator_for(self.seed, "augment", step)
+        size = self.val.images.shape[1]
+        if step < self.small_first * self.steps:
+            size = round(size * 2 / 3 / 8) * 8
+        pixels = augment(pixels, self.augmentation, generator, self.mirror, self.min_crop, size)
         targets = F.one_hot(torch.from_numpy(self.train.labels[indices.numpy()]), len(self.classes)).float()
         if self.mixup > 0:
             share = float(np.random.default_rng(derive_seed(self.seed, "mixup", step)).beta(self.mixup, self.mixup))

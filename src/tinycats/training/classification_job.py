@@ -25,6 +25,8 @@ def train_classification(
     name: str,
     model: PretrainedModel,
     image_size: int,
+    source_size: int | None = None,
+    small_first: float = 0.0,
     processed: Path,
     output: Path,
     metrics: Path,
@@ -53,16 +55,18 @@ def train_classification(
 ) -> None:
     """Train `model` on the packed pictures in `processed`; save the weights that validated best to `output`.
 
+    Random crops are cut from pictures of `source_size` pixels, by default `image_size`.
     Curves go to the DVCLive directory `metrics`, the state to a directory below `runs`. Raises UserError where nothing is
     learned. `smoke` runs ten steps in a run directory that is thrown away.
     """
     settings = {key: value for key, value in locals().items() if key not in _NOT_IN_KEY}
     settings["config"] = model.config.model_dump_json()
     target = resolve_device(device)
-    train_split, val_split = (load_split(processed, split, image_size) for split in ("train", "val"))
+    train_size = source_size or image_size
+    train_split, val_split = load_split(processed, "train", train_size), load_split(processed, "val", image_size)
     steps_per_epoch = max(len(train_split.labels) // batch_size, 1)
     steps = SMOKE_STEPS if smoke else epochs * steps_per_epoch
-    inputs = [processed / "index.csv", *(processed / f"{split}_{image_size}.npy" for split in ("train", "val"))]
+    inputs = [processed / name for name in ("index.csv", f"train_{train_size}.npy", f"val_{image_size}.npy")]
     task = ClassificationTask(
         name=name,
         model=model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
@@ -77,6 +81,7 @@ def train_classification(
         mirror=mirror,
         min_crop=min_crop,
         mixup=mixup,
+        small_first=small_first,
         label_smoothing=label_smoothing,
         patience=early_stopping_epochs,
         device=target,
