@@ -14,6 +14,7 @@ TITLES = {
     "default_fp32": "The default run in fp32, as on a CPU without AMX",
     "oxford_pets": "Real photos: Oxford-IIIT Pet, 12 breeds and `other`",
     "jersey_numbers": "Real photos: basketball jersey numbers, 42 classes",
+    "classifier_recipe": "What helps a classifier on few real photos",
     "generator_step": "A training step of the generator",
     "classifier_epoch": "An epoch of the classifier",
     "preprocessing": "preprocess, beside Pillow alone",
