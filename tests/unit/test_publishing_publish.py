@@ -109,6 +109,7 @@ def run_publish(root: Path, **changes: Any) -> dict[str, Any]:
         "output": root / "publish",
         "web": root / "frontend/public/models",
         "revision": "0" * 40,
+        "repository": None,
     }
     return publish(**(arguments | changes))
 
