@@ -23,18 +23,19 @@ def hub() -> Iterator[HubServer]:
     server.stop()
 
 
-def hub_environment(server: HubServer, home: Path, token: str | None = WRITE) -> dict[str, str]:
-    """What a process needs to take `server` for the Hub, as the user of `token`."""
-    mine = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+def hub_variables(server: HubServer, home: Path, token: str | None = WRITE) -> dict[str, str]:
+    """What a process needs in its environment to take `server` for the Hub, as the user of `token`."""
     return {
-        **mine,
         "HF_ENDPOINT": server.url,
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "PYTHONPATH": str(ROOT / "src"),
-        **({"HF_TOKEN": token} if token else {}),
+        "HF_TOKEN": token or "",
     }
+
+
+def hub_environment(server: HubServer, home: Path, token: str | None = WRITE) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT / "src"), **hub_variables(server, home, token)}
 
 
 def run_python(code: str, environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,7 @@ from tinycats.files import atomic_directory
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
+DOWNLOAD_ATTEMPTS = 3
 C = TypeVar("C", bound="ModelConfig")
 
 
@@ -82,22 +83,23 @@ class PretrainedModel(nn.Module):
 def _download(repo_id: str, subfolder: str, revision: str | None) -> Path:
     """The directory in the Hub's cache that holds the model files in `subfolder`, all of one commit."""
     from huggingface_hub import snapshot_download  # seldom needed
-    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     files = [str(PurePosixPath(subfolder, name)) for name in (CONFIG_NAME, WEIGHTS_NAME)]
-    try:
-        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=files))
-    except RepositoryNotFoundError:
-        raise UserError(
-            f"{repo_id}: is no directory here, and no repository on the Hugging Face Hub that the token (HF_TOKEN or "
-            "`hf auth login`) may see"
-        ) from None
-    except RevisionNotFoundError:
-        raise UserError(f"{repo_id}: has no revision {revision} on the Hugging Face Hub") from None
-    except (HTTPError, OSError, ValueError) as error:
-        raise UserError(
-            f"{repo_id}: is no directory here, and cannot be had from the Hugging Face Hub: {' '.join(str(error).split())}"
-        ) from None
+    for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
+        try:
+            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=files))
+        except RepositoryNotFoundError:
+            reason = "no repository on the Hugging Face Hub that the token (HF_TOKEN or `hf auth login`) may see"
+            raise UserError(f"{repo_id}: is no directory here, and {reason}") from None
+        except RevisionNotFoundError:
+            raise UserError(f"{repo_id}: has no revision {revision} on the Hugging Face Hub") from None
+        except (HTTPError, OSError, ValueError) as error:
+            if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError) and attempt < DOWNLOAD_ATTEMPTS:
+                continue  # the client itself does not repeat what a reset connection ended
+            reason = f"cannot be had from the Hugging Face Hub: {' '.join(str(error).split())}"
+            raise UserError(f"{repo_id}: is no directory here, and {reason}") from None
+    raise AssertionError(DOWNLOAD_ATTEMPTS)
 
 
 def read_config(directory: Path, config_type: type[C]) -> C:
