@@ -59,7 +59,7 @@ def test_published_rolled_back_and_loaded(project: Project, tmp_path: Path) -> N
         assert errors == [
             "error: user/name: the token of user (role: read) may not write to it; use a token with write access"
         ]
-        assert json.loads(project.read("publish/manifest.json"))["hub"] is None  # what was published before
+        assert "user/name" not in server.repositories
 
         output = project.run("bash", "-c", command, **env).stdout
         assert project.ran(output) == ["publish"]

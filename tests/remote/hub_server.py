@@ -71,6 +71,16 @@ class Repository:
         self.branches["main"] = commit.oid
         return commit.oid
 
+    def pointer(self, oid: str) -> Blob:
+        size = len(self.objects[oid])
+        return Blob(f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode(), oid, size)
+
+    def large(self, content: bytes) -> Blob:
+        """A large file that is there already."""
+        oid = hashlib.sha256(content).hexdigest()
+        self.objects[oid] = content
+        return self.pointer(oid)
+
     def history(self) -> list[str]:
         """The commits of main, newest first."""
         found, oid = [], self.branches.get("main")
@@ -122,25 +132,25 @@ class Answer(Exception):  # noqa: N818
             self.headers["X-Error-Message"] = message
 
 
-class HubServer(ThreadingHTTPServer):
-    daemon_threads = True
+class HubServer:
+    """The Hub, and on a port of its own the storage of large files, which must not be given a token."""
 
     def __init__(self, tokens: dict[str, User]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.tokens = tokens
         self.repositories: dict[str, Repository] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []  # method and path of each that was answered or cut
         self.lock = threading.Lock()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no news."""
+        handler = type("Handler", (_Handler,), {"hub": self})
+        self.servers = [_Server(("127.0.0.1", 0), handler) for _ in range(2)]
+        self.url, self.storage_url = (f"http://127.0.0.1:{server.server_address[1]}" for server in self.servers)
+        for server in self.servers:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
-        self.shutdown()
-        self.server_close()
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
 
     def asked(self, method: str, path: str) -> list[str]:
         """The paths of the requests like this, so far."""
@@ -155,8 +165,15 @@ class HubServer(ThreadingHTTPServer):
         return None
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is no news."""
+
+
 class _Handler(BaseHTTPRequestHandler):
-    server: HubServer
+    hub: HubServer
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -170,8 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         url = urlsplit(self.path)
         self.route, self.query = url.path, parse_qs(url.query)
-        self.fault = self.server.take_fault(self.command, self.route)
-        self.server.requests.append((self.command, self.route))
+        self.fault = self.hub.take_fault(self.command, self.route)
+        self.hub.requests.append((self.command, self.route))
         try:
             body = self.read_body()
             if self.fault and self.fault.kind == "status":
@@ -179,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
             for method, pattern, handle in ROUTES:
                 match = re.fullmatch(pattern, self.route)
                 if method == self.command.replace("HEAD", "GET") and match:
-                    with self.server.lock:
+                    with self.hub.lock:
                         handle(self, body, *map(unquote, match.groups()))
             raise Answer(404, message=f"No route {self.command} {self.route}")
         except Answer as answer:
@@ -235,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
         header = self.headers.get("Authorization")
         if header is None:
             return None
-        user = self.server.tokens.get(header.removeprefix("Bearer "))
+        user = self.hub.tokens.get(header.removeprefix("Bearer "))
         if user is None:
             raise Answer(401, message="Invalid credentials in Authorization header")
         return user
@@ -249,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
         return user
 
     def readable(self, repo_id: str) -> Repository:
-        user, found = self.user(), self.server.repositories.get(repo_id)
+        user, found = self.user(), self.hub.repositories.get(repo_id)
         if found is None or (found.private and (user is None or user.name != repo_id.split("/")[0])):
             raise Answer(404 if user else 401, code="RepoNotFound", message="Repository not found")
         return found
@@ -270,10 +287,10 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = json.loads(body)
         user = self.writer(wanted["organization"])
         repo_id = f"{user.name}/{wanted['name']}"
-        answer = {"url": f"{self.server.url}/{repo_id}", "name": repo_id}
-        if repo_id in self.server.repositories:
+        answer = {"url": f"{self.hub.url}/{repo_id}", "name": repo_id}
+        if repo_id in self.hub.repositories:
             raise Answer(409, {**answer, "error": "You already created this model repo"})
-        repository = self.server.repositories[repo_id] = Repository(wanted.get("visibility") == "private")
+        repository = self.hub.repositories[repo_id] = Repository(wanted.get("visibility") == "private")
         repository.add(Commit(None, "initial commit", {".gitattributes": Blob(GITATTRIBUTES)}))
         raise Answer(200, answer)
 
@@ -332,18 +349,24 @@ class _Handler(BaseHTTPRequestHandler):
         objects = []
         for wanted in json.loads(body)["objects"]:
             actions = {
-                "upload": {"href": f"{self.server.url}/storage/{repo_id}/{wanted['oid']}"},  # signed: needs no token
-                "verify": {"href": f"{self.server.url}/{repo_id}.git/info/lfs/objects/verify"},
+                "upload": {
+                    "href": f"{self.hub.storage_url}/storage/{repo_id}/{wanted['oid']}"
+                },  # signed: needs no token
+                "verify": {"href": f"{self.hub.url}/{repo_id}.git/info/lfs/objects/verify"},
             }
             objects.append({**wanted, **({} if wanted["oid"] in repository.objects else {"actions": actions})})
         raise Answer(200, {"transfer": "basic", "objects": objects})
 
-    def lfs_put(self, body: bytes, repo_id: str, oid: str) -> None:
+    def storage(self, repo_id: str) -> dict[str, bytes]:
         if self.headers.get("Authorization"):
             raise Answer(400, message="The storage must not be given the token")
+        return self.hub.repositories[repo_id].objects
+
+    def lfs_put(self, body: bytes, repo_id: str, oid: str) -> None:
+        objects = self.storage(repo_id)
         if hashlib.sha256(body).hexdigest() != oid:
             raise Answer(400, message="The content does not match its hash")
-        self.server.repositories[repo_id].objects[oid] = body
+        objects[oid] = body
         raise Answer(200, {})
 
     def lfs_verify(self, body: bytes, repo_id: str) -> None:
@@ -367,12 +390,9 @@ class _Handler(BaseHTTPRequestHandler):
                 case "file":
                     files[path] = Blob(base64.b64decode(line["value"]["content"]))
                 case "lfsFile":
-                    oid = line["value"]["oid"]
-                    if oid not in repository.objects:
+                    if line["value"]["oid"] not in repository.objects:
                         raise Answer(400, message=f"{path} points to an object that was not uploaded")
-                    size = len(repository.objects[oid])
-                    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n"
-                    files[path] = Blob(pointer.encode(), oid, size)
+                    files[path] = repository.pointer(line["value"]["oid"])
                 case "deletedFile":
                     if path not in files:
                         raise Answer(404, code="EntryNotFound", message="A file with this name doesn't exist")
@@ -380,7 +400,7 @@ class _Handler(BaseHTTPRequestHandler):
                 case key:
                     raise Answer(400, message=f"Unknown operation {key}")
         oid = repository.add(Commit(head, header["summary"], files))
-        raise Answer(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.server.url}/{repo_id}/commit/{oid}"})
+        raise Answer(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.url}/{repo_id}/commit/{oid}"})
 
     def tag(self, body: bytes, repo_id: str, revision: str) -> None:
         repository = self.writable(repo_id)
@@ -400,12 +420,12 @@ class _Handler(BaseHTTPRequestHandler):
         if blob.lfs is None:
             self.send_file(blob.content, headers)
         linked = {"X-Linked-Etag": f'"{blob.lfs}"', "X-Linked-Size": str(blob.size)}
-        location = f"{self.server.url}/storage/{repo_id}/{blob.lfs}"
+        location = f"{self.hub.storage_url}/storage/{repo_id}/{blob.lfs}"
         self.send(302, b"", {**headers, **linked, "Location": location})
         raise _Sent
 
     def lfs_get(self, body: bytes, repo_id: str, oid: str) -> None:
-        self.send_file(self.server.repositories[repo_id].objects[oid], {"ETag": f'"{oid}"'})
+        self.send_file(self.storage(repo_id)[oid], {"ETag": f'"{oid}"'})
 
     def send_file(self, content: bytes, headers: dict[str, str]) -> None:
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))

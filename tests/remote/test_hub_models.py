@@ -30,24 +30,32 @@ print(json.dumps(said))
 """
 
 
-def save(directory: Path, seed: int) -> tuple[dict[str, Blob], float]:
-    """A model's files as blobs in the folder `generator`, and the sum of its weights."""
+def save(directory: Path, seed: int) -> float:
+    """Save a model; return the sum of its weights."""
     torch.manual_seed(seed)
     model = TinyDiT(TinyDiTConfig(classes=["a", "b"], image_size=16, patch_size=8, width=32, depth=1, heads=2))
     model.save_pretrained(directory)
-    blobs = {f"generator/{path.name}": Blob(path.read_bytes()) for path in directory.iterdir()}
-    return blobs, float(sum(parameter.detach().abs().sum() for parameter in model.parameters()))
+    return float(sum(parameter.detach().abs().sum() for parameter in model.parameters()))
+
+
+def add(repository: Repository, directory: Path) -> str:
+    """Commit the model in `directory` as the folder `generator`."""
+    files = {
+        "generator/config.json": Blob((directory / "config.json").read_bytes()),
+        "generator/model.safetensors": repository.large((directory / "model.safetensors").read_bytes()),
+    }
+    return repository.add(Commit(repository.branches.get("main"), directory.name, files))
 
 
 def test_models_from_the_hub(hub: HubServer, tmp_path: Path) -> None:
-    first, first_sum = save(tmp_path / "first", 1)
-    second, second_sum = save(tmp_path / "second", 2)
+    first, second = tmp_path / "first", tmp_path / "second"
+    first_sum, second_sum = save(first, 1), save(second, 2)
     cats = hub.repositories["ann/cats"] = Repository(private=False)
-    cats.tags["v1"] = cats.add(Commit(None, "first", first))
-    cats.add(Commit(cats.tags["v1"], "second", second))
+    cats.tags["v1"] = add(cats, first)
+    add(cats, second)
     secret = hub.repositories["ann/secret"] = Repository(private=True)
-    secret.add(Commit(None, "first", first))
-    hub.faults = [Fault("GET", "/resolve/.*safetensors", "cut_the_answer")]
+    add(secret, first)
+    hub.faults = [Fault("GET", "/storage/", "cut_the_answer")]
     folder = {"subfolder": "generator"}
     cases = [
         ("bad_token", "ann/cats", folder, "hf_invented"),  # before it is in the cache, which needs no token
@@ -55,7 +63,7 @@ def test_models_from_the_hub(hub: HubServer, tmp_path: Path) -> None:
         ("tag", "ann/cats", {**folder, "revision": "v1"}, ""),
         ("commit", "ann/cats", {**folder, "revision": cats.tags["v1"]}, ""),
         ("private", "ann/secret", folder, "hf_read_secret"),
-        ("local", str(tmp_path / "second"), {}, ""),
+        ("local", str(second), {}, ""),
         ("local_subfolder", str(tmp_path), {"subfolder": "first"}, ""),
         ("no_token", "bob/secret", folder, ""),
         ("no_revision", "ann/cats", {**folder, "revision": "v9"}, ""),
