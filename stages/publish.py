@@ -7,7 +7,7 @@ from tinycats.files import write_json
 from tinycats.models.sampler import SamplerSettings
 from tinycats.params import load_params
 from tinycats.publishing.gates import Gate
-from tinycats.publishing.publish import DataInfo, publish
+from tinycats.publishing.publish import DataInfo, HubRepository, publish
 from tinycats.publishing.revision import git_revision
 
 CODE = ("src", "stages", "conf", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
@@ -15,6 +15,7 @@ CODE = ("src", "stages", "conf", "params.yaml", "dvc.yaml", "pyproject.toml", "r
 
 def main() -> None:
     params = load_params(Path("params.yaml"))
+    hub = params.publish.hub
     summary = publish(
         name=params.publish.name,
         licence=params.publish.licence,
@@ -29,6 +30,7 @@ def main() -> None:
         output=Path("publish"),
         web=Path("frontend/public/models"),
         revision=git_revision(Path(), CODE),
+        repository=HubRepository(hub.repo_id, hub.private) if hub.repo_id else None,
     )
     write_json(Path("metrics/publish.json"), summary)
 

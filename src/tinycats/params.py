@@ -228,9 +228,24 @@ class Gate(Section):
     direction: Literal["min", "max"]
 
 
+class HubParams(Section):
+    """The Hugging Face Hub. The token is no parameter: it comes from HF_TOKEN or from `hf auth login`."""
+
+    repo_id: str | None  # user/name; null: nothing is uploaded
+    private: bool  # when the repository is created
+
+    @field_validator("repo_id")
+    @classmethod
+    def _is_a_repo_id(cls, repo_id: str | None) -> str | None:
+        if repo_id is not None:
+            check_repo_id(repo_id)
+        return repo_id
+
+
 class PublishParams(Section):
     name: str  # of the published models
     licence: str  # of the weights
+    hub: HubParams
     gates: list[Gate]
 
 
@@ -291,6 +306,18 @@ def check_accumulation(batch_size: int, accumulation: int) -> None:
     """Raise ValueError where the micro-batches would differ in size."""
     if batch_size % accumulation:
         raise ValueError(f"accumulation {accumulation} does not divide batch_size {batch_size}")
+
+
+def check_repo_id(repo_id: str) -> None:
+    """Raise ValueError where the Hugging Face Hub knows no such name for a repository."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id  # slow to import, and seldom needed
+
+    if repo_id.count("/") != 1:
+        raise ValueError(f"must be user/name, got {repo_id!r}")
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def parse_params(content: Any, where: str) -> Params:

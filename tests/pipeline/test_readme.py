@@ -39,6 +39,8 @@ ELSEWHERE = {
     "make test": "it is what runs this",
     "tinycats status --watch": "test_status.py",
     "dvc exp run -S train.smoke=true train_classifier train_evaluator train_dit": "test_groups.py",
+    "dvc exp run -S publish.hub.repo_id=user/name": "test_hub.py",
+    "tinycats rollback --to TAG --repo user/name": "test_hub.py",
     "dvc push": "test_repro.py",
     "dvc pull": "test_repro.py",
 }

@@ -83,6 +83,10 @@ def test_the_groups_combine_as_the_design_says() -> None:
         ("train.accumulation", 3, "train: accumulation 3 does not divide batch_size 16"),
         ("sampler.guidance_low", 0.95, "sampler: guidance_low 0.95 is not below guidance_high"),
         ("preprocess.test_fraction", 0.85, "preprocess: val_fraction + test_fraction must stay below 0.9"),
+        ("publish.hub.repo_id", "cats", "publish.hub.repo_id: must be user/name, got 'cats'"),
+        ("publish.hub.repo_id", "ann/ca--ts", "publish.hub.repo_id: Cannot have -- or .. in repo_id: 'ann/ca--ts'"),
+        ("publish.hub.repo_id", "ann/c ts", "publish.hub.repo_id: Repo id must use alphanumeric chars"),
+        ("publish.hub.token", "hf_x", "publish.hub.token: there is no such key"),
         ("sead", 1, "sead: there is no such key"),
     ],
 )

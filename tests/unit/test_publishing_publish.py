@@ -109,6 +109,7 @@ def run_publish(root: Path, **changes: Any) -> dict[str, Any]:
         "output": root / "publish",
         "web": root / "frontend/public/models",
         "revision": "0" * 40,
+        "repository": None,
     }
     return publish(**(arguments | changes))
 
@@ -153,6 +154,7 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
             assert [o["shape"] for o in manifest[part]["outputs"]] == [o.shape for o in session.get_outputs()]
         assert {manifest["golden"], manifest["classifier"]["head"]["path"]} <= set(listed)
     assert manifest["schema_version"] == 1
+    assert manifest["hub"] is None
     assert manifest["revision"] == "0" * 40
     assert manifest["data"] == {"title": "drawn cats", "licence": "cc0-1.0", "source": "synthetic", "synthetic": True}
     assert manifest["classifier"]["classes"] == manifest["generator"]["classes"] == CLASSES

@@ -1,8 +1,8 @@
-"""Model directories: config.json + model.safetensors, written whole, loadable by `from_pretrained`."""
+"""Model directories: config.json + model.safetensors, written whole, loadable by `from_pretrained`, also from the Hub."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Self, TypeVar
 
 import safetensors
@@ -16,6 +16,7 @@ from tinycats.files import atomic_directory
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
+DOWNLOAD_ATTEMPTS = 3
 C = TypeVar("C", bound="ModelConfig")
 
 
@@ -50,12 +51,18 @@ class PretrainedModel(nn.Module):
             (directory / WEIGHTS_NAME).chmod(0o644)  # save_file makes it 0600
 
     @classmethod
-    def from_pretrained(cls, path: Path | str) -> Self:
+    def from_pretrained(cls, path: Path | str, *, subfolder: str = "", revision: str | None = None) -> Self:
         """Load a model directory, in eval mode, on the CPU.
 
-        Raises UserError where a file is missing, is not what it should be, or does not fit the config.
+        A string that is no directory here but reads like user/name is a repository on the Hugging Face Hub, where
+        `revision` is a branch, tag or commit (None: the current one). Its files are kept in the Hub's cache.
+        Raises UserError where a file is missing, is not what it should be, or does not fit the config, or where the Hub
+        does not give it.
         """
         directory = Path(path)
+        if isinstance(path, str) and path.count("/") == 1 and not directory.exists():
+            directory = _download(path, subfolder, revision)
+        directory = directory / subfolder
         model = cls(read_config(directory, cls.config_type))
         tensors = read_weights(directory)
         expected = model.state_dict()
@@ -71,6 +78,28 @@ class PretrainedModel(nn.Module):
             raise UserError(f"{directory / WEIGHTS_NAME}: does not fit {CONFIG_NAME}: {', '.join(problems[:3])}{more}")
         model.load_state_dict(tensors)
         return model.eval()
+
+
+def _download(repo_id: str, subfolder: str, revision: str | None) -> Path:
+    """The directory in the Hub's cache that holds the model files in `subfolder`, all of one commit."""
+    from huggingface_hub import snapshot_download  # seldom needed
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    files = [str(PurePosixPath(subfolder, name)) for name in (CONFIG_NAME, WEIGHTS_NAME)]
+    for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
+        try:
+            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=files))
+        except RepositoryNotFoundError:
+            reason = "no repository on the Hugging Face Hub that the token (HF_TOKEN or `hf auth login`) may see"
+            raise UserError(f"{repo_id}: is no directory here, and {reason}") from None
+        except RevisionNotFoundError:
+            raise UserError(f"{repo_id}: has no revision {revision} on the Hugging Face Hub") from None
+        except (HTTPError, OSError, ValueError) as error:
+            if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError) and attempt < DOWNLOAD_ATTEMPTS:
+                continue  # the client itself does not repeat what a reset connection ended
+            reason = f"cannot be had from the Hugging Face Hub: {' '.join(str(error).split())}"
+            raise UserError(f"{repo_id}: is no directory here, and {reason}") from None
+    raise AssertionError(DOWNLOAD_ATTEMPTS)
 
 
 def read_config(directory: Path, config_type: type[C]) -> C:

@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from tinycats.models.classifier import Classifier
 from tinycats.models.tinydit import TinyDiT
 from tinycats.publishing.card_text import CARD_TEXT
+from tinycats.publishing.layout import CARD_NAME
 
 GENERATION = ("unconditional-image-generation", "class-conditional image generation")
 # Section of evaluate.json -> (the Hub's task, its name). Only what is there gets into the card.
@@ -60,10 +61,11 @@ def write_card(
     generator: TinyDiT,
     metrics: Mapping[str, Any],
     gates: Mapping[str, Any],
+    repo_id: str | None,
 ) -> None:
     """Write README.md into `folder`, which holds all other files but the manifest.
 
-    metrics: {file name: content}; gates: as check_gates returns them.
+    metrics: {file name: content}; gates: as check_gates returns them; repo_id: user/name on the Hub, if it goes there.
     """
     evaluate = metrics.get("evaluate", {})
     dataset = _dataset_name(manifest["data"])
@@ -82,6 +84,7 @@ def write_card(
     )
     text = environment.from_string(CARD_TEXT).render(
         **{**manifest, "metrics": metrics},
+        repo_id=repo_id,
         dataset=dataset,
         rows={key: _rows(evaluate.get(key, {})) for key in ("classifier", "generator", "inception")}
         | {key: _rows(metrics.get(key, {})) for key in ("export", "quantize")},
@@ -93,7 +96,7 @@ def write_card(
         samples=sorted(path.name for path in (folder / "samples").iterdir()),
     )
     card = ModelCard(f"---\n{header.to_yaml()}\n---\n\n{text}")
-    (folder / "README.md").write_text(str(card), encoding="utf-8")
+    (folder / CARD_NAME).write_text(str(card), encoding="utf-8")
 
 
 def _dataset_name(data: Mapping[str, Any]) -> str:

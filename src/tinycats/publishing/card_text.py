@@ -103,8 +103,19 @@ hurts an animal or a person.
 
 ## How to load
 
-Download this repository and run these in its folder, in this order. The first two need the `tinycats` package; the
-others numpy, Pillow and onnxruntime only.
+{% if repo_id %}
+Download this repository,
+
+```bash
+hf download {{ repo_id }} --local-dir {{ repo_id.split("/")[1] }}
+```
+
+and run these in its folder, in this order. `TinyDiT.from_pretrained("{{ repo_id }}", subfolder="generator")` and
+`Classifier.from_pretrained("{{ repo_id }}", subfolder="classifier")` work without the download, too.
+{% else %}
+Download this repository and run these in its folder, in this order.
+{% endif %}
+The first two need the `tinycats` package; the others numpy, Pillow and onnxruntime only.
 
 Generate four pictures:
 

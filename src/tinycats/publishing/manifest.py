@@ -13,11 +13,9 @@ from tinycats.files import file_hash
 from tinycats.models.classifier import ClassifierConfig
 from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiTConfig
+from tinycats.publishing.layout import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME
 
 SCHEMA_VERSION = 1
-MANIFEST_NAME = "manifest.json"
-GOLDEN_NAME = "golden.json"
-HEAD_NAME = "classifier_head.bin"
 
 
 def list_files(directory: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Gates, then the Hugging Face Hub folder and the web page's copy, which appear whole or not at all."""
+"""Gates, then the Hugging Face Hub folder, its upload and the web page's copy, which appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,15 +16,10 @@ from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiT
 from tinycats.publishing.card import write_card
 from tinycats.publishing.gates import Gate, check_gates
-from tinycats.publishing.manifest import (
-    GOLDEN_NAME,
-    HEAD_NAME,
-    MANIFEST_NAME,
-    describe,
-    describe_classifier,
-    describe_generator,
-    list_files,
-)
+from tinycats.publishing.hub import upload
+from tinycats.publishing.layout import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME
+from tinycats.publishing.manifest import describe, describe_classifier, describe_generator, list_files
+from tinycats.publishing.revision import tag_name
 
 METRICS = ("fetch", "preprocess", "evaluate", "export", "quantize")
 MODEL_FILES = ("config.json", "model.safetensors")
@@ -38,6 +33,14 @@ class DataInfo:
     title: str
     licence: str
     source: str
+
+
+@dataclass(frozen=True)
+class HubRepository:
+    """`repo_id` is user/name; `private` counts when the repository is created."""
+
+    repo_id: str
+    private: bool
 
 
 def publish(
@@ -55,11 +58,14 @@ def publish(
     output: Path,
     web: Path,
     revision: str | None,
+    repository: HubRepository | None,
 ) -> dict[str, Any]:
     """Write `output` (the Hub repository) and `web` (what the page loads); return {"gates", "files", "bytes"}.
 
-    The same inputs give the same bytes. Raises UserError, leaving both as they were, where a gate fails or a file is
-    missing or broken.
+    With `repository`, upload `output` to it before, and return {"hub": {"repo_id", "revision", "commit"}} too.
+
+    The same inputs give the same bytes. Raises UserError, leaving both as they were, where a gate fails, a file is
+    missing or broken, or the upload fails.
     """
     results = check_gates(gates, metrics_dir)
     metrics = _read_metrics(metrics_dir)
@@ -85,12 +91,20 @@ def publish(
             sampler=sampler,
             metrics=metrics,
         )
-        write_card(hub, manifest, classifier, generator, metrics, results)
-        for folder in (hub, page):
-            write_json(folder / MANIFEST_NAME, {**manifest, "files": list_files(folder)})
+        repo_id = repository.repo_id if repository else None
+        write_card(hub, manifest, classifier, generator, metrics, results, repo_id)
         files = list_files(hub)
+        address = (
+            {"repo_id": repo_id, "revision": tag_name(revision, {**manifest, "files": files})} if repo_id else None
+        )
+        for folder in (hub, page):
+            write_json(folder / MANIFEST_NAME, {**manifest, "hub": address, "files": list_files(folder)})
         total = sum(file["bytes"] for file in files) + (hub / MANIFEST_NAME).stat().st_size
-    return {"gates": results, "files": len(files) + 1, "bytes": total}
+        summary = {"gates": results, "files": len(files) + 1, "bytes": total}
+        if repository and address:
+            commit = upload(hub, repository.repo_id, address["revision"], repository.private)
+            summary["hub"] = {**address, "commit": commit}
+    return summary
 
 
 def _read_metrics(directory: Path) -> dict[str, Any]:

@@ -1,0 +1,241 @@
+"""The published folder on the Hugging Face Hub: a new revision is there whole, in one commit, or not at all."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import parse_ratelimit_headers
+from huggingface_hub.utils.sha import git_hash
+
+from tinycats.errors import UserError
+from tinycats.files import file_hash
+from tinycats.publishing.layout import CARD_NAME, MANIFEST_NAME
+
+BRANCH = "main"
+OF_THE_HUB = ".gitattributes"  # the Hub writes it itself
+ATTEMPTS = 6
+FIRST_WAIT_S = 1.0  # doubled for each further attempt
+LONGEST_WAIT_S = 600.0  # the Hub counts requests in windows of five minutes
+RETRIED = (408, 412, 429, 500, 502, 503, 504)
+SHORTEST_COMMIT = 7
+SHOWN = 5
+T = TypeVar("T")
+Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
+
+
+def upload(folder: Path, repo_id: str, tag: str, private: bool) -> str:
+    """Make `main` of the repository hold exactly the files of `folder`; return the hash of the commit that does.
+
+    It is one commit, tagged `tag`. The repository is created where there is none; nothing is sent where it holds the
+    folder already. The token is HF_TOKEN's or that of `hf auth login`.
+
+    Raises UserError where the Hub refuses or cannot be reached. `main` is then as it was, or the commit is whole and
+    its tag missing, which the next call makes.
+    """
+    api = _api(repo_id)
+    here = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+    def operations(head: str) -> list[Operation]:
+        there = _files(api, repo_id, head)
+        if MANIFEST_NAME not in there and set(there) - {CARD_NAME}:
+            raise UserError(f"publish.hub.repo_id: {repo_id} holds something else ({_some(there)}); name another one")
+        changed = [path for path in here if path not in there or not _is_same(here[path], there[path])]
+        return [
+            *(CommitOperationAdd(path, here[path]) for path in changed),
+            *(CommitOperationDelete(path, is_folder=False) for path in there if path not in here),
+        ]
+
+    with _one_line_errors(api, repo_id):
+        try:
+            _retry(lambda: api.model_info(repo_id))
+        except RepositoryNotFoundError:
+            _retry(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
+        commit, is_new = _commit(api, repo_id, operations, f"Publish {tag}")
+        _retry(lambda: api.create_tag(repo_id, tag=tag, revision=commit, exist_ok=True))
+    print(f"{repo_id} {'is now' if is_new else 'was already'} at {commit}, tagged {tag}")
+    return commit
+
+
+def rollback(repo_id: str, to: str) -> tuple[str, str]:
+    """Make `main` hold the files of an earlier revision again, in a new commit; return its hash and the revision's.
+
+    to: a tag, or the first digits of a commit of the repository or of the git revision that a tag names.
+    Raises UserError where there is no such revision, or as `upload` does.
+    """
+    api = _api(repo_id)
+    with _one_line_errors(api, repo_id):
+        revision = _find(api, repo_id, to)
+        wanted = _retry(lambda: _files(api, repo_id, revision))
+        if MANIFEST_NAME not in wanted:
+            raise UserError(f"{repo_id}: {to} holds no published models (it has no {MANIFEST_NAME})")
+
+        def operations(head: str) -> list[Operation]:
+            there = _files(api, repo_id, head)
+            changed = [path for path in wanted if path not in there or there[path].blob_id != wanted[path].blob_id]
+            return [
+                *(CommitOperationCopy(path, path, src_revision=revision) for path in changed),
+                *(CommitOperationDelete(path, is_folder=False) for path in there if path not in wanted),
+            ]
+
+        commit, _ = _commit(api, repo_id, operations, f"Roll back to {to}")
+    return commit, revision
+
+
+def _api(repo_id: str) -> HfApi:
+    if get_token() is None:
+        raise UserError(
+            f"{repo_id}: no token for the Hugging Face Hub; set HF_TOKEN or run `hf auth login` (write access is needed)"
+        )
+    return HfApi(library_name="tinycats")
+
+
+def _commit(api: HfApi, repo_id: str, operations: Callable[[str], list[Operation]], message: str) -> tuple[str, bool]:
+    """Return the commit of `main` that leaves `operations` nothing to do, and whether it had to be made.
+
+    Each attempt looks at `main` anew and commits onto what it saw, so that one whose answer was lost is not repeated.
+    """
+    start = None
+
+    def attempt() -> str:
+        nonlocal start
+        head = str(api.model_info(repo_id, revision=BRANCH).sha)
+        missing = operations(head)
+        if not missing:
+            return head
+        start = start or head
+        if head != start:
+            raise UserError(f"{repo_id}: another commit, {head}, was made in the meantime; run this again")
+        return api.create_commit(repo_id, missing, commit_message=message, revision=BRANCH, parent_commit=head).oid
+
+    commit = _retry(attempt)
+    if start and (missing := _retry(lambda: operations(commit))):
+        paths = _some(operation.path_in_repo for operation in missing)
+        raise UserError(f"{repo_id}: commit {commit} is not what was sent ({paths}); run this again")
+    return commit, start is not None
+
+
+def _files(api: HfApi, repo_id: str, revision: str) -> dict[str, RepoFile]:
+    entries = api.list_repo_tree(repo_id, recursive=True, revision=revision)
+    return {entry.path: entry for entry in entries if isinstance(entry, RepoFile) and entry.path != OF_THE_HUB}
+
+
+def _is_same(path: Path, file: RepoFile) -> bool:
+    if path.stat().st_size != file.size:
+        return False
+    return file_hash(path) == file.lfs.sha256 if file.lfs else git_hash(path.read_bytes()) == file.blob_id
+
+
+def _find(api: HfApi, repo_id: str, to: str) -> str:
+    """The commit that `to` names."""
+    tags = {ref.name: ref.target_commit for ref in _retry(lambda: api.list_repo_refs(repo_id)).tags}
+    if to in tags:
+        return tags[to]
+    if len(to) >= SHORTEST_COMMIT:
+        named = [name for name in tags if name.removeprefix("git-").startswith(to[:12].lower())]
+        if len(named) > 1:
+            raise UserError(f"{repo_id}: {to} was published more than once; name one of {', '.join(sorted(named))}")
+        if named:
+            return tags[named[0]]
+        for commit in _retry(lambda: api.list_repo_commits(repo_id, revision=BRANCH)):
+            if commit.commit_id.startswith(to.lower()):
+                return commit.commit_id
+    raise UserError(f"{repo_id}: has no revision {to}; its tags: {_some(tags) or 'none'}")
+
+
+def _retry(call: Callable[[], T]) -> T:
+    """Call it again after a lost connection, an overloaded server or too many requests, as long as the Hub asks to wait."""
+    wait_s = FIRST_WAIT_S
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return call()
+        except (HTTPError, json.JSONDecodeError) as error:  # an overloaded server answers with pages that are no JSON
+            status = _status(error)
+            pause_s = _asked_to_wait_s(error) or wait_s
+            if status not in (None, *RETRIED) or attempt == ATTEMPTS or pause_s > LONGEST_WAIT_S:
+                raise
+            what = f"answered {status}" if status else f"cannot be reached ({_first_line(error)})"
+            print(f"the Hub {what}; attempt {attempt + 1} of {ATTEMPTS} in {pause_s:g} s", file=sys.stderr)
+            time.sleep(pause_s)
+            wait_s *= 2
+    raise AssertionError(ATTEMPTS)
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status of an answer; None where there was no proper one."""
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else None
+
+
+def _asked_to_wait_s(error: Exception) -> float | None:
+    if not isinstance(error, HfHubHTTPError):
+        return None
+    limit = parse_ratelimit_headers(error.response.headers)
+    if limit and limit.remaining == 0:
+        return limit.reset_in_seconds + 1.0
+    after = error.response.headers.get("Retry-After", "")
+    return float(after) if after.isdigit() else None
+
+
+@contextmanager
+def _one_line_errors(api: HfApi, repo_id: str) -> Iterator[None]:
+    try:
+        yield
+    except OfflineModeIsEnabled:
+        raise UserError(f"{repo_id}: the Hub is not asked while HF_HUB_OFFLINE is set") from None
+    except (HTTPError, RuntimeError, ValueError) as error:  # RuntimeError and ValueError: from uploads of large files
+        cause: Exception = error
+        while not isinstance(cause, HTTPError) and isinstance(cause.__cause__, Exception):
+            cause = cause.__cause__
+        raise UserError(f"{repo_id}: {_explain(api, cause)}") from None
+
+
+def _explain(api: HfApi, error: Exception) -> str:
+    if isinstance(error, RepositoryNotFoundError):
+        return "there is no such repository on the Hub, or the token may not see it"
+    if isinstance(error, RevisionNotFoundError):
+        return "there is no such revision on the Hub"
+    match _status(error):
+        case None if isinstance(error, HTTPError):
+            return f"the Hub cannot be reached ({_first_line(error)}); nothing is half published, run this again"
+        case 401:
+            return "the Hub does not accept the token; make a new one, set HF_TOKEN or run `hf auth login`"
+        case 403:
+            return f"{_who(api)} may not write to it; use a token with write access"
+        case 429:
+            asked_s = _asked_to_wait_s(error)
+            when = f"in {asked_s:g} s" if asked_s else "later"
+            return f"the Hub takes no more requests for now (429); nothing is half published, run this again {when}"
+        case _:
+            return f"the Hub refuses: {_first_line(error)}"
+
+
+def _who(api: HfApi) -> str:
+    try:
+        user = api.whoami()
+        return f"the token of {user['name']} (role: {user['auth']['accessToken']['role']})"
+    except (HTTPError, KeyError, ValueError):  # it is only a detail of a message
+        return "the token"
+
+
+def _first_line(error: Exception) -> str:
+    server_message = getattr(error, "server_message", None)
+    return " ".join((server_message or str(error) or type(error).__name__).split())
+
+
+def _some(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    return ", ".join(ordered[:SHOWN]) + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")
