@@ -1,4 +1,4 @@
-"""The command line: `tinycats predict | generate | verify | params | status`.
+"""The command line: `tinycats predict | generate | verify | params | status | runs | cancel`.
 
 Each command is a file in tinycats.commands, which imports torch and the like inside its functions: `--help` is quick.
 """
@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from tinycats.commands.generate import generate
 from tinycats.commands.params import params
 from tinycats.commands.predict import predict
+from tinycats.commands.runs import cancel, runs
 from tinycats.commands.status import status
 from tinycats.commands.verify import verify
 from tinycats.errors import one_line_errors
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict, generate, verify, params, status):
+for command in (predict, generate, verify, params, status, runs, cancel):
     app.command()(command)
 
 
