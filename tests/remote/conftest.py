@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -25,21 +26,27 @@ def service(tmp_path: Path) -> Iterator[ModalDouble]:
     double.stop()
 
 
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the package as it is, and one module more."""
+    path = tmp_path_factory.mktemp("packages")
+    shutil.copytree(ROOT / "src/tinycats", path / "tinycats", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tests/remote/light_job.py", path / "tinycats")
+    return path
+
+
 @dataclass
 class Checkout:
     """A directory to run stages in that have a machine on Modal."""
 
     path: Path
     service: ModalDouble
+    packages: Path
 
     def start(self, *command: str, **more_env: str) -> subprocess.Popen[str]:
         env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT / "src"),
-            "OMP_NUM_THREADS": "1",
-            **self.service.environment,
-            **more_env,
-        }
+            **os.environ, "PYTHONPATH": str(self.packages), "OMP_NUM_THREADS": "1", **self.service.environment, **more_env
+        }  # fmt: skip
         return subprocess.Popen(
             [sys.executable, *command],
             cwd=self.path,
@@ -49,20 +56,20 @@ class Checkout:
             text=True,
         )
 
-    def stage(self, name: str, **more_env: str) -> subprocess.Popen[str]:
-        return self.start(str(ROOT / f"stages/{name}.py"), **more_env)
+    def stage(self, name: str) -> subprocess.Popen[str]:
+        return self.start(str(ROOT / f"stages/{name}.py"))
 
-    def finish(self, name: str, code: int = 0, **more_env: str) -> str:
-        process = self.stage(name, **more_env)
+    def light(self, env: dict[str, str] | None = None, **arguments: Any) -> subprocess.Popen[str]:
+        """Start the light job as the stage train_dit."""
+        return self.start("-m", "tinycats.light_job", json.dumps(arguments), **(env or {}))
+
+    def finish(self, process: subprocess.Popen[str], code: int = 0) -> str:
         output, _ = process.communicate()
         assert process.returncode == code, output + self.log()
         return output
 
     def tinycats(self, *arguments: str, code: int = 0) -> str:
-        process = self.start("-m", "tinycats.cli", *arguments)
-        output, _ = process.communicate()
-        assert process.returncode == code, output
-        return output
+        return self.finish(self.start("-m", "tinycats.cli", *arguments), code)
 
     def log(self) -> str:
         """What the containers printed."""
@@ -71,20 +78,18 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(processed: Path, tmp_path: Path, service: ModalDouble) -> Callable[..., Checkout]:
-    """Makes checkouts with small params; `compute` and `train` change more of them."""
+def checkout(tmp_path: Path, service: ModalDouble, packages: Path) -> Callable[..., Checkout]:
+    """Makes checkouts with small params; the arguments change `compute`."""
 
-    def make(name: str = "checkout", compute: dict[str, Any] | None = None, **train: Any) -> Checkout:
+    def make(name: str = "checkout", **compute: Any) -> Checkout:
         path = tmp_path / name
         path.mkdir()
-        shutil.copytree(processed, path / "data/processed")
         shutil.copy(ROOT / "requirements.lock", path)
         content = composed("compute=modal")
-        content["classifier"] |= {"image_size": SIZE, "epochs": 2, "batch_size": 8}
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 1, "heads": 1}
-        content["train"] |= {"steps": 40, "batch_size": 8, "guard_steps": 40, "sample_every": 20, **train}
-        content["compute"] |= {"checkpoint_every_s": 0.2, "retries": 2, **(compute or {})}
+        content["train"] |= {"steps": 120, "batch_size": 8, "guard_steps": 40, "sample_every": 60}
+        content["compute"] |= {"checkpoint_every_s": 0.2, "retries": 2, **compute}
         (path / "params.yaml").write_text(yaml.safe_dump(content))
-        return Checkout(path, service)
+        return Checkout(path, service, packages)
 
     return make

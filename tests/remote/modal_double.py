@@ -18,10 +18,12 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from aiohttp import web
 from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
@@ -76,6 +78,8 @@ class ModalDouble:
         self.calls: dict[str, Call] = {}
         self.containers: dict[str, Container] = {}
         self.heartbeat_s = 0.3
+        self.replaced: dict[str, str] = {}  # other content for mounted files whose path ends so
+        self.damaged = ""  # a file whose path ends so is sent with a wrong bit
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
@@ -122,6 +126,7 @@ class ModalDouble:
     async def _open_http(self) -> None:
         application = web.Application(client_max_size=1 << 30)
         application.router.add_put("/blob/{id}", self._put_blob)
+        application.router.add_get("/blob/{id}", self._get_blob)
         application.router.add_get("/file/{volume}/{path:.*}", self._get_file)
         self._runner = web.AppRunner(application)
         await self._runner.setup()
@@ -168,8 +173,13 @@ class ModalDouble:
         self.blobs[request.match_info["id"]] = content
         return web.Response(headers={"ETag": f'"{hashlib.md5(content).hexdigest()}"'})
 
+    async def _get_blob(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.blobs[request.match_info["id"]])
+
     async def _get_file(self, request: web.Request) -> web.Response:
         content = (self.volumes[request.match_info["volume"]] / request.match_info["path"]).read_bytes()
+        if self.damaged and request.path.endswith(self.damaged):
+            content = bytes([content[0] ^ 1]) + content[1:]
         self.requests["bytes_down"] += len(content)
         return web.Response(body=content)
 
@@ -222,6 +232,7 @@ class ModalDouble:
         directory = self.root / "containers" / name
         for mount in call.function.mount_ids:
             for path, sha in self.mounts.get(mount, {}).items():
+                sha = next((new for end, new in self.replaced.items() if path.endswith(end)), sha)
                 file = directory / path.lstrip("/")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(self.blobs[sha])
@@ -396,7 +407,11 @@ class Service:
 
     def BlobCreate(self, _: Any, __: Any) -> Any:
         name = self.double.new_id("bl")
-        return api_pb2.BlobCreateResponse(blob_id=name, upload_url=f"{self.double.http}/blob/{name}")
+        urls = api_pb2.UploadUrlList(items=[f"{self.double.http}/blob/{name}"])
+        return api_pb2.BlobCreateResponse(blob_ids=[name], upload_urls=urls)
+
+    def BlobGet(self, request: Any, _: Any) -> Any:
+        return api_pb2.BlobGetResponse(download_url=f"{self.double.http}/blob/{request.blob_id}")
 
     def FunctionPrecreate(self, request: Any, _: Any) -> Any:
         name = request.existing_function_id or self.double.new_id("fu")
@@ -501,16 +516,9 @@ class Service:
 
     def VolumeReload(self, request: Any, container: Container) -> Any:
         view = container.volumes[request.volume_id]
-        for pid in _group(container):
-            for link in Path(f"/proc/{pid}/fd").iterdir():
-                try:
-                    target = os.readlink(link)
-                except OSError:
-                    continue
-                if Path(target).is_relative_to(view) and not Path(target).is_dir():
-                    raise GRPCError(
-                        Status.FAILED_PRECONDITION, f"there are open files preventing the operation: {target}"
-                    )
+        for file in _open_files(container):
+            if file.is_relative_to(view) and file.is_file():
+                raise GRPCError(Status.FAILED_PRECONDITION, f"there are open files preventing the operation: {file}")
         _copy_over(self.double.volumes[request.volume_id], view)
         return Empty()
 
@@ -567,14 +575,12 @@ def _copy_over(source: Path, target: Path) -> None:
             shutil.copy2(path, copy)
 
 
-def _group(container: Container) -> list[int]:
-    """The processes of a container."""
+def _open_files(container: Container) -> list[Path]:
+    """What the processes of a container have open."""
     assert container.process
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getpgid(int(path.name)) == container.process.pid:
-                found.append(int(path.name))
-        except ProcessLookupError:
-            continue
+    found: list[Path] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == container.process.pid:
+                found += [Path(file.path) for file in process.open_files()]
     return found

@@ -26,7 +26,7 @@ def runs(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", he
     from tinycats.compute.calls import find_records
 
     records = [record for _, record in find_records(root)]
-    states = {record.name: record.state for record in records}
+    states: dict[str, str] = {record.name: record.state for record in records}
     if any(record.state == "running" for record in records):
         from tinycats.compute.modal_backend import state_there  # modal takes a while to import
 

@@ -28,13 +28,18 @@ class Job:
 
 def run_here(job: Job) -> None:
     """Run the job on this machine."""
-    import torch
-
     arguments = {**job.inputs, **job.outputs, **job.arguments}
-    processes = job.processes or max(torch.cuda.device_count(), 1)
+    processes = job.processes or _gpus()
     if processes == 1:
         job.function(**arguments)
     else:
         from tinycats.compute.launch import launch  # torchrun takes a while to import
 
         launch(processes, job.function, arguments)
+
+
+def _gpus() -> int:
+    """How many processes share a job by default."""
+    import torch
+
+    return max(torch.cuda.device_count(), 1)

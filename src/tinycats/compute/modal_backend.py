@@ -111,9 +111,13 @@ def state_there(record: CallRecord) -> str:
 def cancel_there(state: Path, record: CallRecord) -> None:
     """End a call on Modal. Raises UserError where Modal cannot be reached."""
     check_token()
-    with _one_line(record.stage):
-        modal.FunctionCall.from_id(record.call_id).cancel()
-        write_record(state, record.model_copy(update={"state": "cancelled"}))
+    write_record(state, record.model_copy(update={"state": "cancelled"}))  # first: who waits for it looks there
+    try:
+        with _one_line(record.stage):
+            modal.FunctionCall.from_id(record.call_id).cancel()
+    except UserError:
+        write_record(state, record)
+        raise
 
 
 def check_token() -> None:
@@ -276,16 +280,17 @@ def _fail(job: Job, record: CallRecord, problem: str) -> NoReturn:
 
 
 def _how_it_ended(compute: ModalCompute, job: Job, record: CallRecord, error: BaseException) -> str:
+    attempts = f"{compute.retries + 1} attempt(s)"
     again = "its states are kept: run the same command again to go on"
     kept = read_record(record_path(job.state, record.name))
     if isinstance(error, modal.exception.InputCancellation) or (kept and kept.state == "cancelled"):
         return f"{job.stage}: the run was cancelled; {again}"
     if isinstance(error, modal.exception.FunctionTimeoutError):
-        return f"{job.stage}: not done after {compute.retries + 1} attempt(s) of {compute.timeout_s} s (compute.timeout_s); {again}"
+        return f"{job.stage}: not done after {attempts} of {compute.timeout_s} s (compute.timeout_s); {again}"
     if isinstance(error, modal.exception.OutputExpiredError | modal.exception.NotFoundError):
         return f"{job.stage}: Modal has forgotten the call {record.call_id}; {again}"
     return (
-        f"{job.stage}: failed on Modal after {compute.retries + 1} attempt(s) ({_first_line(error)}); "
+        f"{job.stage}: failed on Modal after {attempts} ({_first_line(error)}); "
         f"`modal app logs {record.app}` shows more; {again}"
     )
 
