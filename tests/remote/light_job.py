@@ -33,6 +33,8 @@ def count(
         time.sleep(step_s)
         with atomic_path(directory / f"state-{done:09d}.pt") as temporary:
             temporary.write_text(str(done))
+        for path in sorted(directory.glob("state-*.pt"))[:-2]:
+            path.unlink()
     if stopped:
         print(f"light: stopped by SIGTERM after step {done}", flush=True)
         raise SystemExit(143)
@@ -48,7 +50,7 @@ def check(path: Path) -> None:
 
 
 def main(arguments: dict[str, Any]) -> None:
-    Path("source/deep").parent.mkdir(exist_ok=True)
+    Path("source").mkdir(exist_ok=True)
     Path("source/a").write_text("a")
     Path("source/b").write_text("b" * 5_000_000)  # large enough for blob storage
     Path("table.csv").write_text("1,2\n")

@@ -60,6 +60,18 @@ class Container:
     preempted: bool = False
 
 
+class CuttableServer(Server):
+    """Knows its connections."""
+
+    def __init__(self, handlers: list[Any]) -> None:
+        super().__init__(handlers)
+        self.protocols: list[Any] = []
+
+    def _protocol_factory(self) -> Any:
+        self.protocols.append(super()._protocol_factory())
+        return self.protocols[-1]
+
+
 class ModalDouble:
     """What the service knows. Tests read it, and change `faults`: errors that the next requests of a name are answered with."""
 
@@ -135,16 +147,17 @@ class ModalDouble:
         self.http = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
 
     async def _open_server(self) -> None:
-        self._server = Server([Service(self)])
+        self._server = CuttableServer([Service(self)])
         listen(self._server, RecvRequest, self._receive)
         await self._server.start("127.0.0.1", self.port)
         self.port = self._server._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
 
     async def _close_server(self) -> None:
-        handlers = list(self._server._handlers)
         self._server.close()
-        for handler in handlers:
-            handler.close()
+        for protocol in self._server.protocols:
+            transport = getattr(protocol.connection, "_transport", None)  # gone where it is closed already
+            if transport:
+                transport.abort()
         await asyncio.sleep(0.1)
 
     async def _stop(self) -> None:
@@ -566,12 +579,15 @@ def _method(service: Service, name: str) -> Any:
 
 
 def _copy_over(source: Path, target: Path) -> None:
-    """Make `target` hold what `source` holds; what only `target` has stays."""
+    """Make `target` hold what `source` holds; what only `target` has stays, but for states, whose names are not used twice."""
+    for path in target.rglob("state-*.pt"):
+        if not (source / path.relative_to(target)).exists():
+            path.unlink()
     for path in sorted(source.rglob("*")):
         copy = target / path.relative_to(source)
         if path.is_dir():
             copy.mkdir(exist_ok=True)
-        elif not path.name.startswith("."):
+        elif not copy.exists() or copy.stat().st_mtime_ns != path.stat().st_mtime_ns:
             shutil.copy2(path, copy)
 
 
@@ -579,8 +595,8 @@ def _open_files(container: Container) -> list[Path]:
     """What the processes of a container have open."""
     assert container.process
     found: list[Path] = []
-    for process in psutil.process_iter():
+    for pid in psutil.pids():
         with suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(process.pid) == container.process.pid:
-                found += [Path(file.path) for file in process.open_files()]
+            if os.getpgid(pid) == container.process.pid:
+                found += [Path(file.path) for file in psutil.Process(pid).open_files()]
     return found

@@ -276,7 +276,7 @@ def test_a_secret_that_is_not_there_is_one_line(checkout, service: ModalDouble) 
 
 def test_another_deployment_in_between_is_noticed(checkout, service: ModalDouble) -> None:
     there = checkout()
-    service.blobs["other"] = b"VERSION = 2"
-    service.replaced = {"tinycats/files.py": "other"}
-    assert "tinycats.files was deployed anew with other content" in error(there.finish(there.light(), code=1))
+    service.blobs["other"] = (there.packages / "tinycats/light_job.py").read_bytes() + b"# changed\n"
+    service.replaced = {"tinycats/light_job.py": "other"}
+    assert "tinycats.light_job was deployed anew with other content" in error(there.finish(there.light(), code=1))
     assert len(service.containers) == 1

@@ -92,7 +92,11 @@ def requirements_of(name: str) -> set[str]:
 def test_the_image_is_made_of_the_lock_file(deployed: ModalDouble) -> None:
     (function,) = (each for each in deployed.functions.values() if each.function_name == "train_dit")
     commands = deployed.image_commands(function.image_id)
-    (install,) = (command for command in commands if "requirements" in command and "pip install" in command and "modal_req" not in command)
+    (install,) = (
+        command
+        for command in commands
+        if "requirements" in command and "pip install" in command and "modal_req" not in command
+    )
     assert "-r /.requirements.txt" in install
     content = deployed.image_files(function.image_id)["/.requirements.txt"]
     assert content == (ROOT / "requirements.lock").read_bytes()

@@ -20,6 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,8 +29,7 @@ from typing import IO, Self
 from tinycats.compute.contents import Contents, contents
 from tinycats.compute.job import Job, run_here
 from tinycats.errors import UserError, one_line_errors
-from tinycats.files import file_hash, read_json, write_json
-from tinycats.training.status import is_alive, read_status
+from tinycats.files import atomic_path, file_hash, read_json, write_json
 
 COMMIT_EVERY_S = 60.0  # if no new state is there earlier; the status goes with it
 FINISH_S = 25.0  # Modal kills a container 30 s after it was told to end
@@ -67,26 +67,56 @@ class Result:
 
 
 class Checkpoints:
-    """Commits the states that the job writes, and what the caller may want to know of the call meanwhile."""
+    """Brings the states that the job writes to the Volume, and what the caller may want to know of the call meanwhile.
 
-    def __init__(self, runs: Path, folder: Path, commit: Callable[[], None]) -> None:
-        self.runs, self.folder, self.commit = runs, folder, commit
+    The job works in `runs`, a directory of its own: a Volume with open files cannot be brought up to date, and only the runs that
+    this job writes to change on the Volume, whatever others do there at the same time.
+    """
+
+    def __init__(self, runs: Path, volume: Path, folder: Path, commit: Callable[[], None]) -> None:
+        self.runs, self.there, self.folder, self.commit = runs, volume / "runs", folder, commit
         self.attempt, self.started = uuid.uuid4().hex, time.monotonic()
         self.states: set[str] = set()
-        self.committed_at = 0.0
+        self.committed_at = -COMMIT_EVERY_S
+
+    def restore(self) -> None:
+        """Show the job what is on the Volume: links, which it replaces by files of its own."""
+        for path in self.there.rglob("*"):
+            here = self.runs / path.relative_to(self.there)
+            here.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_file():
+                here.symlink_to(path)
 
     def save(self) -> None:
         """Commit where a state was written since the last commit, or where that is long ago."""
-        states = {path.name for path in self.runs.glob("*/state-*.pt")}
+        states = {path.name for path in self.runs.glob("*/state-*.pt") if not path.is_symlink()}
         if states == self.states and time.monotonic() - self.committed_at < COMMIT_EVERY_S:
             return
         self.write_seconds()
-        for path in self.runs.glob("*/status.json"):
-            status = read_status(path.parent)
-            if status and is_alive(status):  # of a process here; other containers' come with the Volume
-                shutil.copyfile(path, self.folder / "status.json")
+        for run in self.runs.glob("*"):
+            self.bring(run)
         self.commit()
         self.states, self.committed_at = states, time.monotonic()
+
+    def bring(self, run: Path) -> None:
+        """Copy what the job has written of a run, and forget the states that it has deleted."""
+        written = [path for path in run.rglob("*") if path.is_file() and not path.is_symlink() and path.name[0] != "."]
+        if not written:
+            return
+        there = self.there / run.name
+        for path in written:
+            copy = there / path.relative_to(run)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # deleted by the job just now
+                if not copy.exists() or copy.stat().st_mtime_ns != path.stat().st_mtime_ns:
+                    with atomic_path(copy) as temporary:
+                        shutil.copyfile(path, temporary)
+                    shutil.copystat(path, copy)
+        for path in there.glob("state-*.pt"):
+            if not (run / path.name).is_symlink() and not (run / path.name).exists():
+                path.unlink()
+        if (run / "status.json") in written:
+            shutil.copyfile(run / "status.json", self.folder / "status.json")
 
     def try_to_save(self) -> None:
         """Save; where that fails, say so and let the job go on: a later time may do."""
@@ -109,23 +139,26 @@ def execute(request: Request, call_id: str, volume: Path, commit: Callable[[], N
 
     Raises RuntimeError where another attempt may succeed: the job crashed, or the Volume could not be committed.
     """
-    folder, runs = volume / "calls" / request.name, volume / "runs"
-    for directory in (folder, runs):
+    folder = volume / "calls" / request.name
+    for directory in (folder, volume / "runs"):
         directory.mkdir(parents=True, exist_ok=True)
-    checkpoints = Checkpoints(runs, folder, commit)
-    write_json(folder / "call.json", {"call_id": call_id})
-    checkpoints.save()
     outputs, problem = {}, None
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
+        checkpoints = Checkpoints(work / request.state / "runs", volume, folder, commit)
+        write_json(folder / "call.json", {"call_id": call_id})
+        checkpoints.save()
         try:
             check_sources(request.sources)
             _prepare(work, request, volume)
+            checkpoints.restore()
             _run_in_process(work, request.job, checkpoints)
         except UserError as error:
             problem = str(error)
         else:
             outputs = {name: _deliver(work / name, folder / "outputs" / name) for name in request.outputs}
+        for run in checkpoints.runs.glob("*"):
+            checkpoints.bring(run)
     seconds = checkpoints.write_seconds()
     commit()
     return Result(sum(seconds.values()), len(seconds), outputs, problem)
@@ -142,10 +175,7 @@ def check_sources(sources: Mapping[str, str]) -> None:
 
 
 def _prepare(work: Path, request: Request, volume: Path) -> None:
-    """Make a directory like the project's: copies of the inputs, the state in the Volume, parents for the outputs.
-
-    The inputs are copies because a Volume with open files cannot be brought up to date.
-    """
+    """Make a directory like the project's: copies of the inputs, parents for the outputs."""
     for name, digest in request.inputs.items():
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         source = volume / "inputs" / digest
@@ -155,8 +185,6 @@ def _prepare(work: Path, request: Request, volume: Path) -> None:
             shutil.copyfile(source, work / name)
     for name in request.outputs:
         (work / name).parent.mkdir(parents=True, exist_ok=True)
-    (work / request.state).mkdir(parents=True)
-    (work / request.state / "runs").symlink_to(volume / "runs")
 
 
 def _run_in_process(work: Path, job: bytes, checkpoints: Checkpoints) -> None:
