@@ -322,6 +322,15 @@ class Params(Section):
     compute: Annotated[LocalCompute | ModalCompute, Field(discriminator="backend")]
     logging: Annotated[DvcliveLogging | WandbLogging, Field(discriminator="backend")]
 
+    @model_validator(mode="after")
+    def _keeps_its_logs(self) -> Self:
+        remote = isinstance(self.compute, ModalCompute) and self.compute.machines
+        if remote and isinstance(self.logging, WandbLogging) and self.logging.mode == "offline":
+            raise ValueError(
+                "logging.mode: offline runs would be lost with the container on Modal; use online, and a secret in compute.secrets"
+            )
+        return self
+
 
 def check_dit(image_size: int, patch_size: int, width: int, heads: int) -> None:
     """Raise ValueError where TinyDiT cannot be built like this."""
