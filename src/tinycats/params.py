@@ -385,6 +385,6 @@ def _describe(detail: Any) -> str:
         return f"{key}: is missing"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
-        return f"{key}: {message}"
+        return f"{key}: {message}" if location else message
     got = detail["input"]
     return f"{key}: {message[0].lower()}{message[1:]}" + ("" if isinstance(got, dict) else f", got {got!r}")

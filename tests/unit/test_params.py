@@ -133,9 +133,18 @@ def test_a_stage_refuses_wrong_params_before_any_work(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("compute.machines.train_dit.gpu=A11", "compute.machines.train_dit.gpu: input should be 'T4', 'L4'"),
-        ("compute.machines.train_dit.count=5", "compute.machines.train_dit: count 5: Modal has at most 4 A10G in a machine"),
-        ("compute.machines.train_dit.count=9", "compute.machines.train_dit.count: input should be less than or equal to 8"),
-        ("+compute.machines.fetch={gpu: T4, count: 1}", "compute.machines.fetch.[key]: input should be 'train_classifier'"),
+        (
+            "compute.machines.train_dit.count=5",
+            "compute.machines.train_dit: count 5: Modal has at most 4 A10G in a machine",
+        ),
+        (
+            "compute.machines.train_dit.count=9",
+            "compute.machines.train_dit.count: input should be less than or equal to 8",
+        ),
+        (
+            "+compute.machines.fetch={gpu: T4, count: 1}",
+            "compute.machines.fetch.[key]: input should be 'train_classifier'",
+        ),
         ("compute.timeout_s=86401", "compute.timeout_s: input should be less than or equal to 86400, got 86401"),
         ("compute.retries=11", "compute.retries: input should be less than or equal to 10, got 11"),
         ("compute.regions=[moon]", "compute.regions.0: string should match pattern"),
@@ -166,7 +175,9 @@ def test_names_are_those_that_modal_takes(name: str) -> None:
     assert ours == is_valid_object_name(name)
 
 
-@pytest.mark.parametrize("machine", [{"gpu": "T4", "count": 1}, {"gpu": "A100-80GB", "count": 8}, {"gpu": "H100!", "count": 2}])
+@pytest.mark.parametrize(
+    "machine", [{"gpu": "T4", "count": 1}, {"gpu": "A100-80GB", "count": 8}, {"gpu": "H100!", "count": 2}]
+)
 def test_machines_are_said_as_modal_understands_them(machine: dict[str, Any]) -> None:
     config = parse_gpu_config(f"{machine['gpu']}:{machine['count']}")
     assert (config.gpu_type, config.count) == (machine["gpu"], machine["count"])

@@ -100,7 +100,8 @@ class Checkpoints:
 
     def bring(self, run: Path) -> None:
         """Copy what the job has written of a run, and forget the states that it has deleted."""
-        written = [path for path in run.rglob("*") if path.is_file() and not path.is_symlink() and path.name[0] != "."]
+        kept = [*run.glob("state-*.pt"), *run.glob("status.json"), *run.glob("images/*.png")]
+        written = [path for path in kept if not path.is_symlink()]
         if not written:
             return
         there = self.there / run.name
