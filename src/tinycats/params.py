@@ -327,7 +327,7 @@ class Params(Section):
         remote = isinstance(self.compute, ModalCompute) and self.compute.machines
         if remote and isinstance(self.logging, WandbLogging) and self.logging.mode == "offline":
             raise ValueError(
-                "logging.mode: offline runs would be lost with the container on Modal; use online, and a secret in compute.secrets"
+                "logging.mode: offline runs would be lost with the container on Modal; use online and compute.secrets"
             )
         return self
 

@@ -17,7 +17,16 @@ from tinycats.params import load_params
 
 
 def count(
-    *, source: Path, table: Path, output: Path, figures: Path, runs: Path, steps: int, step_s: float, refuse: str
+    *,
+    source: Path,
+    table: Path,
+    output: Path,
+    figures: Path,
+    runs: Path,
+    steps: int,
+    step_s: float,
+    refuse: str,
+    omit: str,
 ) -> None:
     """Count to `steps`, a state for each; then copy the inputs. Raises UserError with `refuse` where that says something."""
     if refuse:
@@ -40,7 +49,8 @@ def count(
         raise SystemExit(143)
     output.mkdir()
     for path in source.iterdir():
-        (output / path.name).write_bytes(path.read_bytes() + table.read_bytes())
+        if path.name != omit:
+            (output / path.name).write_bytes(path.read_bytes() + table.read_bytes())
     write_json(figures, {"done": done})
 
 
@@ -61,7 +71,7 @@ def main(arguments: dict[str, Any]) -> None:
         outputs={"output": Path("models/light"), "figures": Path("metrics/light.json")},
         checks={"output": check},
         state=Path(".tinycats"),
-        arguments={"runs": Path(".tinycats/runs"), "steps": 3, "step_s": 0.1, "refuse": "", **arguments},
+        arguments={"runs": Path(".tinycats/runs"), "steps": 3, "step_s": 0.1, "refuse": "", "omit": "", **arguments},
     )
     run(load_params(Path("params.yaml")).compute, job)
 

@@ -91,7 +91,7 @@ class ModalDouble:
         self.containers: dict[str, Container] = {}
         self.heartbeat_s = 0.3
         self.replaced: dict[str, str] = {}  # other content for mounted files whose path ends so
-        self.damaged = ""  # a file whose path ends so is sent with a wrong bit
+        self.damaged: list[str] = []  # ends of paths of files; for each, such a file is sent with a wrong bit
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
@@ -191,7 +191,8 @@ class ModalDouble:
 
     async def _get_file(self, request: web.Request) -> web.Response:
         content = (self.volumes[request.match_info["volume"]] / request.match_info["path"]).read_bytes()
-        if self.damaged and request.path.endswith(self.damaged):
+        if self.damaged and request.path.endswith(self.damaged[0]):
+            self.damaged.pop(0)
             content = bytes([content[0] ^ 1]) + content[1:]
         self.requests["bytes_down"] += len(content)
         return web.Response(body=content)

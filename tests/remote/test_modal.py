@@ -165,7 +165,9 @@ def test_a_time_limit_ends_with_a_line_and_the_next_run_goes_on(checkout, servic
     assert "not done after 2 attempt(s) of 15 s (compute.timeout_s)" in line
     assert len(service.containers) == 2
     assert_nothing_in_place(there)
-    assert record(there)["state"] == "failed"
+    kept = record(there)
+    assert (kept["state"], kept["attempts"]) == ("failed", 2)
+    assert kept["seconds"] > 5
     there.finish(there.light(steps=3, step_s=8))
     assert_outputs(there)
 
@@ -257,15 +259,30 @@ def test_a_run_is_shown_and_cancelled_and_goes_on_later(checkout, service: Modal
     assert f"continues from step {stopped[0]}" in there.log()
 
 
-def test_outputs_that_are_damaged_on_the_way_replace_nothing(checkout, service: ModalDouble) -> None:
+def test_an_output_that_is_damaged_on_the_way_is_fetched_again(checkout, service: ModalDouble) -> None:
     there = checkout()
-    service.damaged = "light/b"
-    assert "models/light/b came back from Modal damaged" in error(there.finish(there.light(), code=1))
-    assert_nothing_in_place(there)
-    service.damaged = ""
-    assert "attaches" in there.finish(there.light())
+    service.damaged = ["light/b"]
+    there.finish(there.light())
+    assert not service.damaged
     assert_outputs(there)
-    assert len(service.calls) == 1
+
+
+def test_outputs_that_stay_damaged_replace_nothing(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    service.damaged = ["light/b", "light/b"]
+    assert "models/light/b comes back from Modal damaged" in error(there.finish(there.light(), code=1))
+    assert_nothing_in_place(there)
+    there.finish(there.light())
+    assert_outputs(there)
+    assert len(service.calls) == 2
+
+
+def test_outputs_that_are_not_what_they_should_be_replace_nothing(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    line = error(there.finish(there.light(omit="a"), code=1))
+    assert re.search(r"train_dit: came back from Modal, but .*models/light: has no a", line)
+    assert_nothing_in_place(there)
+    assert record(there)["state"] == "failed"
 
 
 def test_a_secret_that_is_not_there_is_one_line(checkout, service: ModalDouble) -> None:

@@ -26,7 +26,7 @@ class CallRecord(BaseModel):
     spawned_at: float  # Unix time
     state: Literal["running", "finished", "failed", "cancelled"] = "running"
     attempts: int | None = None
-    seconds: float | None = None  # of all attempts
+    seconds: float | None = None  # of all attempts at this run, those of earlier calls too
     problem: str | None = None
 
     @property

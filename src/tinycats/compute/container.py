@@ -60,7 +60,7 @@ class Request:
 class Result:
     """What a container answers when trying again would change nothing."""
 
-    seconds: float  # of all attempts, as the containers saw them
+    seconds: float  # of all attempts at a call of this name, as the containers saw them
     attempts: int
     outputs: dict[str, Contents]  # by path
     error: str | None = None  # what a person has to change; trying again would not help

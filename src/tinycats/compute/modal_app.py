@@ -70,4 +70,7 @@ def _execute(request: str, volume: str) -> Result:
     mounted.reload()  # this container may have served an earlier call
     call_id = modal.current_function_call_id()
     assert call_id is not None
-    return execute(Request.from_text(request), call_id, Path(os.environ["TINYCATS_VOLUME"]), mounted.commit)
+    try:
+        return execute(Request.from_text(request), call_id, Path(os.environ["TINYCATS_VOLUME"]), mounted.commit)
+    except Exception as error:  # the caller must not take it for a failure of its own connection
+        raise RuntimeError(str(error) or type(error).__name__) from error

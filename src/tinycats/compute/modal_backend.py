@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -45,8 +45,13 @@ RETRY_S = 2.0  # between two attempts to reach Modal again
 
 # What Modal's client raises where the network or the service is at fault
 LOST = (
-    modal.exception.ConnectionError, modal.exception.ServiceError, modal.exception.InternalError,
-    grpclib.exceptions.StreamTerminatedError, aiohttp.ClientError, OSError,
+    modal.exception.ConnectionError,
+    modal.exception.ServiceError,
+    modal.exception.InternalError,
+    modal.exception.ResourceExhaustedError,
+    grpclib.exceptions.StreamTerminatedError,
+    aiohttp.ClientError,
+    ConnectionError,
 )  # fmt: skip
 
 
@@ -165,12 +170,16 @@ def _running(compute: ModalCompute, job: Job, name: str, volume: modal.Volume) -
         return record
     try:  # another checkout or a machine that is gone may have spawned it
         call_id = str(json.loads(_read(volume, f"calls/{name}/call.json"))["call_id"])
+        if record and record.call_id == call_id:  # its end is known
+            return None
         modal.FunctionCall.from_id(call_id).get(timeout=0)
     except TimeoutError:  # it is running
         record = _new_record(compute, job.stage, name, call_id)
         write_record(job.state, record)
         return record
-    except (FileNotFoundError, Exception):
+    except LOST:
+        raise
+    except Exception:  # there is no such file, or the call has ended
         return None
     return None
 
@@ -240,14 +249,14 @@ def _wait(compute: ModalCompute, job: Job, record: CallRecord, volume: modal.Vol
             break
         except TimeoutError:
             shown = _show_progress(volume, record, shown)
-        except (UserError, KeyboardInterrupt, SystemExit):
-            raise
+        except (UserError, modal.exception.AuthError, KeyboardInterrupt, SystemExit):
+            raise  # which says nothing of the call
         except BaseException as error:  # what the call raised there, InputCancellation among it
-            _fail(job, record, _how_it_ended(compute, job, record, error))
+            _fail(job, record, volume, _how_it_ended(compute, job, record, error))
     assert isinstance(result, Result)
     record.attempts, record.seconds = result.attempts, result.seconds
     if result.error is not None:
-        _fail(job, record, result.error)
+        _fail(job, record, volume, result.error)
     return result
 
 
@@ -272,10 +281,15 @@ def _insist(compute: ModalCompute, record: CallRecord, action: Callable[[], T]) 
             time.sleep(RETRY_S)
 
 
-def _fail(job: Job, record: CallRecord, problem: str) -> NoReturn:
+def _fail(job: Job, record: CallRecord, volume: modal.Volume, problem: str) -> NoReturn:
+    """Write down that the call is of no more use, and what it cost; the next run makes another."""
     kept = read_record(record_path(job.state, record.name))
     state = "cancelled" if kept and kept.state == "cancelled" else "failed"
-    write_record(job.state, record.model_copy(update={"state": state, "problem": problem}))
+    seconds: list[float] = []
+    with suppress(FileNotFoundError, ValueError, *LOST):
+        seconds = list(json.loads(_read(volume, f"calls/{record.name}/attempts.json")).values())
+    update = {"state": state, "problem": problem, "attempts": len(seconds), "seconds": sum(seconds)}
+    write_record(job.state, record.model_copy(update=update))
     raise UserError(problem)
 
 
@@ -299,7 +313,7 @@ def _show_progress(volume: modal.Volume, record: CallRecord, shown: int) -> int:
     """Print the step that the run has last told of, if it is not `shown`; return it."""
     try:
         status = Status.model_validate_json(_read(volume, f"calls/{record.name}/status.json"))
-    except (*LOST, ValueError):  # not there yet, or no connection: the next poll finds out
+    except (FileNotFoundError, ValueError, *LOST):  # not there yet, or no connection: the next poll finds out
         return shown
     if status.step != shown:
         loss = "" if status.loss is None else f"  loss {status.loss:.4f}"
@@ -317,13 +331,23 @@ def _download(
             target = scratch / name / inside
             target.parent.mkdir(parents=True, exist_ok=True)
             remote = f"calls/{record.name}/outputs/{name}/{inside}".rstrip("/")
-            _insist(compute, record, partial(_copy, volume, remote, target))
-            if file_hash(target) != expected:
-                raise UserError(
-                    f"{job.stage}: {target.relative_to(scratch)} came back from Modal damaged; run the same command again"
+            for _ in range(2):
+                _insist(compute, record, partial(_copy, volume, remote, target))
+                if file_hash(target) == expected:
+                    break
+            else:
+                path = target.relative_to(scratch)
+                _fail(
+                    job,
+                    record,
+                    volume,
+                    f"{job.stage}: {path} comes back from Modal damaged; run the same command again",
                 )
-    for argument, check in job.checks.items():
-        check(scratch / job.outputs[argument])
+    try:
+        for argument, check in job.checks.items():
+            check(scratch / job.outputs[argument])
+    except UserError as error:
+        _fail(job, record, volume, f"{job.stage}: came back from Modal, but {error}")
     for output in job.outputs.values():
         if (scratch / output).is_dir():
             with atomic_directory(output) as directory:
@@ -363,10 +387,10 @@ def _one_line(stage: str) -> Iterator[None]:
         ) from None
     except modal.exception.NotFoundError as error:
         raise UserError(f"{stage}: Modal knows no such thing: {_first_line(error)}") from None
+    except LOST as error:
+        raise UserError(f"{stage}: no connection to Modal ({_first_line(error)}); run the same command again") from None
     except modal.exception.Error as error:
         raise UserError(f"{stage}: Modal: {_first_line(error)}") from None
-    except (grpclib.exceptions.StreamTerminatedError, grpclib.exceptions.GRPCError) as error:
-        raise UserError(f"{stage}: no connection to Modal ({_first_line(error)}); run the same command again") from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
