@@ -23,6 +23,13 @@ ImageSize = Annotated[int, Field(ge=16, le=1024)]
 Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 AugmentationLevel = Literal["none", "basic", "full"]
+GpuType = Literal[
+    "T4", "L4", "A10", "A10G", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000", "H100", "H100!", "H200", "B200", "B200+"
+]  # fmt: skip
+ModalName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,64}$")]
+Region = Annotated[
+    str, Field(pattern=r"^(us|eu|ap|uk|ca|jp|me|sa|af|mx|il)(-[a-z]+)?(-?[0-9]+)?$")
+]  # a part of the world, or one in it
 
 
 class Section(BaseModel):
@@ -249,13 +256,52 @@ class PublishParams(Section):
     gates: list[Gate]
 
 
-class ComputeParams(Section):
+class ComputeCommon(Section):
     """Where and how things run. Cannot change a result, so no stage depends on it."""
 
-    backend: Literal["local", "modal"]
     device: Literal["auto", "cpu", "cuda"]
     processes: Count | None  # that share a training; null: one for each GPU
     checkpoint_every_s: Positive
+
+
+class LocalCompute(ComputeCommon):
+    backend: Literal["local"]
+
+
+class ModalMachine(Section):
+    """The machine of one stage on Modal."""
+
+    gpu: GpuType
+    count: Annotated[int, Field(ge=1, le=8)]
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        if self.gpu in ("A10", "A10G") and self.count > 4:
+            raise ValueError(f"count {self.count}: Modal has at most 4 {self.gpu} in a machine")
+        return self
+
+
+class ModalCompute(ComputeCommon):
+    """The stages in `machines` run on Modal, the others here. Names are those of the Modal workspace."""
+
+    backend: Literal["modal"]
+    app: ModalName
+    environment: ModalName | None  # null: the workspace's own
+    volume: ModalName  # for inputs, states and outputs
+    secrets: list[ModalName]  # whose variables the jobs see, WANDB_API_KEY for example
+    regions: list[Region]  # empty: wherever there is a machine
+    timeout_s: Annotated[int, Field(ge=1, le=24 * 3600)]  # of one attempt
+    retries: Annotated[int, Field(ge=0, le=10)]
+    connection_timeout_s: Positive  # without a connection for so long, this end gives up waiting
+    machines: dict[Literal["train_classifier", "train_evaluator", "train_dit", "evaluate"], ModalMachine]
+    usd_per_hour: dict[GpuType, NonNegative]  # of one GPU, for the estimate of what a run costs
+
+    @model_validator(mode="after")
+    def _is_priced(self) -> Self:
+        for stage, machine in self.machines.items():
+            if machine.gpu not in self.usd_per_hour:
+                raise ValueError(f"usd_per_hour has no price for {machine.gpu}, the GPU of {stage}")
+        return self
 
 
 class LoggingCommon(Section):
@@ -288,8 +334,17 @@ class Params(Section):
     export: ExportParams
     quantize: QuantizeParams
     publish: PublishParams
-    compute: ComputeParams
+    compute: Annotated[LocalCompute | ModalCompute, Field(discriminator="backend")]
     logging: Annotated[DvcliveLogging | WandbLogging, Field(discriminator="backend")]
+
+    @model_validator(mode="after")
+    def _keeps_its_logs(self) -> Self:
+        remote = isinstance(self.compute, ModalCompute) and self.compute.machines
+        if remote and isinstance(self.logging, WandbLogging) and self.logging.mode == "offline":
+            raise ValueError(
+                "logging.mode: offline runs would be lost with the container on Modal; use online and compute.secrets"
+            )
+        return self
 
 
 def check_dit(image_size: int, patch_size: int, width: int, heads: int) -> None:
@@ -344,7 +399,11 @@ def load_params(path: Path) -> Params:
 
 def _describe(detail: Any) -> str:
     location = detail["loc"]
-    if location[:1] in (("data",), ("logging",)):  # the union's tag stands second in the location, but is no key
+    if location[:1] in (
+        ("data",),
+        ("compute",),
+        ("logging",),
+    ):  # the union's tag stands second in the location, but is no key
         location = (location[0], *location[2:])
     key = ".".join(str(part) for part in location) or "the whole file"
     if detail["type"] == "extra_forbidden":
@@ -353,6 +412,6 @@ def _describe(detail: Any) -> str:
         return f"{key}: is missing"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
-        return f"{key}: {message}"
+        return f"{key}: {message}" if location else message
     got = detail["input"]
     return f"{key}: {message[0].lower()}{message[1:]}" + ("" if isinstance(got, dict) else f", got {got!r}")

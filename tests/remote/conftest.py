@@ -1,17 +1,27 @@
-"""A Hub on the loopback address, and the real huggingface_hub in processes of its own, which read HF_ENDPOINT at import."""
+"""Stand-ins on the loopback address: a Hub for the real huggingface_hub, Modal for its real client.
+
+huggingface_hub runs in processes of its own, since it reads HF_ENDPOINT at import.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SIZE
 from tests.remote.hub_server import HubServer, User
+from tests.remote.modal_double import ModalDouble
+from tests.unit.test_params import composed
 
 WRITE, READ = "hf_write_secret", "hf_read_secret"
 
@@ -41,3 +51,80 @@ def hub_environment(server: HubServer, home: Path, token: str | None = WRITE) ->
 def run_python(code: str, environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[ModalDouble]:
+    double = ModalDouble(tmp_path / "modal")
+    double.start()
+    yield double
+    double.stop()
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the package as it is, and one module more."""
+    path = tmp_path_factory.mktemp("packages")
+    shutil.copytree(ROOT / "src/tinycats", path / "tinycats", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tests/remote/light_job.py", path / "tinycats")
+    return path
+
+
+@dataclass
+class Checkout:
+    """A directory to run stages in that have a machine on Modal."""
+
+    path: Path
+    service: ModalDouble
+    packages: Path
+
+    def start(self, *command: str, **more_env: str) -> subprocess.Popen[str]:
+        env = {
+            **os.environ, "PYTHONPATH": str(self.packages), "OMP_NUM_THREADS": "1", **self.service.environment, **more_env
+        }  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=self.path,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def stage(self, name: str) -> subprocess.Popen[str]:
+        return self.start(str(ROOT / f"stages/{name}.py"))
+
+    def light(self, env: dict[str, str] | None = None, **arguments: Any) -> subprocess.Popen[str]:
+        """Start the light job as the stage train_dit."""
+        return self.start("-m", "tinycats.light_job", json.dumps(arguments), **(env or {}))
+
+    def finish(self, process: subprocess.Popen[str], code: int = 0) -> str:
+        output, _ = process.communicate()
+        assert process.returncode == code, output + self.log()
+        return output
+
+    def tinycats(self, *arguments: str, code: int = 0) -> str:
+        return self.finish(self.start("-m", "tinycats.cli", *arguments), code)
+
+    def log(self) -> str:
+        """What the containers printed."""
+        logs = sorted(self.service.root.glob("containers/*/log"))
+        return "\n".join(f"--- {log.parent.name}\n{log.read_text()}" for log in logs)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, service: ModalDouble, packages: Path) -> Callable[..., Checkout]:
+    """Makes checkouts with small params; the arguments change `compute`."""
+
+    def make(name: str = "checkout", **compute: Any) -> Checkout:
+        path = tmp_path / name
+        path.mkdir()
+        shutil.copy(ROOT / "requirements.lock", path)
+        content = composed("compute=modal")
+        content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 1, "heads": 1}
+        content["train"] |= {"steps": 120, "batch_size": 8, "guard_steps": 40, "sample_every": 60}
+        content["compute"] |= {"checkpoint_every_s": 0.2, "retries": 2, **compute}
+        (path / "params.yaml").write_text(yaml.safe_dump(content))
+        return Checkout(path, service, packages)
+
+    return make

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import SIZE
 from tests.unit.test_training_jobs import generator_arguments
-from tinycats.compute.run import run
+from tinycats.compute.job import Job, run_here
 from tinycats.errors import UserError
 from tinycats.training.generator_job import train_generator
 
@@ -18,9 +18,13 @@ def losses(directory: Path) -> list[float]:
         return [float(row["loss"]) for row in csv.DictReader(file, delimiter="\t")]
 
 
+def job(processes: int, arguments: dict[str, Any]) -> Job:
+    return Job("train_dit", train_generator, {}, {}, arguments, Path(".tinycats"), processes)
+
+
 def train(processed: Path, path: Path, processes: int, **changes: Any) -> list[float]:
     arguments = generator_arguments(processed, path, steps=16, batch_size=8, log_every=1, **changes)
-    run("local", train_generator, processes, **arguments)
+    run_here(job(processes, arguments))
     return losses(path)
 
 
@@ -42,7 +46,7 @@ def test_two_processes_with_half_the_batch_each_equal_one(processed: Path, tmp_p
 def test_two_processes_continue_what_they_began(processed: Path, tmp_path: Path, capfd) -> None:
     whole = train(processed, tmp_path / "whole", 2, image_size=SIZE)
     arguments = generator_arguments(processed, tmp_path / "broken", steps=7, batch_size=8, log_every=1)
-    run("local", train_generator, 2, **arguments)
+    run_here(job(2, arguments))
     capfd.readouterr()
     assert train(processed, tmp_path / "broken", 2) == whole
     assert capfd.readouterr().out.count("continues from step 7") == 1
@@ -53,7 +57,7 @@ def test_two_processes_continue_what_they_began(processed: Path, tmp_path: Path,
 def test_more_processes_than_pictures_in_a_batch_is_one_line(processed: Path, tmp_path: Path, capfd) -> None:
     arguments = generator_arguments(processed, tmp_path, batch_size=2)
     with pytest.raises(SystemExit) as stopped:
-        run("local", train_generator, 3, **arguments)
+        run_here(job(3, arguments))
     assert stopped.value.code == 1
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
     assert errors == ["error: a batch of 2 cannot be shared by 3 processes: lower compute.processes"]
@@ -61,7 +65,7 @@ def test_more_processes_than_pictures_in_a_batch_is_one_line(processed: Path, tm
 
 def test_in_this_process_the_error_is_the_jobs_own(processed: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not fit"):
-        run("local", failing_job, 1)
+        run_here(Job("train_dit", failing_job, {}, {}, {}, tmp_path))
 
 
 def failing_job() -> None:

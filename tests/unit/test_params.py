@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from modal._utils.function_utils import parse_gpu_config
+from modal._utils.name_utils import is_valid_object_name
 from omegaconf import OmegaConf
 
 from tests.conftest import ROOT
@@ -129,3 +131,57 @@ def test_a_stage_refuses_wrong_params_before_any_work(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == "error: params.yaml: dit: patch_size 7 does not divide image_size 64\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("compute.machines.train_dit.gpu=A11", "compute.machines.train_dit.gpu: input should be 'T4', 'L4'"),
+        (
+            "compute.machines.train_dit.count=5",
+            "compute.machines.train_dit: count 5: Modal has at most 4 A10G in a machine",
+        ),
+        (
+            "compute.machines.train_dit.count=9",
+            "compute.machines.train_dit.count: input should be less than or equal to 8",
+        ),
+        (
+            "+compute.machines.fetch={gpu: T4, count: 1}",
+            "compute.machines.fetch.[key]: input should be 'train_classifier'",
+        ),
+        ("compute.timeout_s=86401", "compute.timeout_s: input should be less than or equal to 86400, got 86401"),
+        ("compute.retries=11", "compute.retries: input should be less than or equal to 10, got 11"),
+        ("compute.regions=[moon]", "compute.regions.0: string should match pattern"),
+        ("compute.volume='my volume'", "compute.volume: string should match pattern"),
+        ("compute.secrets=['']", "compute.secrets.0: string should match pattern"),
+        ("~compute.usd_per_hour.T4", "compute: usd_per_hour has no price for T4, the GPU of train_classifier"),
+        ("logging=wandb,logging.mode=offline", "logging.mode: offline runs would be lost with the container on Modal"),
+    ],
+)
+def test_what_modal_does_not_know_is_one_line(override: str, message: str) -> None:
+    overrides = override.split(",logging", 1)
+    more = [overrides[0], *(f"logging{rest}" for rest in overrides[1:])]
+    with pytest.raises(UserError) as caught:
+        parse("compute=modal", *more)
+    assert str(caught.value).startswith(f"params.yaml: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tinycats", "a.b-c_D", "x" * 64, "x" * 65, "", "a b", "ä", "a/b"])
+def test_names_are_those_that_modal_takes(name: str) -> None:
+    content = composed("compute=modal")
+    content["compute"]["volume"] = name
+    try:
+        parse_params(content, "params.yaml")
+        ours = True
+    except UserError:
+        ours = False
+    assert ours == is_valid_object_name(name)
+
+
+@pytest.mark.parametrize(
+    "machine", [{"gpu": "T4", "count": 1}, {"gpu": "A100-80GB", "count": 8}, {"gpu": "H100!", "count": 2}]
+)
+def test_machines_are_said_as_modal_understands_them(machine: dict[str, Any]) -> None:
+    config = parse_gpu_config(f"{machine['gpu']}:{machine['count']}")
+    assert (config.gpu_type, config.count) == (machine["gpu"], machine["count"])

@@ -25,14 +25,17 @@ from tinycats.training.generator_job import train_generator
 CLASSES = ["red", "green", "blue"]
 
 
+CONFIG = EvaluatorConfig(classes=CLASSES, image_size=SIZE, width=4)
+
+
 def evaluator() -> Evaluator:
     torch.manual_seed(0)
-    return Evaluator(EvaluatorConfig(classes=CLASSES, image_size=SIZE, width=4))
+    return Evaluator(CONFIG)
 
 
 def run_classification(processed: Path, path: Path, **changes: Any) -> None:
     settings = {
-        "name": "train_evaluator", "model": evaluator(), "image_size": SIZE, "processed": processed,
+        "name": "train_evaluator", "network": Evaluator, "config": CONFIG, "image_size": SIZE, "processed": processed,
         "output": path / "model", "metrics": path / "metrics", "runs": path / "runs", "seed": 0, "epochs": 4,
         "batch_size": 8, "accumulation": 1, "lr": 0.01, "weight_decay": 0.0, "warmup_fraction": 0.1, "clip_norm": 1.0,
         "label_smoothing": 0.0, "augmentation": "full", "mirror": True, "min_crop": 0.45, "mixup": 0.0,

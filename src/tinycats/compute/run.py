@@ -1,28 +1,16 @@
-"""Where a job runs. A job is a function of plain values and paths; where it runs cannot change what comes out."""
+"""Runs the jobs of the stages where `compute` says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
-
-import torch
-
-from tinycats.errors import UserError
+from tinycats.compute.job import Job, run_here
+from tinycats.params import LocalCompute, ModalCompute
 
 
-def run(
-    backend: Literal["local", "modal"], job: Callable[..., None], processes: int | None = 1, **arguments: Any
-) -> None:
-    """Run `job(**arguments)` on the backend. Raises UserError where the backend is not there.
+def run(compute: LocalCompute | ModalCompute, job: Job) -> None:
+    """Run the job here, or on Modal where the stage has a machine there. Raises UserError where that fails."""
+    if isinstance(compute, ModalCompute) and job.stage in compute.machines:
+        from tinycats.compute.modal_backend import run_on_modal  # modal takes a while to import
 
-    Locally, in `processes` processes that share the training; None: one for each GPU.
-    """
-    if backend == "modal":
-        raise UserError("compute.backend: modal is not built yet; run here with -S compute=local")
-    count = processes or max(torch.cuda.device_count(), 1)
-    if count == 1:
-        job(**arguments)
+        run_on_modal(compute, job)
     else:
-        from tinycats.compute.launch import launch  # torchrun takes a while to import
-
-        launch(count, job, arguments)
+        run_here(job)

@@ -77,3 +77,10 @@ class Classifier(PretrainedModel):
         pretrained.load_state_dict(state)
         del pretrained.fc, pretrained.avgpool
         self.trunk.load_state_dict(nn.Sequential(*pretrained.children()).state_dict())
+
+
+def imagenet_classifier(config: ClassifierConfig) -> Classifier:
+    """A classifier that begins with ImageNet's weights. Raises UserError where they cannot be had."""
+    model = Classifier(config)
+    model.load_imagenet()
+    return model

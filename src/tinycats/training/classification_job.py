@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from tinycats.data.augment import Level
 from tinycats.data.processed import load_split
 from tinycats.devices import Precision, resolve_device, resolve_dtype
-from tinycats.models.pretrained import PretrainedModel
+from tinycats.models.pretrained import ModelConfig, PretrainedModel
 from tinycats.training.classification import ClassificationTask
 from tinycats.training.distributed import is_main
 from tinycats.training.history import History
@@ -23,7 +24,8 @@ from tinycats.training.wandb_sink import WandbSettings, open_sink
 def train_classification(
     *,
     name: str,
-    model: PretrainedModel,
+    network: Callable[[Any], PretrainedModel],
+    config: ModelConfig,
     image_size: int,
     source_size: int | None = None,
     small_first: float = 0.0,
@@ -53,14 +55,16 @@ def train_classification(
     log_every: int,
     checkpoint_every_s: float,
 ) -> None:
-    """Train `model` on the packed pictures in `processed`; save the weights that validated best to `output`.
+    """Train `network(config)` on the packed pictures in `processed`; save the weights that validated best to `output`.
 
     Random crops are cut from pictures of `source_size` pixels, by default `image_size`.
     Curves go to the DVCLive directory `metrics`, the state to a directory below `runs`. Raises UserError where nothing is
     learned. `smoke` runs ten steps in a run directory that is thrown away.
     """
     settings = {key: value for key, value in locals().items() if key not in _NOT_IN_KEY}
-    settings["config"] = model.config.model_dump_json()
+    settings |= {"network": network.__qualname__, "config": config.model_dump_json()}
+    torch.manual_seed(seed)
+    model = network(config)
     target = resolve_device(device)
     train_size = source_size or image_size
     train_split, val_split = load_split(processed, "train", train_size), load_split(processed, "val", image_size)
@@ -121,5 +125,5 @@ def train_classification(
 
 # What cannot change the result, and what is hashed by its content instead.
 _NOT_IN_KEY = {
-    "model", "processed", "output", "metrics", "runs", "smoke", "wandb", "device", "log_every", "checkpoint_every_s",
+    "network", "config", "processed", "output", "metrics", "runs", "smoke", "wandb", "device", "log_every", "checkpoint_every_s",
 }  # fmt: skip

@@ -1,0 +1,83 @@
+"""A job that behaves like a training and weighs nothing. The tests put it into a copy of the package as tinycats.light_job."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tinycats.compute.job import Job
+from tinycats.compute.run import run
+from tinycats.errors import UserError, one_line_errors
+from tinycats.files import atomic_path, read_json, write_json
+from tinycats.params import load_params
+
+
+def count(
+    *,
+    source: Path,
+    table: Path,
+    output: Path,
+    figures: Path,
+    runs: Path,
+    steps: int,
+    step_s: float,
+    refuse: str,
+    omit: str,
+) -> None:
+    """Count to `steps`, a state for each; then copy the inputs. Raises UserError with `refuse` where that says something."""
+    if refuse:
+        raise UserError(refuse)
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    directory = runs / "light-0"
+    directory.mkdir(parents=True, exist_ok=True)
+    done = max((read_json(path) for path in directory.glob("state-*.pt")), default=0)
+    print(f"light: continues from step {done}", flush=True)
+    while done < steps and not stopped:
+        done += 1
+        time.sleep(step_s)
+        with atomic_path(directory / f"state-{done:09d}.pt") as temporary:
+            temporary.write_text(str(done))
+        for path in sorted(directory.glob("state-*.pt"))[:-2]:
+            path.unlink()
+    if stopped:
+        print(f"light: stopped by SIGTERM after step {done}", flush=True)
+        raise SystemExit(143)
+    output.mkdir()
+    for path in source.iterdir():
+        if path.name != omit:
+            (output / path.name).write_bytes(path.read_bytes() + table.read_bytes())
+    write_json(figures, {"done": done})
+
+
+def check(path: Path) -> None:
+    if not (path / "a").exists():
+        raise UserError(f"{path}: has no a")
+
+
+def main(arguments: dict[str, Any]) -> None:
+    Path("source").mkdir(exist_ok=True)
+    Path("source/a").write_text("a")
+    Path("source/b").write_text("b" * 5_000_000)  # large enough for blob storage
+    Path("table.csv").write_text("1,2\n")
+    job = Job(
+        stage="train_dit",
+        function=count,
+        inputs={"source": Path("source"), "table": Path("table.csv")},
+        outputs={"output": Path("models/light"), "figures": Path("metrics/light.json")},
+        checks={"output": check},
+        state=Path(".tinycats"),
+        arguments={"runs": Path(".tinycats/runs"), "steps": 3, "step_s": 0.1, "refuse": "", "omit": "", **arguments},
+    )
+    run(load_params(Path("params.yaml")).compute, job)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        import tinycats.light_job
+
+        tinycats.light_job.main(json.loads(sys.argv[1]))

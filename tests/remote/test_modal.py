@@ -1,0 +1,299 @@
+"""Stages on Modal, with the real client and the real container entrypoint, against a stand-in of the service."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from grpclib import GRPCError, Status
+
+from tests.remote.conftest import Checkout
+from tests.remote.modal_double import Container, ModalDouble
+
+BUSY = GRPCError(Status.ABORTED, "the volume is busy")
+
+
+def until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> Any:
+    """Wait for what `condition` returns, while the process runs."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        assert process is None or process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+def states(service: ModalDouble) -> set[str]:
+    """The committed states of trainings."""
+    return {path.name for path in service.volume("tinycats").glob("runs/*/state-*.pt")}
+
+
+def training(service: ModalDouble, process: subprocess.Popen[str], number: int = 1) -> Container:
+    """The container of this number, when it has committed a state."""
+    until(lambda: len(service.containers) >= number, process)
+    before = states(service) if number > 1 else set()
+    until(lambda: states(service) - before, process)
+    return list(service.containers.values())[number - 1]
+
+
+def error(output: str) -> str:
+    """The one line that a stage ended with."""
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert output.splitlines()[-1] == line
+    assert "Traceback" not in output
+    return line
+
+
+def record(checkout: Checkout) -> dict[str, Any]:
+    (path,) = (checkout.path / ".tinycats/remote").glob("*.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def assert_outputs(checkout: Checkout, steps: int = 3) -> None:
+    assert (checkout.path / "models/light/a").read_text() == "a1,2\n"
+    assert (checkout.path / "models/light/b").stat().st_size == 5_000_004
+    assert json.loads((checkout.path / "metrics/light.json").read_text()) == {"done": steps}
+
+
+def assert_nothing_in_place(checkout: Checkout) -> None:
+    assert not (checkout.path / "models").exists()
+    assert not (checkout.path / "metrics").exists()
+
+
+def test_a_training_that_crashes_and_is_preempted_ends_as_one_here(
+    checkout, service: ModalDouble, processed: Path
+) -> None:
+    there, here = checkout(), checkout("here")
+    for one in (there, here):
+        shutil.copytree(processed, one.path / "data/processed")
+    process = there.stage("train_dit")
+    service.kill(training(service, process))
+    service.preempt(training(service, process, number=2))
+    there.finish(process)
+    assert len(service.containers) == 3
+    assert len(re.findall("continues from step", there.log())) == 2
+    assert "stopped by SIGTERM after step" in there.log()  # the preempted one saved its state
+    assert record(there)["attempts"] == 3
+
+    content = yaml.safe_load((here.path / "params.yaml").read_text())
+    content["compute"]["machines"] = {}
+    (here.path / "params.yaml").write_text(yaml.safe_dump(content))
+    here.finish(here.stage("train_dit"))
+    assert len(service.calls) == 1
+    outputs = [
+        path for part in ("models", "metrics") for path in sorted((here.path / part).rglob("*")) if path.is_file()
+    ]
+    assert len(outputs) > 5
+    for path in outputs:
+        assert path.read_bytes() == (there.path / path.relative_to(here.path)).read_bytes(), path
+
+
+def test_machine_and_limits_are_those_of_the_params_and_the_cost_is_kept(checkout, service: ModalDouble) -> None:
+    there = checkout(
+        machines={"train_dit": {"gpu": "L4", "count": 2}}, regions=["eu", "us-east"], timeout_s=3600, retries=4
+    )
+    assert "runs on Modal as fc-" in there.finish(there.light())
+    assert_outputs(there)
+    (call,) = service.calls.values()
+    assert (call.function.resources.gpu_config.gpu_type, call.function.resources.gpu_config.count) == ("L4", 2)
+    assert (call.function.timeout_secs, call.function.retry_policy.retries) == (3600, 4)
+    assert list(call.function.scheduler_placement.regions) == ["eu", "us-east"]
+    (shown,) = json.loads(there.tinycats("runs", "--json"))
+    assert (shown["state"], shown["attempts"]) == ("finished", 1)
+    assert shown["seconds"] > 0.3
+    assert shown["gpu_seconds"] == 2 * shown["seconds"]
+    assert shown["usd"] == pytest.approx(shown["gpu_seconds"] / 3600 * 0.80)
+
+
+def test_inputs_go_up_once_for_their_content(checkout, service: ModalDouble) -> None:
+    first, second = checkout("first"), checkout("second")
+    first.finish(first.light())
+    assert sorted(path.suffix for path in service.volume("tinycats").glob("inputs/*")) == ["", "", ".json", ".json"]
+    before = service.requests["files_up"]
+    assert "uploads" not in second.finish(second.light(steps=4))
+    assert service.requests["files_up"] == before
+    assert len(service.calls) == 2
+    assert "continues from step 3" in second.log()
+
+
+def test_an_upload_that_was_cut_off_is_made_again(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    service.faults["VolumePutFiles"] = [BUSY]
+    assert "Modal: the volume is busy" in error(there.finish(there.light(), code=1))
+    assert not service.calls
+    there.finish(there.light())
+    assert_outputs(there)
+
+
+def test_who_waits_is_killed_and_others_attach(checkout, service: ModalDouble) -> None:
+    first, other = checkout("first"), checkout("other")
+    process = first.light(steps=80)
+    training(service, process)
+    process.kill()
+    process.communicate()
+    assert "attaches to the call fc-" in other.finish(other.light(steps=80))  # knows of it from the Volume
+    assert "attaches to the call fc-" in first.finish(first.light(steps=80))
+    assert len(service.calls) == len(service.containers) == 1
+    for one in (first, other):
+        assert_outputs(one, 80)
+
+
+def test_a_stopped_wait_says_that_the_run_goes_on(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    process = there.light(steps=30)
+    training(service, process)
+    process.send_signal(signal.SIGTERM)
+    output = there.finish(process, code=130)
+    assert output.splitlines()[-1].startswith("train_dit: stopped waiting; what was called on Modal goes on")
+    assert "attaches to the call fc-" in there.finish(there.light(steps=30))
+
+
+def test_a_time_limit_ends_with_a_line_and_the_next_run_goes_on(checkout, service: ModalDouble) -> None:
+    there = checkout(timeout_s=15, retries=1)
+    line = error(there.finish(there.light(steps=3, step_s=8), code=1))
+    assert "not done after 2 attempt(s) of 15 s (compute.timeout_s)" in line
+    assert len(service.containers) == 2
+    assert_nothing_in_place(there)
+    kept = record(there)
+    assert (kept["state"], kept["attempts"]) == ("failed", 2)
+    assert kept["seconds"] > 5
+    there.finish(there.light(steps=3, step_s=8))
+    assert_outputs(there)
+
+
+def test_a_lost_connection_heals(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    process = there.light(steps=60)
+    training(service, process)
+    service.disconnect()
+    time.sleep(5)
+    service.reconnect()
+    assert there.finish(process).count("no connection to Modal") == 1
+    assert_outputs(there, 60)
+    assert len(service.containers) == 1
+
+
+def test_a_connection_that_stays_lost_is_one_line(checkout, service: ModalDouble) -> None:
+    there = checkout(connection_timeout_s=1.0)
+    process = there.light(steps=100)
+    training(service, process)
+    service.disconnect()
+    assert "no connection to Modal for 1 s; the run fc-" in error(there.finish(process, code=1))
+    service.reconnect()
+    assert "attaches to the call fc-" in there.finish(there.light(steps=100))
+    assert len(service.calls) == 1
+
+
+def test_commits_that_fail_now_and_then_are_made_up_for(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    process = there.light(steps=50)
+    training(service, process)
+    service.faults["VolumeCommit"] = [BUSY, BUSY]
+    there.finish(process)
+    assert "the Volume could not be committed (the volume is busy); tries again" in there.log()
+    assert len(service.containers) == 1
+
+
+def test_commits_that_never_succeed_are_one_line(checkout, service: ModalDouble) -> None:
+    there = checkout(retries=1)
+    service.faults["VolumeCommit"] = [BUSY] * 1000
+    assert "failed on Modal after 2 attempt(s) (the volume is busy)" in error(there.finish(there.light(), code=1))
+    assert len(service.containers) == 2
+    service.faults.clear()
+    there.finish(there.light())
+    assert_outputs(there)
+
+
+def test_without_a_token_nothing_is_sent(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    output = there.finish(there.light({"MODAL_TOKEN_ID": "", "MODAL_TOKEN_SECRET": ""}), code=1)
+    assert output == (
+        "error: compute.backend: there is no token for Modal: `modal token new` makes one, or set MODAL_TOKEN_ID and "
+        "MODAL_TOKEN_SECRET; or run here with -S compute=local\n"
+    )
+    assert not service.requests
+    output = there.finish(there.light({"MODAL_TOKEN_SECRET": "as-other"}), code=1)
+    assert "Modal refuses the token (Token missing or wrong)" in error(output)
+    assert not service.requests["files_up"]
+
+
+def test_what_the_job_refuses_is_its_own_line_and_is_not_tried_again(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    assert error(there.finish(there.light(refuse="lower the rate"), code=1)) == "error: lower the rate"
+    assert len(service.containers) == 1
+    assert record(there)["state"] == "failed"
+
+
+def test_a_job_that_breaks_is_tried_again_and_ends_with_a_line(checkout, service: ModalDouble) -> None:
+    there = checkout(retries=1)
+    line = error(there.finish(there.light(steps="many"), code=1))
+    assert "failed on Modal after 2 attempt(s) (the job ended with exit code 1: TypeError: '<' not supported" in line
+    assert len(service.containers) == 2
+
+
+def test_a_run_is_shown_and_cancelled_and_goes_on_later(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    process = there.light(steps=500)
+    training(service, process)
+    (shown,) = json.loads(there.tinycats("runs", "--json"))
+    assert (shown["stage"], shown["state"]) == ("train_dit", "running")
+    assert "train_dit-" in there.tinycats("runs")
+    there.tinycats("cancel", "train_dit")
+    assert "train_dit: the run was cancelled; its states are kept" in error(there.finish(process, code=1))
+    assert "is not running, it is cancelled" in error(there.tinycats("cancel", "train_dit", code=1))
+    assert "there is no such run; there are: train_dit-" in error(there.tinycats("cancel", "none", code=1))
+    until(lambda: all(container.process.returncode is not None for container in service.containers.values()))
+    stopped = re.findall(r"stopped by SIGTERM after step (\d+)", there.log())
+    there.finish(there.light(steps=int(stopped[0]) + 1))
+    assert f"continues from step {stopped[0]}" in there.log()
+
+
+def test_an_output_that_is_damaged_on_the_way_is_fetched_again(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    service.damaged = ["light/b"]
+    there.finish(there.light())
+    assert not service.damaged
+    assert_outputs(there)
+
+
+def test_outputs_that_stay_damaged_replace_nothing(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    service.damaged = ["light/b", "light/b"]
+    assert "models/light/b comes back from Modal damaged" in error(there.finish(there.light(), code=1))
+    assert_nothing_in_place(there)
+    there.finish(there.light())
+    assert_outputs(there)
+    assert len(service.calls) == 2
+
+
+def test_outputs_that_are_not_what_they_should_be_replace_nothing(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    line = error(there.finish(there.light(omit="a"), code=1))
+    assert re.search(r"train_dit: came back from Modal, but .*models/light: has no a", line)
+    assert_nothing_in_place(there)
+    assert record(there)["state"] == "failed"
+
+
+def test_a_secret_that_is_not_there_is_one_line(checkout, service: ModalDouble) -> None:
+    there = checkout(secrets=["wandb"])
+    assert "Modal knows no such thing: Secret 'wandb' not found" in error(there.finish(there.light(), code=1))
+    assert not service.calls
+
+
+def test_another_deployment_in_between_is_noticed(checkout, service: ModalDouble) -> None:
+    there = checkout()
+    service.blobs["other"] = (there.packages / "tinycats/light_job.py").read_bytes() + b"# changed\n"
+    service.replaced = {"tinycats/light_job.py": "other"}
+    assert "tinycats.light_job was deployed anew with other content" in error(there.finish(there.light(), code=1))
+    assert len(service.containers) == 1

@@ -1,0 +1,118 @@
+"""The image's definition, taken apart: what it is made of, and that the jobs need nothing else."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.remote.modal_double import ModalDouble
+
+STAGES = ("train_classifier", "train_evaluator", "train_dit", "evaluate")
+
+
+@pytest.fixture
+def deployed(service: ModalDouble, checkout) -> ModalDouble:
+    """The service after `modal deploy`."""
+    there = checkout()
+    there.packages = ROOT / "src"
+    there.finish(there.start("-m", "modal", "deploy", "-m", "tinycats.compute.modal_app"))
+    return service
+
+
+def imported_by(stage: str) -> list[str]:
+    """The modules of the project that a stage imports: its job, and what the job's arguments are made of."""
+    tree = ast.parse((ROOT / f"stages/{stage}.py").read_text())
+    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    return [name for name in names if name.startswith("tinycats.")]
+
+
+def test_the_jobs_import_from_exactly_the_files_of_the_image(deployed: ModalDouble, tmp_path: Path) -> None:
+    (function,) = (each for each in deployed.functions.values() if each.function_name == "train_dit")
+    files = {path: sha for mount in function.mount_ids for path, sha in deployed.mounts[mount].items()}
+    held = {path: sha for path, sha in files.items() if path.startswith("/root/tinycats/")}
+    source = {f"/root/{path.relative_to(ROOT / 'src')}" for path in (ROOT / "src/tinycats").rglob("*.py")}
+    assert set(held) == source
+    assert not [path for path in files if path.startswith("/root/") and path not in held]
+    for path, sha in held.items():
+        (tmp_path / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path.lstrip("/")).write_bytes(deployed.blobs[sha])
+    modules = sorted({name for stage in STAGES for name in imported_by(stage)} | {"tinycats.compute.modal_app"})
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "root")!r})
+import importlib, importlib.metadata, json
+for name in {modules!r}:
+    importlib.import_module(name)
+ours = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "tinycats"]
+tops = {{name.split(".")[0] for name, module in sys.modules.items() if getattr(module, "__file__", None)}}
+distributions = importlib.metadata.packages_distributions()
+print(json.dumps([ours, sorted({{d for top in tops for d in distributions.get(top, [])}})]))
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ours, distributions = json.loads(done.stdout.splitlines()[-1])
+    assert len(ours) > 30
+    assert all(Path(path).is_relative_to(tmp_path / "root") for path in ours)
+    # what they import of others is in the lock; Modal brings its own client
+    locked = {canonical(line.split("==")[0]) for line in (ROOT / "requirements.lock").read_text().splitlines()}
+    brought = requirements_of("modal")
+    assert not {canonical(name) for name in distributions} - locked - brought - {"pip", "setuptools", "tinycats"}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirements_of(name: str) -> set[str]:
+    """The distribution and all that it needs."""
+    import importlib.metadata
+
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = canonical(waiting.pop())
+        if current in found:
+            continue
+        try:
+            needs = importlib.metadata.requires(current) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found.add(current)
+        waiting += [re.split(r"[^A-Za-z0-9._-]", need)[0] for need in needs if "extra ==" not in need]
+    return found
+
+
+def test_the_image_is_made_of_the_lock_file(deployed: ModalDouble) -> None:
+    (function,) = (each for each in deployed.functions.values() if each.function_name == "train_dit")
+    commands = deployed.image_commands(function.image_id)
+    (install,) = (
+        command
+        for command in commands
+        if "requirements" in command and "pip install" in command and "modal_req" not in command
+    )
+    assert "-r /.requirements.txt" in install
+    content = deployed.image_files(function.image_id)["/.requirements.txt"]
+    assert content == (ROOT / "requirements.lock").read_bytes()
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert any(command.startswith("FROM python:" + version) for command in commands), commands
+
+
+def test_there_is_one_function_for_each_stage_that_can_run_there(deployed: ModalDouble) -> None:
+    assert {function.function_name for function in deployed.functions.values()} == {*STAGES, "check_gpu"}
+    assert set(deployed.apps) == {"tinycats"}
+
+
+def test_modal_run_lists_the_functions_and_their_options(checkout) -> None:
+    there = checkout()
+    listed = there.finish(there.start("-m", "modal", "run", "-m", "tinycats.compute.modal_app"), code=1)
+    for stage in STAGES:
+        assert f"- {stage} / app.{stage}" in listed
+    options = there.finish(there.start("-m", "modal", "run", "-m", "tinycats.compute.modal_app::check_gpu", "--help"))
+    assert "--size INTEGER" in options
