@@ -1,4 +1,4 @@
-"""The command line: `tinycats predict | generate | verify | params | status | rollback`.
+"""The command line: `tinycats predict | generate | verify | params | status | rollback | remote`.
 
 Each command is a file in tinycats.commands, which imports torch and the like inside its functions: `--help` is quick.
 """
@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from tinycats.commands.generate import generate
 from tinycats.commands.params import params
 from tinycats.commands.predict import predict
+from tinycats.commands.remote import remote
 from tinycats.commands.rollback import rollback
 from tinycats.commands.status import status
 from tinycats.commands.verify import verify
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict, generate, verify, params, status, rollback):
+for command in (predict, generate, verify, params, status, rollback, remote):
     app.command()(command)
 
 

@@ -10,9 +10,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
+from tests.remote.s3 import BUCKET, PREFIX, S3Server, documented_policy
 from tinycats.data.raw import read_raw
 
 pytestmark = pytest.mark.xdist_group("readme")  # one tiny run serves them all
@@ -128,6 +130,27 @@ def test_weights_and_biases_gets_a_run_for_each_training(project: Project) -> No
     (run,) = (project.path / ".tinycats/wandb/wandb").glob("offline-run-*")
     assert "train_dit-" in run.name
     assert list(run.glob("files/media/images/samples_*.png"))
+
+
+def test_sharing_through_s3(project: Project, tmp_path: Path) -> None:
+    """What one has run and pushed, a fresh clone takes from the bucket, with dvc.lock and without."""
+    with S3Server(tmp_path, documented_policy()) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment().items():
+            patch.setenv(name, value)
+        shell(project, readme("dvc remote add -d storage").replace("BUCKET/PREFIX", f"{BUCKET}/{PREFIX}"))
+        shell(project, readme("dvc remote modify storage verify"))
+        shell(project, readme("dvc remote modify storage endpointurl").replace("https://HOST", server.url))
+        assert f"s3://{BUCKET}/{PREFIX} can be read" in shell(project, readme("tinycats remote"))
+        project.commit("Share")
+        assert "files pushed" in shell(project, readme("dvc push --run-cache"))
+        clone = Project(tmp_path / "clone")
+        project.run("git", "clone", "--quiet", str(project.path), str(clone.path))
+        assert clone.ran(shell(clone, readme("dvc repro --pull"))) == []
+        (clone.path / "dvc.lock").unlink()
+        output = shell(clone, readme("dvc repro --pull"))
+        assert clone.ran(output) == []
+        assert output.count("is cached - skipping run") == len(yaml.safe_load(project.read("dvc.lock"))["stages"])
+        assert clone.read("publish/manifest.json") == project.read("publish/manifest.json")
 
 
 def test_verify_says_what_files_are(project: Project) -> None:
