@@ -1,4 +1,4 @@
-"""The command line: `tinycats predict | generate | verify | params | status | rollback | remote`.
+"""The command line: `tinycats predict | generate | verify | params | status | rollback | remote | share`.
 
 Each command is a file in tinycats.commands, which imports torch and the like inside its functions: `--help` is quick.
 """
@@ -15,6 +15,7 @@ from tinycats.commands.params import params
 from tinycats.commands.predict import predict
 from tinycats.commands.remote import remote
 from tinycats.commands.rollback import rollback
+from tinycats.commands.share import share
 from tinycats.commands.status import status
 from tinycats.commands.verify import verify
 from tinycats.errors import one_line_errors
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict, generate, verify, params, status, rollback, remote):
+for command in (predict, generate, verify, params, status, rollback, remote, share):
     app.command()(command)
 
 

@@ -143,6 +143,7 @@ def test_sharing_through_s3(project: Project, tmp_path: Path) -> None:
         assert f"s3://{BUCKET}/{PREFIX} can be read" in shell(project, readme("tinycats remote"))
         project.commit("Share")
         assert "files pushed" in shell(project, readme("dvc push --run-cache"))
+        assert "runs are shared" in shell(project, readme("tinycats share"))
         clone = Project(tmp_path / "clone")
         project.run("git", "clone", "--quiet", str(project.path), str(clone.path))
         assert clone.ran(shell(clone, readme("dvc repro --pull"))) == []

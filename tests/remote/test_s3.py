@@ -28,10 +28,14 @@ STAGE = """stages:
     deps: [repeat.py]
     params: [times]
     outs: [text.txt]
+    metrics:
+      - count.json:
+          cache: false
 """
 SCRIPT = """import pathlib
 times = int(pathlib.Path("params.yaml").read_text().split(":")[1])
 pathlib.Path("text.txt").write_text("meow\\n" * times)
+pathlib.Path("count.json").write_text('{"lines": %d}' % times)
 """
 
 
@@ -81,8 +85,10 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         for times in (2, 3):
             (project.path / "params.yaml").write_text(f"times: {times}\n")
             project.dvc("repro", "--quiet")
-            assert "files pushed" in project.dvc("push", "--run-cache")
         project.commit("Run")
+        assert "files pushed" in project.dvc("push", "--run-cache")
+        shared = project.run("tinycats", "share", PYTHONPATH=SOURCES).stdout
+        assert shared == "2 runs are shared, 3 files were pushed\n"  # all but the current text
         yield Team(server, project, directory)
 
 
@@ -95,6 +101,7 @@ def test_a_second_clone_gets_files_and_finished_runs(team: Team) -> None:
     assert "is cached - skipping run" in output
     assert second.ran(output) == []
     assert second.read("text.txt") == b"meow\n" * 2
+    assert second.read("count.json") == b'{"lines": 2}'
 
 
 def test_ci_downloads_nothing_that_it_does_not_need(team: Team) -> None:
