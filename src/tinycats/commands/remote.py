@@ -38,7 +38,8 @@ def remote(
     except DvcException as error:
         raise UserError(f"remote: {' '.join(str(error).split())}") from None
     if storage.fs.protocol != "s3":
-        raise UserError(f"remote {storage.name}: {storage.path} is not in S3; there are no credentials to check")
+        typer.echo(f"remote {storage.name}: {storage.path} is not in S3: there are no credentials to check")
+        return
     where = f"s3://{storage.path}"
     _list(storage.fs, storage.path, f"remote {storage.name} ({where})")
     typer.echo(f"remote {storage.name}: {where} can be read")

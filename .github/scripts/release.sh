@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Publish to REPO_ID on the Hub after the gates, download it again and compare; if that fails, go back to what was there before.
+set -euo pipefail
+
+if [[ -z $REPO_ID ]]; then
+  echo "error: name the repository: the input repo_id or the variable HUB_REPO_ID of this repository" >&2
+  exit 1
+fi
+rm -rf downloaded
+before=$(python .github/scripts/hub_head.py "$REPO_ID")
+
+# By force: what was published once would come from the run cache, without an upload
+dvc exp run --force --single-item -S "publish.hub.repo_id=$REPO_ID" publish
+after=$(python .github/scripts/hub_head.py "$REPO_ID")
+
+verify() {
+  hf download "$REPO_ID" --revision "$after" --local-dir downloaded &&
+    diff --recursive --exclude .cache publish downloaded &&
+    tinycats verify downloaded/classifier downloaded/generator downloaded/onnx/*.onnx downloaded/onnx_int8/*.onnx
+}
+
+if verify; then
+  echo "$REPO_ID is at $after, and whole"
+elif [[ -n $before && $before != "$after" ]]; then
+  tinycats rollback --repo "$REPO_ID" --to "$before"
+  echo "error: $REPO_ID at $after is not what was published; it is back at $before" >&2
+  exit 1
+else
+  echo "error: $REPO_ID at $after is not what was published, and there is nothing to go back to" >&2
+  exit 1
+fi

@@ -1,0 +1,261 @@
+"""The workflows of GitHub: valid, pinned, and every line that they run is run here, in the tiny project.
+
+GitHub itself is stood in for by a `gh` that writes down its arguments, a bare repository as origin, and the values that
+its expressions would have.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.pipeline.conftest import Project
+
+pytestmark = pytest.mark.xdist_group("repro")  # the tiny run of test_repro.py
+
+WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
+JOBS_RUN_HERE = {("report", "report"), ("train", "train"), ("deploy", "build"), ("release", "release")}
+NOT_HERE = {
+    "make test": "it is what runs this",
+    "npm ci && npm run build": "`make test` builds the page, for its browser tests",
+}
+GH = """#!/usr/bin/env bash
+echo "$*" >> "$GH_LOG"
+[[ $1 $2 != "pr view" ]]
+""".replace("$1 $2", '"$1 $2"')
+
+
+def jobs() -> list[tuple[str, str, dict[str, Any]]]:
+    return [(name, key, job) for name, workflow in WORKFLOWS.items() for key, job in workflow["jobs"].items()]
+
+
+@dataclass
+class Runner:
+    """Does what a runner does with a job's `run` steps; `values` are those of GitHub's expressions."""
+
+    project: Project
+    directory: Path
+    values: dict[str, str]
+
+    def __post_init__(self) -> None:
+        self.bin = self.directory / "bin"
+        self.bin.mkdir()
+        (self.bin / "gh").write_text(GH)
+        (self.bin / "gh").chmod(0o755)
+        self.log = self.directory / "gh.log"
+        self.output = self.directory / "output"
+        self.log.touch()
+        (self.project.path / ".venv").mkdir()
+        (self.project.path / ".venv/installed").touch()  # `make setup` has nothing to do
+        self.environment = {
+            "GITHUB_PATH": str(self.directory / "path"),
+            "GITHUB_OUTPUT": str(self.output),
+            "GITHUB_SERVER_URL": "https://github.example",
+            "GITHUB_REPOSITORY": "team/cats",
+            "GH_LOG": str(self.log),
+        }
+
+    def run_job(self, workflow: str, job: str) -> list[subprocess.CompletedProcess[str]]:
+        """The steps that were run, the last of which may have failed."""
+        content = WORKFLOWS[workflow]["jobs"][job]
+        done: list[subprocess.CompletedProcess[str]] = []
+        for step in content["steps"]:
+            if "run" not in step or step["run"] in NOT_HERE or not self.holds(step.get("if", "")):
+                continue
+            env = {
+                name: self.evaluate(str(value))
+                for name, value in {**content.get("env", {}), **step.get("env", {})}.items()
+            }
+            done.append(self.run(step["run"], **env))
+            if done[-1].returncode:
+                break
+        return done
+
+    def run(self, script: str, **env: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", f'PATH="{self.bin}:$PATH"\n{script}']
+        return self.project.run(*command, check=False, **self.environment, **env)
+
+    def evaluate(self, text: str) -> str:
+        return re.sub(r"\$\{\{ (.+?) \}\}", lambda match: self.values[match[1]], text)
+
+    def holds(self, condition: str) -> bool:
+        """Of `steps.ID.outputs.NAME == 'VALUE'`, what the step has written."""
+        if not condition:
+            return True
+        match = re.fullmatch(r"steps\.\w+\.outputs\.(\w+) == '(\w+)'", condition)
+        assert match
+        return f"{match[1]}={match[2]}" in self.output.read_text().splitlines()
+
+
+def no_failure(done: list[subprocess.CompletedProcess[str]]) -> str:
+    output = "\n".join(step.stdout + step.stderr for step in done)
+    assert all(step.returncode == 0 for step in done), output
+    return output
+
+
+@pytest.fixture
+def runner(project: Project, tmp_path: Path) -> Runner:
+    """The project as a checkout with a cache elsewhere and an origin."""
+    project.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
+    project.commit("Share")
+    project.dvc("push", "--quiet")
+    project.run("git", "clone", "--quiet", "--bare", ".", str(tmp_path / "origin"))
+    project.run("git", "remote", "add", "origin", str(tmp_path / "origin"))
+    project.run("git", "fetch", "--quiet", "origin")
+    values = {
+        "github.token": "token",
+        "github.ref_name": "main",
+        "github.run_id": "11",
+        "github.server_url": "https://github.example",
+        "github.repository": "team/cats",
+        "github.event.repository.default_branch": "main",
+        "github.event.pull_request.number": "7",
+        "github.event.pull_request.base.sha": "origin/main",
+        **{f"secrets.{name}": "" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
+        **{f"secrets.MODAL_TOKEN_{name}": "" for name in ("ID", "SECRET")},
+        **{f"inputs.{name}": "" for name in ("steps", "batch_size", "lr", "data")},
+        "inputs.compute || 'modal'": "local",  # Modal itself: tests/remote/test_modal.py
+    }
+    return Runner(project, tmp_path, values)
+
+
+def test_they_are_valid() -> None:
+    paths = sorted(map(str, (ROOT / ".github/workflows").glob("*.yml")))
+    assert len(paths) == 5
+    subprocess.run(["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *paths], check=True)
+
+
+def test_the_linter_finds_nothing() -> None:
+    command = ["zizmor", "--offline", "--no-progress", "--strict-collection", "--persona", "pedantic", ".github"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No findings to report" in done.stdout + done.stderr
+
+
+def test_permissions_concurrency_and_time_are_bounded() -> None:
+    for name, workflow in WORKFLOWS.items():
+        assert workflow["permissions"] == {}, name
+        assert workflow["concurrency"]["group"], name
+    for name, key, job in jobs():
+        assert 0 < job["timeout-minutes"] < 360, (name, key)
+        assert job["permissions"], (name, key)
+
+
+def test_actions_are_pinned_by_commit_and_alike() -> None:
+    pins: dict[str, set[str]] = {}
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        for action, pin in re.findall(r"uses: ([^@\s]+)@(.+)", path.read_text()):
+            assert re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", pin), f"{path.name}: {action}@{pin}"
+            pins.setdefault(action, set()).add(pin)
+    assert all(len(found) == 1 for found in pins.values()), pins
+
+
+def test_every_line_is_run_here_or_has_a_reason() -> None:
+    lines = {(name, key, step["run"]) for name, key, job in jobs() for step in job["steps"] if "run" in step}
+    for name, key, line in lines:
+        assert line in NOT_HERE or (name, key) in JOBS_RUN_HERE, f"no test runs {line!r} of {name}.yml"
+    assert set(NOT_HERE) <= {line for _, _, line in lines}
+    here = Path(__file__).read_text()
+    assert all(f'run_job("{name}", "{key}")' in here for name, key in JOBS_RUN_HERE)
+    scripts = {path.name for path in (ROOT / ".github/scripts").glob("*.sh")}
+    called = set(re.findall(r"\.github/scripts/(\w+\.sh)", "\n".join(line for _, _, line in lines)))
+    assert called == scripts
+
+
+def test_a_pull_request_gets_a_report(runner: Runner) -> None:
+    project = runner.project
+    config = project.path / "conf/config.yaml"
+    config.write_text(config.read_text().replace("licence: mit\n", "licence: apache-2.0\n"))
+    project.run("tinycats", "params")
+    project.commit("Change the licence, without a run")
+    output = no_failure(runner.run_job("report", "report"))
+    assert project.ran(output) == ["publish"]
+    report = (project.path / "report.md").read_text()
+    assert "**dvc.lock is behind the code**" in report
+    assert re.search(r"\| params.yaml *\| publish.licence *\| mit *\| apache-2.0 ", report)
+    assert re.search(r"\| metrics/publish.json *\| bytes ", report)
+    picture = f"https://github.example/team/cats/blob/{project.run('git', 'rev-parse', 'HEAD').stdout.strip()}/"
+    assert f"![]({picture}metrics/evaluate/samples.png?raw=true)" in report
+    assert "(https://github.example/team/cats/actions/runs/11#artifacts)" in report
+    assert (project.path / "dvc_plots/index.html").exists()
+    assert runner.log.read_text() == "pr comment 7 --edit-last --create-if-none --body-file report.md\n"
+
+
+def test_a_training_opens_a_pull_request(runner: Runner) -> None:
+    project = runner.project
+    runner.values |= {"inputs.lr": "0.001", "inputs.data": "tiny"}
+    output = no_failure(runner.run_job("train", "train"))
+    assert "train_dit" in project.ran(output)
+    branch = project.run("git", "branch", "--show-current").stdout.strip()
+    assert branch.startswith("train/")
+    called = runner.log.read_text().splitlines()
+    assert f"pr create --base main --head {branch} --title Train: data tiny," in called[2]
+    assert [call.split(" --")[0] for call in called] == [
+        "auth setup-git", f"pr view {branch}", "pr create", "workflow run ci.yml",
+    ]  # fmt: skip
+    result = Project(runner.directory / "result")
+    project.run("git", "clone", "--quiet", "--branch", branch, str(runner.directory / "origin"), str(result.path))
+    assert "is what conf/ composes" in result.run("tinycats", "params", "--check").stdout
+    assert yaml.safe_load(result.read("params.yaml"))["train"]["lr"] == 0.001
+    result.dvc("pull")
+    assert result.ran(result.dvc("repro")) == []
+
+
+def test_a_training_that_takes_longer_is_waited_for_by_the_next_run(runner: Runner) -> None:
+    project = runner.project
+    environment = {"COMPUTE": "local", "DATA": "", "STEPS": "", "BATCH_SIZE": "", "LR": "0.001", "REF": "main"}
+    done = runner.run(".github/scripts/set_params.sh && .github/scripts/train.sh", WAIT="0.5s", **environment)
+    assert done.returncode == 0, done.stderr
+    assert "another run of this workflow goes on waiting" in done.stdout
+    assert runner.output.read_text() == "finished=false\n"
+    assert runner.log.read_text() == (
+        "workflow run train.yml --ref main -f data= -f steps= -f batch_size= -f lr=0.001 -f compute=local\n"
+    )
+    assert project.run("git", "branch", "--show-current").stdout == "main\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("DATA", "nowhere", "error: data: conf/data/ has no nowhere.yaml"),
+        ("DATA", "../x", "error: data: conf/data/ has no ../x.yaml"),
+        ("LR", "1; touch broken", "error: lr: 1; touch broken is not a number"),
+        ("BATCH_SIZE", "0", "train.batch_size"),
+        ("STEPS", "50", "train.steps is 40, conf/ has 50"),  # the tiny data set says otherwise
+    ],
+)
+def test_wrong_inputs_end_before_the_training(runner: Runner, name: str, value: str, line: str) -> None:
+    done = runner.run(".github/scripts/set_params.sh", **{name: value})
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert not (runner.project.path / "broken").exists()
+
+
+def test_the_page_gets_its_models(runner: Runner) -> None:
+    models = runner.project.path / "frontend/public/models"
+    before = sorted(path.relative_to(models) for path in models.rglob("*"))
+    subprocess.run(["rm", "-r", models, f"{runner.project.path}-cache"], check=True)
+    no_failure(runner.run_job("deploy", "build"))
+    assert sorted(path.relative_to(models) for path in models.rglob("*")) == before
+
+
+def test_a_release_is_verified_or_taken_back(runner: Runner) -> None:
+    server = pytest.importorskip("tests.remote.hub_server", reason="the upload to the Hub is not in this tree")
+    from tests.remote.conftest import WRITE, hub_variables
+
+    hub = server.HubServer({WRITE: server.User("ann", "write")})
+    try:
+        runner.environment |= hub_variables(hub, runner.directory / "hf")
+        runner.values |= {"inputs.repo_id || vars.HUB_REPO_ID": "ann/cats", "secrets.HF_TOKEN": WRITE}
+        runner.environment.pop("HF_TOKEN")
+        output = no_failure(runner.run_job("release", "release"))
+        assert "and whole" in output
+    finally:
+        hub.stop()
