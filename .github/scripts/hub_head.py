@@ -1,11 +1,10 @@
 """The current commit of a repository on the Hub; nothing where there is no such repository."""
 
 import sys
+from contextlib import suppress
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
-try:
+with suppress(RepositoryNotFoundError):
     print(HfApi().model_info(sys.argv[1]).sha)
-except RepositoryNotFoundError:
-    pass

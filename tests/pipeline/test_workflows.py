@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.pipeline.conftest import Project
 
 pytestmark = pytest.mark.xdist_group("repro")  # the tiny run of test_repro.py
 
+BIN = Path(sys.executable).parent
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
 JOBS_RUN_HERE = {("report", "report"), ("train", "train"), ("deploy", "build"), ("release", "release")}
 NOT_HERE = {
@@ -129,11 +131,11 @@ def runner(project: Project, tmp_path: Path) -> Runner:
 def test_they_are_valid() -> None:
     paths = sorted(map(str, (ROOT / ".github/workflows").glob("*.yml")))
     assert len(paths) == 5
-    subprocess.run(["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *paths], check=True)
+    subprocess.run([BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *paths], check=True)
 
 
 def test_the_linter_finds_nothing() -> None:
-    command = ["zizmor", "--offline", "--no-progress", "--strict-collection", "--persona", "pedantic", ".github"]
+    command = [BIN / "zizmor", "--offline", "--no-progress", "--strict-collection", "--persona", "pedantic", ".github"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No findings to report" in done.stdout + done.stderr
