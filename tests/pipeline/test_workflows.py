@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
+from tests.remote.conftest import WRITE, hub_variables
+from tests.remote.hub_server import Fault, HubServer, User
 
 pytestmark = pytest.mark.xdist_group("repro")  # the tiny run of test_repro.py
 
@@ -128,6 +131,13 @@ def runner(project: Project, tmp_path: Path) -> Runner:
         "inputs.compute || 'modal'": "local",  # Modal itself: tests/remote/test_modal.py
     }
     return Runner(project, tmp_path, values)
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    server = HubServer({WRITE: User("ann", "write")})
+    yield server
+    server.stop()
 
 
 def test_they_are_valid() -> None:
@@ -251,16 +261,21 @@ def test_the_page_gets_its_models(runner: Runner) -> None:
     assert sorted(path.relative_to(models) for path in models.rglob("*")) == before
 
 
-def test_a_release_is_verified_or_taken_back(runner: Runner) -> None:
-    server = pytest.importorskip("tests.remote.hub_server", reason="the upload to the Hub is not in this tree")
-    from tests.remote.conftest import WRITE, hub_variables
+def test_a_release_is_verified_or_taken_back(runner: Runner, hub: HubServer) -> None:
+    runner.environment |= {
+        name: value for name, value in hub_variables(hub, runner.directory / "hf").items() if name != "HF_TOKEN"
+    }
+    runner.values |= {"inputs.repo_id || vars.HUB_REPO_ID": "ann/cats", "secrets.HF_TOKEN": WRITE}
+    assert "and whole" in no_failure(runner.run_job("release", "release"))
+    repository = hub.repositories["ann/cats"]
+    first = repository.contents()
+    assert (runner.project.path / "downloaded/classifier/model.safetensors").exists()
 
-    hub = server.HubServer({WRITE: server.User("ann", "write")})
-    try:
-        runner.environment |= hub_variables(hub, runner.directory / "hf")
-        runner.values |= {"inputs.repo_id || vars.HUB_REPO_ID": "ann/cats", "secrets.HF_TOKEN": WRITE}
-        runner.environment.pop("HF_TOKEN")
-        output = no_failure(runner.run_job("release", "release"))
-        assert "and whole" in output
-    finally:
-        hub.stop()
+    config = runner.project.path / "conf/config.yaml"
+    config.write_text(config.read_text().replace("licence: mit\n", "licence: apache-2.0\n"))
+    hub.faults.append(Fault("HEAD", "/resolve/.*/manifest.json", "status", times=100, status=403))
+    failed = runner.run_job("release", "release")[-1]
+    assert failed.returncode == 1
+    assert "is not what was published; it is back at" in failed.stderr
+    assert len(repository.tags) == 2  # it had been published
+    assert repository.contents() == first
