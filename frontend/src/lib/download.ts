@@ -88,10 +88,10 @@ export async function fetchBytes(
   onLoaded: (loaded: number) => void,
 ): Promise<ArrayBuffer> {
   const abort = new AbortController();
-  let timer = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => abort.abort(new Silence('did not answer in time')), silenceMs) as unknown as number;
+    timer = setTimeout(() => abort.abort(new Silence('did not answer in time')), silenceMs);
   };
   alive();
   try {

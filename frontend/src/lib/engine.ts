@@ -25,6 +25,8 @@ export interface CallOptions {
 
 /** The models in a worker. It starts with the first call and lives until `dispose`. */
 export class Engine {
+  /** Whether any model was asked for since the page was loaded. */
+  static begun = false;
   private worker: Worker | null = null;
   private started: Promise<Device> | null = null;
   private nextId = 1;
@@ -103,6 +105,7 @@ export class Engine {
   }
 
   private open(): Worker {
+    Engine.begun = true;
     const worker = new Worker(new URL('../worker/inference.worker.ts', import.meta.url), { type: 'module', name: 'tinycats' });
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
     worker.onerror = (event) => {
@@ -124,7 +127,9 @@ export class Engine {
         break;
       case 'error': {
         const { name, message: text } = message;
-        this.waiting.get(message.id)?.reject(name === 'Cancelled' ? new Cancelled() : name === 'UserError' ? new UserError(text) : new Error(text));
+        this.waiting
+          .get(message.id)
+          ?.reject(name === 'Cancelled' ? new Cancelled() : name === 'UserError' ? new UserError(text) : new Error(text));
         this.waiting.delete(message.id);
         this.change({ downloads: {} });
         break;
@@ -134,8 +139,9 @@ export class Engine {
         break;
       case 'progress': {
         const { path, loaded, total } = message.progress;
-        const { [path]: _, ...others } = this.state.downloads;
-        this.change({ downloads: loaded < total ? { ...others, [path]: message.progress } : others });
+        const downloads = { ...this.state.downloads, [path]: message.progress };
+        if (loaded >= total) delete downloads[path];
+        this.change({ downloads });
         break;
       }
       case 'notice':

@@ -34,7 +34,7 @@ function decode(bytes: Uint8Array): string {
 
 function* chunksOf(png: Uint8Array): Generator<{ type: string; data: Uint8Array; at: number }> {
   const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
-  for (let at = SIGNATURE_BYTES; at + 12 <= png.length; ) {
+  for (let at = SIGNATURE_BYTES; at + 12 <= png.length;) {
     const length = view.getUint32(at);
     yield { type: decode(png.subarray(at + 4, at + 8)), data: png.subarray(at + 8, at + 8 + length), at };
     at += 12 + length;

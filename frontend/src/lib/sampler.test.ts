@@ -20,7 +20,14 @@ test.each(['euler', 'heun'] as const)('%s goes straight to a prediction that doe
 
 test('euler follows its recursion, with the state after every step shown', async () => {
   const states: number[] = [];
-  await sample(async (x) => x.map((value) => value * 0.5), NOISE, WEIGHTS, 1, PLAIN, (_, z) => void states.push(z[3]!));
+  await sample(
+    async (x) => x.map((value) => value * 0.5),
+    NOISE,
+    WEIGHTS,
+    1,
+    PLAIN,
+    (_, z) => void states.push(z[3]!),
+  );
   let z = 2;
   const expected = [0, 0.2, 0.4, 0.6, 0.8].map((t) => (z += (0.2 * (0.5 * z - z)) / (1 - t)));
   states.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 5));
@@ -55,10 +62,17 @@ test.each(['euler', 'heun'] as const)('the number of session runs of %s is as sa
 
 test('a step may cancel', async () => {
   const steps: number[] = [];
-  const run = sample(async (x) => x, NOISE, WEIGHTS, 1, PLAIN, (step) => {
-    steps.push(step);
-    if (step === 1) throw new Cancelled();
-  });
+  const run = sample(
+    async (x) => x,
+    NOISE,
+    WEIGHTS,
+    1,
+    PLAIN,
+    (step) => {
+      steps.push(step);
+      if (step === 1) throw new Cancelled();
+    },
+  );
   await expect(run).rejects.toBeInstanceOf(Cancelled);
   expect(steps).toEqual([0, 1]);
 });

@@ -16,9 +16,6 @@ import type {
 } from './protocol';
 import { startRuntime, type Runtime } from './runtime';
 
-// ONNX Runtime starts its threads as workers of the same file: those must not listen here.
-if (!self.name.startsWith('em-pthread')) listen();
-
 interface Session {
   session: InferenceSession;
   loadMs: number;
@@ -223,3 +220,6 @@ function nextTask(): Promise<void> {
     port2.postMessage(null);
   });
 }
+
+// ONNX Runtime starts its threads as workers of the same file: those must not listen here.
+if (!self.name.startsWith('em-pthread')) listen();

@@ -2,6 +2,7 @@ import type * as Ort from 'onnxruntime-web/wasm';
 import wasmUrl from 'onnxruntime-web/ort-wasm-simd-threaded.wasm?url';
 import { fetchBytes, type Progress } from '../lib/download';
 import { messageOf, UserError } from '../lib/errors';
+import { findAdapter } from './adapter';
 import type { Device, DeviceChoice } from './protocol';
 
 export type Runtime = typeof Ort;
@@ -41,24 +42,4 @@ export async function startRuntime(
     throw new UserError(`ONNX Runtime ${messageOf(error)}. Check the connection and try again.`);
   }
   return { ort, device: { backend: 'wasm', threads, adapter: null, reason } };
-}
-
-/** A real GPU, or why there is none: `navigator.gpu` alone says little, and a software adapter is slower than WASM. */
-async function findAdapter(): Promise<{ adapter: string } | { reason: string }> {
-  const gpu = (navigator as { gpu?: Gpu }).gpu;
-  if (!gpu) return { reason: 'WASM: this browser has no WebGPU' };
-  const adapter = await gpu.requestAdapter().catch(() => null);
-  if (!adapter) return { reason: 'WASM: WebGPU found no adapter' };
-  if (adapter.info.isFallbackAdapter || /swiftshader|llvmpipe/i.test(`${adapter.info.architecture} ${adapter.info.description}`)) {
-    return { reason: 'WASM: WebGPU has only a software adapter here' };
-  }
-  const { vendor, architecture, description } = adapter.info;
-  return { adapter: description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed adapter' };
-}
-
-/** The part of WebGPU that is looked at here; TypeScript's own library does not have it yet. */
-interface Gpu {
-  requestAdapter(): Promise<{
-    info: { vendor: string; architecture: string; description: string; isFallbackAdapter?: boolean };
-  } | null>;
 }
