@@ -139,8 +139,8 @@ export class Engine {
         break;
       case 'progress': {
         const { path, loaded, total } = message.progress;
-        const downloads = { ...this.state.downloads, [path]: message.progress };
-        if (loaded >= total) delete downloads[path];
+        const others = Object.entries(this.state.downloads).filter(([name]) => name !== path);
+        const downloads = Object.fromEntries(loaded < total ? [...others, [path, message.progress]] : others);
         this.change({ downloads });
         break;
       }

@@ -1,13 +1,9 @@
 import Button from '@mui/material/Button';
 import { lazy, Suspense, useContext, useState } from 'react';
-import type { Device } from '../worker/protocol';
+import { deviceName } from './deviceName';
 import { ModelsContext, useEngineState, type Models } from './models';
 
 const DeviceDialog = lazy(() => import('./DeviceDialog'));
-
-export function deviceName({ backend, threads }: { backend: Device['backend']; threads: number }): string {
-  return backend === 'webgpu' ? 'WebGPU' : `WASM, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
-}
 
 /** What the models run on, measured; before they ran, that they did not. Opens the choice. */
 export function DeviceBadge() {

@@ -13,7 +13,7 @@ import { clearModels, storedModels, type Stored } from '../lib/download';
 import { bytes } from '../lib/format';
 import { modelFile, type Precision } from '../lib/manifest';
 import { DeviceFields } from './DeviceFields';
-import { deviceName } from './DeviceBadge';
+import { deviceName } from './deviceName';
 import { useEngineState, type Models } from './models';
 
 export default function DeviceDialog({ models, onClose }: { models: Models; onClose: () => void }) {

@@ -73,6 +73,7 @@ class Inference {
         return { result: await this.start(payload), transfer: [] };
       case 'load': {
         const { loadMs, bytes } = await this.session(payload.model, payload.precision);
+        if (payload.model === 'classifier') await this.headWeights();
         return { result: { loadMs, bytes }, transfer: [] };
       }
       case 'classify': {
@@ -125,9 +126,13 @@ class Inference {
     return { session, bytes, loadMs: performance.now() - start };
   }
 
+  private async headWeights(): Promise<Float32Array> {
+    return (this.head ??= new Float32Array(await this.fetch(this.manifest.classifier.head.path)));
+  }
+
   private async classify(picture: Blob, precision: Precision): Promise<ClassifyResult> {
     const { session } = await this.session('classifier', precision);
-    const head = (this.head ??= new Float32Array(await this.fetch(this.manifest.classifier.head.path)));
+    const head = await this.headWeights();
     const size = this.manifest.classifier.image_size;
     const start = performance.now();
     const { input, thumbnail } = await readPicture(picture, size);

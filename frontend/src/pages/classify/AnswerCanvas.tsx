@@ -47,7 +47,7 @@ function heatLayer(result: ClassifyResult, label: number): HTMLCanvasElement {
   const pixels = new ImageData(width, height);
   map.forEach((value, place) => {
     const strength = Math.max(0, value) / largest;
-    pixels.data.set([255, 200 * (1 - strength), 0, 170 * strength], place * 4);
+    pixels.data.set([255, 200 * (1 - strength), 0, 140 * strength], place * 4);
   });
   layer.getContext('2d')?.putImageData(pixels, 0, 0);
   return layer;
