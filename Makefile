@@ -1,5 +1,6 @@
 # make repro: from a fresh clone to published models.  make app: the web page with them.  make test: linters, types and all tests.
 PYTHON ?= python3
+PORT ?= 4173
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two clean runs are compared byte for byte: nothing may depend on the hash seed of a process
@@ -13,7 +14,7 @@ repro: setup
 
 app: web
 	@test -f frontend/public/models/manifest.json || { echo "error: no published models in frontend/public/models; run make repro (or dvc pull) first" >&2; exit 1; }
-	cd frontend && npm run --silent build && npm run --silent serve
+	cd frontend && npm run --silent build && exec node serve.mjs --port $(PORT)
 
 test: lint types web-test
 	pytest --numprocesses 2 --dist loadgroup
