@@ -1,0 +1,115 @@
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  chromium,
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  type Locator,
+  type Page,
+} from 'playwright-core';
+import { findChromium, ISOLATION, serveFiles } from '../serve.mjs';
+import type { Manifest } from '../src/lib/manifest.ts';
+import { openSite, type Site } from './server.ts';
+
+export const BASE = '/tinycats/'; // as GitHub Pages serves a project
+export const DIST = join(import.meta.dirname, '../dist');
+export const GOLDEN = join(import.meta.dirname, '.golden');
+export const SCREENSHOTS = join(import.meta.dirname, '.screenshots');
+export const PATIENCE_MS = 240_000; // for what a model must be loaded for, on a machine that has other things to do
+
+export function manifest(): Manifest {
+  return JSON.parse(readFileSync(join(DIST, 'models/manifest.json'), 'utf8')) as Manifest;
+}
+
+export function launch(args: string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', ...args] });
+}
+
+/** The production build below BASE, with the headers of isolation or without. */
+export function openPage(isolated = true): Promise<Site> {
+  return openSite(serveFiles(DIST, BASE, isolated ? ISOLATION : {}));
+}
+
+export interface Visit {
+  page: Page;
+  context: BrowserContext;
+  /** Errors of the console, and uncaught ones. */
+  errors: string[];
+  close: () => Promise<void>;
+}
+
+export interface VisitOptions extends BrowserContextOptions {
+  precision?: 'fp32' | 'int8';
+  threads?: number;
+}
+
+/** The page in a fresh browser profile, without its service worker unless `serviceWorkers` says otherwise. */
+export async function visit(browser: Browser, site: Site, route: string, options: VisitOptions = {}): Promise<Visit> {
+  const { precision = 'int8', threads = 1, ...others } = options;
+  const context = await browser.newContext({ serviceWorkers: 'block', ...others });
+  await context.addInitScript(
+    (settings) => localStorage.setItem('tinycats-device', settings),
+    JSON.stringify({
+      choice: { backend: 'wasm', threads },
+      precision,
+    }),
+  );
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  const errors: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+  page.on('pageerror', (error) => errors.push(String(error)));
+  await page.goto(`${site.origin}${BASE}#${route}`);
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  return { page, context, errors, close: () => context.close() };
+}
+
+/** What a canvas shows, RGBA. */
+export function pixels(canvas: Locator): Promise<number[]> {
+  return canvas.evaluate((element: HTMLCanvasElement) => {
+    const { width, height } = element;
+    return [...element.getContext('2d')!.getImageData(0, 0, width, height).data];
+  });
+}
+
+/** The file that a click downloads. */
+export async function downloaded(page: Page, click: () => Promise<void>): Promise<{ name: string; content: Buffer }> {
+  const folder = mkdtempSync(join(tmpdir(), 'tinycats-'));
+  try {
+    const waiting = page.waitForEvent('download');
+    await click();
+    const download = await waiting;
+    await download.saveAs(join(folder, 'file'));
+    return { name: download.suggestedFilename(), content: readFileSync(join(folder, 'file')) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** How many workers the system sees in the browser's processes: Chromium names their threads. Linux only. */
+export function workerThreads(): number {
+  let count = 0;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (!isDescendant(Number(pid))) continue;
+      for (const task of readdirSync(`/proc/${pid}/task`)) {
+        if (readFileSync(`/proc/${pid}/task/${task}/comm`, 'utf8').startsWith('DedicatedWorker')) count++;
+      }
+    } catch {
+      // it ended meanwhile
+    }
+  }
+  return count;
+}
+
+function isDescendant(pid: number): boolean {
+  for (let at = pid; at > 1;) {
+    if (at === process.pid) return true;
+    at = Number(/\) \S+ (\d+)/.exec(readFileSync(`/proc/${at}/stat`, 'utf8'))?.[1] ?? 0);
+  }
+  return false;
+}
