@@ -24,7 +24,7 @@ export function Confusion({ revision, older }: ViewProps) {
           <Box sx={columns}>
             {pair.map((one) => (
               <OfRevision key={revisionId(one)} revision={one}>
-                {one.confusion[name] ? <Matrix label={`Confusion matrix of ${revisionTitle(one)}`} {...one.confusion[name]} /> : <NotAvailable />}
+                {one.confusion[name] ? <Matrix label={`Confusion matrix of ${name}, ${revisionTitle(one)}`} {...one.confusion[name]} /> : <NotAvailable />}
               </OfRevision>
             ))}
           </Box>

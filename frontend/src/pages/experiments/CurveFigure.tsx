@@ -1,7 +1,7 @@
 import Box from '@mui/material/Box';
 import Typography from '@mui/material/Typography';
 import { rainbowSurgePalette } from '@mui/x-charts/colorPalettes';
-import { LineChart } from '@mui/x-charts/LineChart';
+import { LineChart, lineClasses } from '@mui/x-charts/LineChart';
 import { useState } from 'react';
 import { formatNumber } from './numbers';
 import { revisionId, revisionTitle, type Curve, type Revision } from './report';
@@ -40,7 +40,6 @@ export function CurveFigure({ run, name, revisions, smoothing, logarithmic }: Pr
         {run}: {name}
       </Typography>
       <LineChart
-        title={`${run}: ${name}, by training step`}
         height={260}
         skipAnimation
         hideLegend={found.length < 2}
@@ -59,9 +58,11 @@ export function CurveFigure({ run, name, revisions, smoothing, logarithmic }: Pr
           shape: 'circle',
           valueFormatter: (value) => (value === null ? null : formatNumber(value)),
         }))}
-        sx={{ '& .MuiLineElement-root': { strokeWidth: 2 } }}
+        sx={{ [`& .${lineClasses.line}`]: { strokeWidth: 2 } }}
       />
-      <Figures revisions={revisions} run={run} name={name} />
+      <Box sx={{ mt: 1 }}>
+        <Figures revisions={revisions} run={run} name={name} />
+      </Box>
       <Points found={found} label={`${run}: ${name}`} />
     </Box>
   );

@@ -10,7 +10,7 @@ import { PageSkeleton } from '../../ui/PageSkeleton';
 import { Confusion } from './Confusion';
 import { Differences } from './Differences';
 import { Pictures } from './Pictures';
-import { loadReport, revisionId, type Report, type Revision } from './report';
+import { loadReport, predecessor, revisionId, type Report, type Revision } from './report';
 import { RevisionSelect } from './RevisionSelect';
 import { Values } from './Values';
 
@@ -55,7 +55,12 @@ export default function ExperimentsPage() {
       </>
     );
   }
-  return report ? <Experiments report={report} /> : <PageSkeleton />;
+  return (
+    <>
+      <Heading />
+      {report ? <Experiments report={report} /> : <PageSkeleton />}
+    </>
+  );
 }
 
 function Experiments({ report }: { report: Report }) {
@@ -63,14 +68,12 @@ function Experiments({ report }: { report: Report }) {
   const { revisions } = report;
   const find = (id: string | null) => revisions.find((revision) => revisionId(revision) === id);
   const revision = find(search.get('revision')) ?? revisions[0]!;
-  const next = revisions[revisions.indexOf(revision) + 1] ?? revisions.find((other) => other !== revision);
-  const older = search.get('with') === 'none' ? undefined : (find(search.get('with')) ?? next);
+  const older = search.get('with') === 'none' ? undefined : (find(search.get('with')) ?? predecessor(revisions, revision));
   const view = VIEWS.find(({ id }) => id === search.get('view')) ?? VIEWS[0]!;
   const set = (name: string, value: string) =>
     setSearch((old) => new URLSearchParams([...[...old].filter(([key]) => key !== name), [name, value]]), { replace: true });
   return (
     <>
-      <Heading count={revisions.length} />
       <Box sx={{ display: 'grid', gridTemplateColumns: { xs: '1fr', sm: '1fr 1fr' }, gap: 2, mt: 2 }}>
         <RevisionSelect label="Revision" revisions={revisions} value={revision} onChange={(id) => set('revision', id)} />
         <RevisionSelect label="Compared with" revisions={revisions} value={older} orNothing onChange={(id) => set('with', id)} />
@@ -81,7 +84,7 @@ function Experiments({ report }: { report: Report }) {
         variant="scrollable"
         scrollButtons={false}
         aria-label="Views"
-        sx={{ mt: 1, borderBottom: 1, borderColor: 'divider', '& .MuiTab-root': { minWidth: 0, px: { xs: 1.25, sm: 2 } } }}
+        sx={{ mt: 1, borderBottom: 1, borderColor: 'divider', '& .MuiTab-root': { minWidth: 0, px: { xs: 1, sm: 2 }, fontSize: { xs: '0.8rem', sm: '0.875rem' } } }}
       >
         {VIEWS.map(({ id, title }) => (
           <Tab key={id} value={id} label={title} id={`view-${id}`} aria-controls={id === view.id ? 'view' : undefined} />
@@ -96,12 +99,13 @@ function Experiments({ report }: { report: Report }) {
   );
 }
 
-function Heading({ count }: { count?: number }) {
+/** The same while loading, so that nothing moves. */
+function Heading() {
   return (
     <>
       <Typography variant="h1">Experiments</Typography>
       <Typography color="text.secondary">
-        What the pipeline measured{count ? `, at ${count === 1 ? 'one revision' : `${count} revisions`}, as it is in git` : ''}.
+        What the pipeline measured, now and at earlier revisions.
       </Typography>
     </>
   );

@@ -7,6 +7,7 @@ import { formatNumber } from './numbers';
 import { pictureUrl, revisionId, revisionTitle, type Picture, type Revision } from './report';
 import { NotAvailable } from './Value';
 
+/** In the order of the page; others come after them. */
 const TITLES: Record<string, string> = {
   'generator/samples': 'Samples while the generator trained',
   'evaluate/samples': 'Samples of the finished generator',
@@ -16,14 +17,17 @@ const TITLES: Record<string, string> = {
   'evaluator/confusion_val': 'Evaluator: confusion on the validation pictures',
 };
 
+/** As many steps have their numbers at the slider. */
+const LABELS = 5;
+
 /** Pictures of a revision and of the one that it is compared with: those of training steps first, with a slider. */
 export function Pictures({ revision, older }: ViewProps) {
   const pair = older ? [revision, older] : [revision];
   const all = pair.flatMap(({ images }) => images);
   // a confusion matrix that is there as data is drawn from it, in its own view
   const drawn = new Set(pair.flatMap(({ confusion }) => Object.keys(confusion).map((run) => `${run}/confusion`)));
-  const stepped = [...new Set(all.filter(({ step }) => step !== undefined).map(({ series }) => series))];
-  const plain = [...new Set(all.filter(({ series, step }) => step === undefined && !drawn.has(series)).map(({ series }) => series))];
+  const stepped = [...new Set(all.filter(({ step }) => step !== undefined).map(({ series }) => series))].sort(byTitle);
+  const plain = [...new Set(all.filter(({ series, step }) => step === undefined && !drawn.has(series)).map(({ series }) => series))].sort(byTitle);
   if (stepped.length + plain.length === 0) return <NotAvailable />;
   return (
     <>
@@ -59,14 +63,12 @@ function SteppedSeries({ series, pair }: { series: string; pair: Revision[] }) {
         </Typography>
         <Slider
           aria-labelledby={id}
-          value={step}
-          min={steps[0]}
-          max={steps.at(-1)}
-          step={null}
-          marks={steps.map((value) => ({ value }))}
+          value={steps.indexOf(step)}
+          max={steps.length - 1}
+          marks={steps.map((value, index) => ({ value: index, label: steps.length <= LABELS ? formatNumber(value) : undefined }))}
           disabled={steps.length < 2}
-          getAriaValueText={(value) => `step ${value}`}
-          onChange={(_, value) => setChosen(value as number)}
+          getAriaValueText={(index) => `step ${steps[index]}`}
+          onChange={(_, index) => setChosen(steps[index as number])}
         />
       </Box>
       <Side pair={pair} series={series} step={step} />
@@ -121,6 +123,12 @@ function Framed({ picture, like, alt }: { picture?: Picture; like?: Picture; alt
       sx={{ display: 'block', maxWidth: 1, height: 'auto', borderRadius: 1, bgcolor: '#fff' }}
     />
   );
+}
+
+function byTitle(a: string, b: string): number {
+  const known = Object.keys(TITLES);
+  const [first, second] = [a, b].map((series) => (known.includes(series) ? known.indexOf(series) : known.length));
+  return first! - second! || a.localeCompare(b);
 }
 
 function titleOf(series: string): string {

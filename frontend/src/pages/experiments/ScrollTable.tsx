@@ -1,13 +1,33 @@
 import Box from '@mui/material/Box';
-import type { ReactNode } from 'react';
+import { useEffect, useRef, useState, type ReactNode } from 'react';
 
-/** A table that scrolls in its own frame, with its head and first column in place. The keyboard can scroll it too. */
-export function ScrollTable({ label, children, maxHeight = '70vh' }: { label: string; children: ReactNode; maxHeight?: string | number }) {
+interface Props {
+  /** Its name for screen readers. */
+  label: string;
+  /** 'none': it scrolls sideways alone. */
+  maxHeight?: string | number;
+  children: ReactNode;
+}
+
+/** A table that scrolls in its own frame, with its head and first column in place. The keyboard can scroll it where there is more. */
+export function ScrollTable({ label, maxHeight = '70vh', children }: Props) {
+  const frame = useRef<HTMLDivElement>(null);
+  const [scrolls, setScrolls] = useState(true);
+  useEffect(() => {
+    const box = frame.current;
+    if (!box) return;
+    const measure = () => setScrolls(box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight);
+    const observer = new ResizeObserver(measure); // of the frame, and of the table in it
+    observer.observe(box);
+    for (const child of box.children) observer.observe(child);
+    return () => observer.disconnect();
+  }, []);
   return (
     <Box
+      ref={frame}
       role="region"
       aria-label={label}
-      tabIndex={0}
+      tabIndex={scrolls ? 0 : undefined}
       sx={{
         overflow: 'auto',
         maxHeight,

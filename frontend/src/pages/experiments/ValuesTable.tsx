@@ -43,7 +43,7 @@ export function ValuesTable({ title, rows, revisions, open, firstOpen }: Props) 
           <table>
             <thead>
               <tr>
-                <Box component="th" scope="col" sx={{ minWidth: { xs: 130, sm: 260 } }}>
+                <Box component="th" scope="col" sx={{ minWidth: { xs: 140, sm: 260 } }}>
                   Name
                 </Box>
                 {revisions.map((revision) => (
@@ -72,7 +72,7 @@ export function ValuesTable({ title, rows, revisions, open, firstOpen }: Props) 
                   {shown &&
                     members.map((row) => (
                       <tr key={row.key} data-group={group} data-key={row.key}>
-                        <Box component="th" scope="row" sx={{ pl: '1.8em !important', overflowWrap: 'anywhere' }}>
+                        <Box component="th" scope="row" sx={{ pl: { xs: 1.25, sm: '1.8em !important' }, overflowWrap: 'anywhere' }}>
                           <Breakable text={row.key} />
                         </Box>
                         {row.values.map((value, index) => (
@@ -94,7 +94,7 @@ export function ValuesTable({ title, rows, revisions, open, firstOpen }: Props) 
 
 function RevisionHead({ revision }: { revision: Revision }) {
   return (
-    <Box sx={{ minWidth: 110, maxWidth: 190, ml: 'auto' }}>
+    <Box sx={{ width: { xs: 92, sm: 'auto' }, minWidth: { sm: 110 }, maxWidth: 190, ml: 'auto' }}>
       <Box sx={{ overflowWrap: 'anywhere' }}>{revisionTitle(revision)}</Box>
       <Box
         title={revisionNote(revision)}

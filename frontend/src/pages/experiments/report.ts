@@ -85,6 +85,15 @@ export function revisionTitle(revision: Revision): string {
   return revision.name ?? revisionId(revision);
 }
 
+/** What it is compared with unless the reader says: an experiment with what it started from, another with the one before. */
+export function predecessor(revisions: Revision[], revision: Revision): Revision | undefined {
+  const others = revisions.filter((other) => other !== revision);
+  const commits = others.filter(({ kind }) => kind === 'commit');
+  const before = revisions.indexOf(revision) + 1;
+  const first = revision.kind === 'experiment' ? commits.find(({ commit }) => commit === revision.baseline) : revisions.slice(before).find(({ kind }) => kind === 'commit');
+  return first ?? commits[0] ?? others[0];
+}
+
 /** What there is to say besides the title, in a line. */
 export function revisionNote(revision: Revision): string {
   if (revision.kind === 'workspace') return 'not committed';
