@@ -50,11 +50,15 @@ export function serveFiles(root, base, headers) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({ options: { port: { type: 'string', default: '4173' }, base: { type: 'string', default: '/' } } });
+  const { values } = parseArgs({
+    options: { port: { type: 'string', default: '4173' }, base: { type: 'string', default: '/' } },
+  });
   const root = join(import.meta.dirname, 'dist');
   const server = createServer(serveFiles(root, values.base, ISOLATION));
   server.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
-    console.error(`error: ${error.code === 'EADDRINUSE' ? `port ${values.port} is taken; name another with --port` : error.message}`);
+    console.error(
+      `error: ${error.code === 'EADDRINUSE' ? `port ${values.port} is taken; name another with --port` : error.message}`,
+    );
     process.exitCode = 1;
   });
   server.listen(Number(values.port), '127.0.0.1', () => {

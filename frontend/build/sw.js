@@ -20,7 +20,9 @@ self.addEventListener('activate', (event) => {
     caches
       .keys()
       .then((names) =>
-        Promise.all(names.filter((name) => name.startsWith('tinycats-page-') && name !== PAGE).map((name) => caches.delete(name))),
+        Promise.all(
+          names.filter((name) => name.startsWith('tinycats-page-') && name !== PAGE).map((name) => caches.delete(name)),
+        ),
       )
       .then(() => self.clients.claim()),
   );
@@ -58,7 +60,9 @@ async function fresh(request) {
     }
     return response;
   } catch (error) {
-    const found = (await caches.match(request, { ignoreSearch: true })) ?? (request.mode === 'navigate' && (await caches.match('./index.html')));
+    const found =
+      (await caches.match(request, { ignoreSearch: true })) ??
+      (request.mode === 'navigate' && (await caches.match('./index.html')));
     if (found) return found;
     throw error;
   }

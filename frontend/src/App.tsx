@@ -1,97 +1,158 @@
-import AppBar from '@mui/material/AppBar';
-import BottomNavigation from '@mui/material/BottomNavigation';
-import BottomNavigationAction from '@mui/material/BottomNavigationAction';
 import Box from '@mui/material/Box';
-import Button from '@mui/material/Button';
+import ButtonBase from '@mui/material/ButtonBase';
 import Container from '@mui/material/Container';
 import IconButton from '@mui/material/IconButton';
-import { useColorScheme, useTheme } from '@mui/material/styles';
-import Toolbar from '@mui/material/Toolbar';
+import { useColorScheme } from '@mui/material/styles';
 import Typography from '@mui/material/Typography';
-import useMediaQuery from '@mui/material/useMediaQuery';
 import { lazy, Suspense, type ComponentType } from 'react';
 import { Link, Navigate, Route, Routes, useLocation } from 'react-router';
-import { PageSkeleton } from './ui/PageSkeleton';
+import { DeviceBadge } from './ui/DeviceBadge';
 import { BenchmarkIcon, ClassifyIcon, DarkIcon, ExperimentsIcon, GenerateIcon, LightIcon } from './ui/icons';
+import { ModelsGate, ModelsProvider } from './ui/ModelsProvider';
+import { PageSkeleton } from './ui/PageSkeleton';
 
 interface Page {
   path: string;
   title: string;
   Icon: ComponentType;
   Component: ComponentType;
+  needsModels: boolean;
 }
 
 const PAGES: Page[] = [
-  { path: '/classify', title: 'Classify', Icon: ClassifyIcon, Component: lazy(() => import('./pages/classify/ClassifyPage')) },
-  { path: '/generate', title: 'Generate', Icon: GenerateIcon, Component: lazy(() => import('./pages/generate/GeneratePage')) },
-  { path: '/benchmark', title: 'Benchmark', Icon: BenchmarkIcon, Component: lazy(() => import('./pages/benchmark/BenchmarkPage')) },
+  {
+    path: '/classify',
+    title: 'Classify',
+    Icon: ClassifyIcon,
+    Component: lazy(() => import('./pages/classify/ClassifyPage')),
+    needsModels: true,
+  },
+  {
+    path: '/generate',
+    title: 'Generate',
+    Icon: GenerateIcon,
+    Component: lazy(() => import('./pages/generate/GeneratePage')),
+    needsModels: true,
+  },
+  {
+    path: '/benchmark',
+    title: 'Benchmark',
+    Icon: BenchmarkIcon,
+    Component: lazy(() => import('./pages/benchmark/BenchmarkPage')),
+    needsModels: true,
+  },
   {
     path: '/experiments',
     title: 'Experiments',
     Icon: ExperimentsIcon,
     Component: lazy(() => import('./pages/experiments/ExperimentsPage')),
+    needsModels: false,
   },
 ];
 
 export function App() {
-  const { pathname } = useLocation();
-  const narrow = useMediaQuery(useTheme().breakpoints.down('sm'), { noSsr: true });
   return (
-    <Box sx={{ minHeight: '100dvh', display: 'flex', flexDirection: 'column', pb: { xs: 8, sm: 0 } }}>
-      <AppBar position="sticky" color="inherit" elevation={0} sx={{ borderBottom: 1, borderColor: 'divider' }}>
-        <Toolbar sx={{ gap: 1 }}>
+    <ModelsProvider>
+      <Box sx={{ minHeight: '100dvh', display: 'flex', flexDirection: 'column', pb: { xs: 8, sm: 0 } }}>
+        <Box
+          component="header"
+          sx={{
+            position: 'sticky',
+            top: 0,
+            zIndex: 'appBar',
+            display: 'flex',
+            alignItems: 'center',
+            gap: 1,
+            height: 60,
+            px: { xs: 2, sm: 3 },
+            bgcolor: 'background.paper',
+            borderBottom: 1,
+            borderColor: 'divider',
+          }}
+        >
           <Box component="img" src="./icon.svg" alt="" width={28} height={28} />
-          <Typography component="span" sx={{ fontWeight: 750, fontSize: '1.1rem', mr: 2 }}>
+          <Typography component="span" sx={{ fontWeight: 750, fontSize: '1.1rem', mr: { xs: 'auto', sm: 2 } }}>
             tinycats
           </Typography>
-          {!narrow && (
-            <Box component="nav" aria-label="Pages" sx={{ display: 'flex', gap: 0.5 }}>
-              {PAGES.map(({ path, title }) => (
-                <Button
-                  key={path}
-                  component={Link}
-                  to={path}
-                  color={pathname === path ? 'primary' : 'inherit'}
-                  aria-current={pathname === path ? 'page' : undefined}
-                  sx={{ bgcolor: pathname === path ? 'action.selected' : undefined }}
-                >
-                  {title}
-                </Button>
-              ))}
-            </Box>
-          )}
-          <Box sx={{ flex: 1 }} />
+          <Navigation />
+          <DeviceBadge />
           <ThemeButton />
-        </Toolbar>
-      </AppBar>
-      <Container component="main" maxWidth="lg" sx={{ py: { xs: 2, sm: 3 }, flex: 1 }}>
-        <Suspense fallback={<PageSkeleton />}>
-          <Routes>
-            {PAGES.map(({ path, Component }) => (
-              <Route key={path} path={path} element={<Component />} />
-            ))}
-            <Route path="*" element={<Navigate to="/classify" replace />} />
-          </Routes>
-        </Suspense>
-      </Container>
-      {narrow && (
-        <Box component="nav" aria-label="Pages" sx={{ position: 'fixed', insetInline: 0, bottom: 0, zIndex: 'appBar', borderTop: 1, borderColor: 'divider' }}>
-          <BottomNavigation value={pathname} showLabels>
-            {PAGES.map(({ path, title, Icon }) => (
-              <BottomNavigationAction
-                key={path}
-                value={path}
-                label={title}
-                icon={<Icon />}
-                component={Link}
-                to={path}
-                aria-current={pathname === path ? 'page' : undefined}
-                sx={{ minWidth: 0, px: 0.5 }}
-              />
-            ))}
-          </BottomNavigation>
         </Box>
-      )}
+        <Container component="main" maxWidth="lg" sx={{ py: { xs: 2, sm: 3 }, flex: 1 }}>
+          <Suspense fallback={<PageSkeleton />}>
+            <Routes>
+              {PAGES.map(({ path, Component, needsModels }) => (
+                <Route
+                  key={path}
+                  path={path}
+                  element={
+                    needsModels ? (
+                      <ModelsGate>
+                        <Component />
+                      </ModelsGate>
+                    ) : (
+                      <Component />
+                    )
+                  }
+                />
+              ))}
+              <Route path="*" element={<Navigate to="/classify" replace />} />
+            </Routes>
+          </Suspense>
+        </Container>
+      </Box>
+    </ModelsProvider>
+  );
+}
+
+/** In the bar; on a phone at the lower edge, where thumbs are. */
+function Navigation() {
+  const { pathname } = useLocation();
+  return (
+    <Box
+      component="nav"
+      aria-label="Pages"
+      sx={{
+        display: 'flex',
+        gap: 0.5,
+        mr: { sm: 'auto' },
+        position: { xs: 'fixed', sm: 'static' },
+        insetInline: 0,
+        bottom: 0,
+        zIndex: 'appBar',
+        bgcolor: { xs: 'background.paper', sm: 'transparent' },
+        borderTop: { xs: 1, sm: 0 },
+        borderColor: { xs: 'divider', sm: 'transparent' },
+      }}
+    >
+      {PAGES.map(({ path, title, Icon }) => {
+        const here = pathname === path;
+        return (
+          <ButtonBase
+            key={path}
+            component={Link}
+            to={path}
+            aria-current={here ? 'page' : undefined}
+            sx={{
+              flex: { xs: 1, sm: 'none' },
+              flexDirection: { xs: 'column', sm: 'row' },
+              gap: { xs: 0.25, sm: 0.75 },
+              px: { xs: 0, sm: 1.5 },
+              py: { xs: 1, sm: 0.75 },
+              borderRadius: { sm: 2 },
+              fontSize: { xs: '0.75rem', sm: '0.9rem' },
+              fontWeight: here ? 700 : 500,
+              color: here ? 'primary.main' : 'text.secondary',
+              bgcolor: { sm: here ? 'action.selected' : 'transparent' },
+              '&:focus-visible': { outline: 2, outlineColor: 'primary.main', outlineOffset: -2 },
+              '& svg': { fontSize: { xs: 24, sm: 20 } },
+            }}
+          >
+            <Icon />
+            {title}
+          </ButtonBase>
+        );
+      })}
     </Box>
   );
 }

@@ -20,7 +20,7 @@ export const theme = createTheme({
       },
     },
   },
-  shape: { borderRadius: 12 },
+  shape: { borderRadius: 8 },
   typography: {
     fontFamily: 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif',
     h1: { fontSize: '1.6rem', fontWeight: 700, letterSpacing: '-0.01em' },

@@ -1,5 +1,89 @@
+import Box from '@mui/material/Box';
+import Paper from '@mui/material/Paper';
 import Typography from '@mui/material/Typography';
+import { useEffect, useState } from 'react';
+import { useSearchParams } from 'react-router';
+import { Activity } from '../../ui/Activity';
+import { ErrorNote } from '../../ui/ErrorNote';
+import { useModels } from '../../ui/models';
+import { GenerateForm } from './GenerateForm';
+import { Pictures } from './Pictures';
+import { parseSettings, settingsParams } from './settings';
+import { useGeneration, type Generation } from './useGeneration';
+import { Walk } from './Walk';
+
+function progressOf({ pictures, settings }: Generation): string {
+  const current = pictures.find((picture) => !picture.done);
+  if (!current) return 'Asking the classifier …';
+  return `Picture ${current.number + 1} of ${pictures.length}, step ${current.frames.length - 1} of ${settings.steps}`;
+}
 
 export default function GeneratePage() {
-  return <Typography variant="h1">Generate</Typography>;
+  const { manifest, engine } = useModels();
+  const [params, setParams] = useSearchParams();
+  const address = params.toString();
+  const [settings, setSettings] = useState(() => parseSettings(params, manifest));
+  const [seen, setSeen] = useState(address);
+  const { generation, run, cancel } = useGeneration();
+
+  if (seen !== address) {
+    // another link was opened on the same page, or our own below
+    setSeen(address);
+    if (address && address !== settingsParams(settings).toString()) setSettings(parseSettings(params, manifest));
+  }
+  useEffect(() => {
+    // not at once: browsers limit how often an address may change, and a slider moves faster
+    const timer = setTimeout(() => setParams(settingsParams(settings), { replace: true }), 300);
+    return () => clearTimeout(timer);
+  }, [settings, setParams]);
+
+  const link = () => {
+    const url = new URL(location.href);
+    url.hash = `/generate?${settingsParams(settings).toString()}`;
+    return url.href;
+  };
+
+  const { image_size, classes } = manifest.generator;
+  return (
+    <>
+      <Typography variant="h1">New pictures</Typography>
+      <Typography color="textSecondary" sx={{ mt: 0.5, mb: 2 }}>
+        A {image_size} px generator of {classes.length} classes, trained on {manifest.data.title}. The same seed and settings give
+        the same pixels.
+      </Typography>
+      <Box sx={{ display: 'grid', gap: 3, gridTemplateColumns: { xs: '1fr', md: '320px 1fr' }, alignItems: 'start' }}>
+        <GenerateForm
+          settings={settings}
+          onChange={setSettings}
+          running={generation?.running ?? false}
+          onRun={() => void run(settings)}
+          onCancel={cancel}
+          link={link}
+        />
+        <Box sx={{ minWidth: 0, minHeight: 480 }}>
+          <Activity engine={engine} busy={generation?.running ? progressOf(generation) : null} />
+          {generation?.error && <ErrorNote message={generation.error} onRetry={() => void run(settings)} />}
+          {generation?.cancelled && (
+            <Typography role="status" sx={{ mb: 2 }}>
+              Cancelled.
+            </Typography>
+          )}
+          {generation ? (
+            generation.settings.walk ? (
+              <Walk generation={generation} />
+            ) : (
+              <Pictures generation={generation} />
+            )
+          ) : (
+            <Paper
+              variant="outlined"
+              sx={{ minHeight: 320, display: 'grid', placeItems: 'center', borderStyle: 'dashed', p: 3, textAlign: 'center' }}
+            >
+              <Typography color="textSecondary">The pictures appear here, step by step.</Typography>
+            </Paper>
+          )}
+        </Box>
+      </Box>
+    </>
+  );
 }

@@ -1,0 +1,36 @@
+/** How much each place of the picture speaks for a class: head weights times features, exactly what the logit averages. */
+export function heatMap(
+  head: Float32Array,
+  features: Float32Array,
+  shape: { channels: number; height: number; width: number },
+  label: number,
+): Float32Array {
+  const places = shape.height * shape.width;
+  const map = new Float32Array(places);
+  for (let channel = 0; channel < shape.channels; channel++) {
+    const weight = head[label * shape.channels + channel]!;
+    for (let place = 0; place < places; place++) map[place]! += weight * features[channel * places + place]!;
+  }
+  return map;
+}
+
+/** softmax(logits / T) from softmax(logits): the constant that is lost in the latter does not matter. */
+export function calibrated(probabilities: ArrayLike<number>, temperature: number | null | undefined): number[] {
+  const values = Array.from(probabilities);
+  if (!temperature || temperature === 1) return values;
+  const powers = values.map((value) => Math.max(value, 1e-30) ** (1 / temperature));
+  const sum = powers.reduce((total, value) => total + value, 0);
+  return powers.map((value) => value / sum);
+}
+
+export interface Ranked {
+  label: number;
+  confidence: number;
+}
+
+export function ranked(confidences: readonly number[], count = confidences.length): Ranked[] {
+  return confidences
+    .map((confidence, label) => ({ label, confidence }))
+    .sort((a, b) => b.confidence - a.confidence || a.label - b.label)
+    .slice(0, count);
+}

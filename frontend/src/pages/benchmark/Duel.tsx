@@ -1,0 +1,186 @@
+import Box from '@mui/material/Box';
+import Button from '@mui/material/Button';
+import MenuItem from '@mui/material/MenuItem';
+import Paper from '@mui/material/Paper';
+import Stack from '@mui/material/Stack';
+import Table from '@mui/material/Table';
+import TableBody from '@mui/material/TableBody';
+import TableCell from '@mui/material/TableCell';
+import TableContainer from '@mui/material/TableContainer';
+import TableHead from '@mui/material/TableHead';
+import TableRow from '@mui/material/TableRow';
+import TextField from '@mui/material/TextField';
+import Typography from '@mui/material/Typography';
+import { useEffect, useRef, useState } from 'react';
+import { Engine } from '../../lib/engine';
+import { messageOf } from '../../lib/errors';
+import { bytes, milliseconds } from '../../lib/format';
+import { displayName, type Precision } from '../../lib/manifest';
+import { Cancelled } from '../../lib/sampler';
+import { Activity } from '../../ui/Activity';
+import { ErrorNote } from '../../ui/ErrorNote';
+import { useModels } from '../../ui/models';
+import { PictureCanvas } from '../../ui/PictureCanvas';
+import { SeedField } from '../generate/SeedField';
+import { difference, fight, type Fighter } from './fight';
+
+interface Side {
+  precision: Precision;
+  /** Address of another published folder; empty for this page's own. */
+  address: string;
+}
+
+export function Duel() {
+  const { manifest, folder, choice } = useModels();
+  const [sides, setSides] = useState<[Side, Side]>([
+    { precision: 'fp32', address: '' },
+    { precision: 'int8', address: '' },
+  ]);
+  const [seed, setSeed] = useState(1);
+  const [name, setName] = useState(manifest.generator.classes[0]!);
+  const [engine, setEngine] = useState<Engine | null>(null);
+  const [fighters, setFighters] = useState<[Fighter, Fighter] | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const abort = useRef<AbortController | null>(null);
+  useEffect(() => () => abort.current?.abort(), []);
+
+  const run = async () => {
+    const controller = new AbortController();
+    abort.current = controller;
+    setError(null);
+    setFighters(null);
+    try {
+      const one = (side: Side) =>
+        fight({ ...side, folder: side.address || folder, choice, name, seed, signal: controller.signal, onEngine: setEngine });
+      setFighters([await one(sides[0]), await one(sides[1])]); // one after the other, so that neither slows the other down
+    } catch (reason) {
+      if (!(reason instanceof Cancelled)) setError(messageOf(reason));
+    } finally {
+      setEngine(null);
+    }
+  };
+
+  return (
+    <Paper variant="outlined" component="section" aria-labelledby="duel-title" sx={{ p: 2 }}>
+      <Typography variant="h2" id="duel-title">
+        Duel
+      </Typography>
+      <Typography variant="body2" color="textSecondary" sx={{ mb: 2 }}>
+        The same class and seed through two precisions or two published versions.
+      </Typography>
+      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr', sm: '1fr 1fr' } }}>
+        {sides.map((side, index) => (
+          <SideFields
+            key={index}
+            title={`Side ${'AB'[index]}`}
+            side={side}
+            onChange={(changed) => setSides(index === 0 ? [changed, sides[1]] : [sides[0], changed])}
+          />
+        ))}
+        <TextField select size="small" label="Class" value={name} onChange={(event) => setName(event.target.value)}>
+          {manifest.generator.classes.map((other) => (
+            <MenuItem key={other} value={other}>
+              {displayName(other)}
+            </MenuItem>
+          ))}
+        </TextField>
+        <SeedField label="Seed" seed={seed} onChange={setSeed} />
+      </Box>
+      <Box sx={{ mt: 2 }}>
+        {engine ? (
+          <Button variant="contained" color="secondary" onClick={() => abort.current?.abort()}>
+            Cancel
+          </Button>
+        ) : (
+          <Button variant="contained" onClick={() => void run()}>
+            Compare
+          </Button>
+        )}
+      </Box>
+      {engine && <Activity engine={engine} busy="Generating …" />}
+      {error && <ErrorNote message={error} onRetry={() => void run()} />}
+      {fighters && <Outcome fighters={fighters} />}
+    </Paper>
+  );
+}
+
+function SideFields({ title, side, onChange }: { title: string; side: Side; onChange: (side: Side) => void }) {
+  return (
+    <Stack spacing={1} role="group" aria-label={title}>
+      <TextField
+        select
+        size="small"
+        label={`${title}: precision`}
+        value={side.precision}
+        onChange={(event) => onChange({ ...side, precision: event.target.value as Precision })}
+      >
+        <MenuItem value="fp32">fp32</MenuItem>
+        <MenuItem value="int8">int8</MenuItem>
+      </TextField>
+      <TextField
+        size="small"
+        label={`${title}: address of another version`}
+        placeholder="this page's own"
+        value={side.address}
+        onChange={(event) => onChange({ ...side, address: event.target.value.trim() })}
+        slotProps={{ inputLabel: { shrink: true } }}
+      />
+    </Stack>
+  );
+}
+
+function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
+  const apart = difference(a, b);
+  const figure = (value: number | null) => (value === null ? 'not available' : value.toPrecision(4));
+  const rows: [string, (fighter: Fighter) => string][] = [
+    ['Version', ({ manifest }) => manifest.revision?.slice(0, 10) ?? 'not available'],
+    ['Size', (fighter) => bytes(fighter.bytes)],
+    ['Whole picture', (fighter) => milliseconds(fighter.ms)],
+    ['FD-classifier, as published', (fighter) => figure(fighter.fd)],
+    ["Classifier's top-1, as published", (fighter) => figure(fighter.top1)],
+  ];
+  return (
+    <Box sx={{ mt: 2 }} data-testid="duel">
+      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: 'repeat(3, minmax(0, 200px))' }}>
+        {[a, b].map((fighter, index) => (
+          <Box key={index} component="figure" sx={{ m: 0 }}>
+            <PictureCanvas rgba={fighter.rgba} size={fighter.size} label={`Side ${'AB'[index]}`} testId="fighter" />
+            <Typography component="figcaption" variant="body2">
+              {'AB'[index]}: {fighter.precision}
+            </Typography>
+          </Box>
+        ))}
+        {apart && (
+          <Box component="figure" sx={{ m: 0 }}>
+            <PictureCanvas rgba={apart.rgba} size={a.size} label="Difference, four times as strong" />
+            <Typography component="figcaption" variant="body2">
+              Difference x 4; mean {apart.mean.toFixed(2)}
+            </Typography>
+          </Box>
+        )}
+      </Box>
+      <TableContainer sx={{ mt: 1 }}>
+        <Table size="small" aria-label="Duel" sx={{ maxWidth: 640 }}>
+          <TableHead>
+            <TableRow>
+              <TableCell>What</TableCell>
+              <TableCell align="right">A</TableCell>
+              <TableCell align="right">B</TableCell>
+            </TableRow>
+          </TableHead>
+          <TableBody>
+            {rows.map(([what, of]) => (
+              <TableRow key={what}>
+                <TableCell component="th" scope="row">
+                  {what}
+                </TableCell>
+                <TableCell align="right">{of(a)}</TableCell>
+                <TableCell align="right">{of(b)}</TableCell>
+              </TableRow>
+            ))}
+          </TableBody>
+        </Table>
+      </TableContainer>
+    </Box>
+  );
+}

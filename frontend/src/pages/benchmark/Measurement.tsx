@@ -1,0 +1,173 @@
+import Box from '@mui/material/Box';
+import Button from '@mui/material/Button';
+import MenuItem from '@mui/material/MenuItem';
+import Paper from '@mui/material/Paper';
+import Stack from '@mui/material/Stack';
+import TextField from '@mui/material/TextField';
+import Typography from '@mui/material/Typography';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
+import { Engine } from '../../lib/engine';
+import { messageOf } from '../../lib/errors';
+import { bytes, save } from '../../lib/format';
+import type { ModelName, Precision } from '../../lib/manifest';
+import { Cancelled } from '../../lib/sampler';
+import { Activity } from '../../ui/Activity';
+import { DeviceFields } from '../../ui/DeviceFields';
+import { deviceName } from '../../ui/deviceName';
+import { ErrorNote } from '../../ui/ErrorNote';
+import { useModels } from '../../ui/models';
+import { NumberField } from '../../ui/NumberField';
+import { measure, type Plan, type Progress, type Report } from './measure';
+
+const ReportView = lazy(() => import('./ReportView'));
+
+const WHICH: Record<string, ModelName[]> = {
+  both: ['classifier', 'generator'],
+  classifier: ['classifier'],
+  generator: ['generator'],
+};
+
+export function Measurement() {
+  const { manifest, folder, engine: shared, choice, precision } = useModels();
+  const [which, setWhich] = useState('both');
+  const [plan, setPlan] = useState<Omit<Plan, 'models'>>({
+    choice,
+    precision,
+    warmup: 2,
+    runs: 10,
+    steps: manifest.sampler.steps,
+    guidance: manifest.sampler.guidance,
+  });
+  const [engine, setEngine] = useState<Engine | null>(null);
+  const [progress, setProgress] = useState<Progress | null>(null);
+  const [report, setReport] = useState<Report | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const abort = useRef<AbortController | null>(null);
+  useEffect(() => () => abort.current?.abort(), []);
+
+  const change = (part: Partial<Plan>) => setPlan({ ...plan, ...part });
+  const running = engine !== null;
+
+  const run = async () => {
+    const controller = new AbortController();
+    abort.current = controller;
+    const own = new Engine(plan.choice, manifest, folder); // what is measured shares no thread with the other pages
+    shared.dispose();
+    setEngine(own);
+    setError(null);
+    setReport(null);
+    try {
+      const response = await fetch('./examples/Bengal.jpg');
+      if (!response.ok) throw new Error('The example picture could not be loaded. Check the connection and try again.');
+      const picture = await response.blob();
+      setReport(await measure({ ...plan, models: WHICH[which]! }, own, manifest, picture, controller.signal, setProgress));
+    } catch (reason) {
+      if (!(reason instanceof Cancelled)) setError(messageOf(reason));
+    } finally {
+      own.dispose();
+      setEngine(null);
+      setProgress(null);
+    }
+  };
+
+  return (
+    <Paper variant="outlined" component="section" aria-labelledby="measure-title" sx={{ p: 2 }}>
+      <Typography variant="h2" id="measure-title" sx={{ mb: 2 }}>
+        Speed
+      </Typography>
+      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr 1fr', md: 'repeat(4, 1fr)' } }}>
+        <TextField
+          select
+          size="small"
+          label="Models"
+          value={which}
+          disabled={running}
+          onChange={(event) => setWhich(event.target.value)}
+        >
+          <MenuItem value="both">both</MenuItem>
+          <MenuItem value="classifier">classifier</MenuItem>
+          <MenuItem value="generator">generator</MenuItem>
+        </TextField>
+        <TextField
+          select
+          size="small"
+          label="Precision"
+          value={plan.precision}
+          disabled={running || plan.choice.backend === 'webgpu'}
+          onChange={(event) => change({ precision: event.target.value as Precision })}
+        >
+          <MenuItem value="int8">int8</MenuItem>
+          <MenuItem value="fp32">fp32</MenuItem>
+        </TextField>
+        <Box sx={{ gridColumn: 'span 2' }}>
+          <DeviceFields
+            choice={plan.choice}
+            disabled={running}
+            onChange={(changed) => change({ choice: changed, precision: changed.backend === 'webgpu' ? 'fp32' : plan.precision })}
+          />
+        </Box>
+        <NumberField
+          label="Warm-up"
+          value={plan.warmup}
+          limits={[0, 50]}
+          disabled={running}
+          onChange={(warmup) => change({ warmup })}
+        />
+        <NumberField label="Runs" value={plan.runs} limits={[1, 500]} disabled={running} onChange={(runs) => change({ runs })} />
+        <NumberField
+          label="Steps"
+          value={plan.steps}
+          limits={[1, 100]}
+          disabled={running}
+          onChange={(steps) => change({ steps })}
+        />
+        <NumberField
+          label="Guidance"
+          value={plan.guidance}
+          limits={[0, 10]}
+          disabled={running}
+          onChange={(guidance) => change({ guidance })}
+        />
+      </Box>
+      <Stack direction="row" spacing={1} sx={{ mt: 2 }}>
+        {running ? (
+          <Button variant="contained" color="secondary" onClick={() => abort.current?.abort()}>
+            Cancel
+          </Button>
+        ) : (
+          <Button variant="contained" onClick={() => void run()}>
+            Measure
+          </Button>
+        )}
+        {report && (
+          <Button
+            variant="outlined"
+            onClick={() =>
+              save(new Blob([JSON.stringify(report, null, 2)], { type: 'application/json' }), 'tinycats-benchmark.json')
+            }
+          >
+            Export JSON
+          </Button>
+        )}
+      </Stack>
+      <Activity
+        engine={engine ?? shared}
+        busy={progress ? `${progress.model}: run ${progress.done + 1} of ${progress.of}` : null}
+      />
+      {error && <ErrorNote message={error} onRetry={() => void run()} />}
+      {report && (
+        <>
+          <Suspense fallback={<Box sx={{ minHeight: 360 }} />}>
+            <ReportView report={report} />
+          </Suspense>
+          <Typography variant="body2" color="textSecondary" data-testid="machine" sx={{ mt: 1, overflowWrap: 'anywhere' }}>
+            {deviceName(report.device)}
+            {report.device.adapter ? ` (${report.device.adapter})` : ''}
+            {report.device.reason ? ` (${report.device.reason})` : ''}, {report.machine.cores} cores, memory of the page:{' '}
+            {report.memory_bytes === null ? 'not available' : bytes(report.memory_bytes)}. {report.machine.user_agent}
+          </Typography>
+        </>
+      )}
+    </Paper>
+  );
+}

@@ -1,0 +1,84 @@
+import { Engine } from '../../lib/engine';
+import { UserError } from '../../lib/errors';
+import { loadManifest, modelFile, type Manifest, type Precision } from '../../lib/manifest';
+import { gaussianNoise } from '../../lib/noise';
+import { toRgba } from '../../lib/sampler';
+import type { DeviceChoice } from '../../worker/protocol';
+import { classWeights } from '../generate/settings';
+
+export interface Fighter {
+  manifest: Manifest;
+  precision: Precision;
+  rgba: Uint8ClampedArray<ArrayBuffer>;
+  size: number;
+  bytes: number;
+  ms: number;
+  /** What the pipeline measured of this version in this precision. */
+  fd: number | null;
+  top1: number | null;
+}
+
+interface Call {
+  folder: string;
+  precision: Precision;
+  choice: DeviceChoice;
+  name: string;
+  seed: number;
+  signal: AbortSignal;
+  onEngine: (engine: Engine) => void;
+}
+
+/** One picture of a published version, on an engine of its own. */
+export async function fight({ folder, precision, choice, name, seed, signal, onEngine }: Call): Promise<Fighter> {
+  const address = folder.endsWith('/') ? folder : `${folder}/`;
+  if (!URL.canParse(address)) throw new UserError(`${folder} is no address; it begins with https:// and ends with a folder`);
+  const manifest = await loadManifest(address);
+  const { classes, image_size: size } = manifest.generator;
+  if (!classes.includes(name)) throw new UserError(`The version at ${folder} has no class ${name}; choose another class.`);
+  const engine = new Engine(choice, manifest, address);
+  onEngine(engine);
+  try {
+    await engine.call('load', { model: 'generator', precision }, { signal });
+    const result = await engine.call(
+      'generate',
+      {
+        precision,
+        noise: gaussianNoise(seed, 0, 3 * size ** 2),
+        classWeights: classWeights([{ name, weight: 1 }], classes),
+        settings: manifest.sampler,
+      },
+      { signal },
+    );
+    return {
+      manifest,
+      precision,
+      rgba: toRgba(result.picture, size),
+      size,
+      bytes: modelFile(manifest, 'generator', precision).bytes,
+      ms: result.totalMs,
+      fd: published(manifest, 'generator', precision === 'fp32' ? 'fd_classifier_before' : 'fd_classifier_after'),
+      top1: published(manifest, 'classifier', precision === 'fp32' ? 'top1_before' : 'top1_after'),
+    };
+  } finally {
+    engine.dispose();
+  }
+}
+
+function published(manifest: Manifest, model: string, key: string): number | null {
+  const quantize = manifest.metrics.quantize as Record<string, Record<string, unknown> | undefined> | undefined;
+  const value = quantize?.[model]?.[key];
+  return typeof value === 'number' ? value : null;
+}
+
+/** Four times the difference of each channel, and its mean on 0..255; null where the sizes differ. */
+export function difference(a: Fighter, b: Fighter): { rgba: Uint8ClampedArray<ArrayBuffer>; mean: number } | null {
+  if (a.size !== b.size) return null;
+  let sum = 0;
+  const rgba = a.rgba.map((value, i) => {
+    if (i % 4 === 3) return 255;
+    const apart = Math.abs(value - b.rgba[i]!);
+    sum += apart;
+    return Math.min(255, 4 * apart);
+  });
+  return { rgba, mean: sum / (3 * a.size ** 2) };
+}

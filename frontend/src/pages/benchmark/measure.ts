@@ -1,0 +1,158 @@
+import { Engine } from '../../lib/engine';
+import { modelFile, type Manifest, type ModelName, type Precision, type SamplerSettings } from '../../lib/manifest';
+import { gaussianNoise } from '../../lib/noise';
+import { Cancelled } from '../../lib/sampler';
+import { summarize, type Summary } from '../../lib/stats';
+import type { Device, DeviceChoice } from '../../worker/protocol';
+import { classWeights } from '../generate/settings';
+
+export interface Plan {
+  models: ModelName[];
+  choice: DeviceChoice;
+  precision: Precision;
+  warmup: number;
+  runs: number;
+  /** Of the generator's sampler. */
+  steps: number;
+  guidance: number;
+}
+
+export interface Machine {
+  user_agent: string;
+  cores: number;
+  memory_gb: number | null;
+  cross_origin_isolated: boolean;
+}
+
+export interface ModelResult {
+  model: ModelName;
+  precision: Precision;
+  bytes: number;
+  /** Creating the session from bytes that are there; without the download. */
+  load_ms: number;
+  /** classifier: from the file to the answer; generator: a whole picture. In order. */
+  samples_ms: number[];
+  /** Of the samples, what the sessions took. */
+  session_ms: number[];
+  /** Session runs in each sample. */
+  session_runs: number;
+  summary_ms: Summary;
+  images_per_second: number;
+}
+
+export interface Report {
+  format: 'tinycats-benchmark-1';
+  date: string;
+  machine: Machine;
+  device: Device;
+  published: { name: string; revision: string | null };
+  settings: { warmup: number; runs: number; sampler: SamplerSettings };
+  results: ModelResult[];
+  /** Of the page and its workers, where the browser says it; null where it does not. */
+  memory_bytes: number | null;
+}
+
+export interface Progress {
+  model: ModelName;
+  done: number;
+  of: number;
+}
+
+function machine(): Machine {
+  return {
+    user_agent: navigator.userAgent,
+    cores: navigator.hardwareConcurrency,
+    memory_gb: (navigator as { deviceMemory?: number }).deviceMemory ?? null,
+    cross_origin_isolated: self.crossOriginIsolated,
+  };
+}
+
+/** Runs the plan on an engine of its own. Rejects with Cancelled where the signal ended it. */
+export async function measure(
+  plan: Plan,
+  engine: Engine,
+  manifest: Manifest,
+  picture: Blob,
+  signal: AbortSignal,
+  onProgress: (progress: Progress) => void,
+): Promise<Report> {
+  const sampler: SamplerSettings = { ...manifest.sampler, steps: plan.steps, guidance: plan.guidance };
+  const device = await engine.start();
+  const results: ModelResult[] = [];
+  for (const model of plan.models) {
+    const { loadMs } = await engine.call('load', { model, precision: plan.precision }, { signal });
+    const once = model === 'classifier' ? () => classifyOnce() : (index: number) => generateOnce(index);
+    const samples: number[] = [];
+    const sessions: number[] = [];
+    let sessionRuns = 0;
+    for (let i = 0; i < plan.warmup + plan.runs; i++) {
+      if (signal.aborted) throw new Cancelled();
+      onProgress({ model, done: i, of: plan.warmup + plan.runs });
+      const start = performance.now();
+      const { sessionMs, runs } = await once(i);
+      const took = performance.now() - start;
+      if (i < plan.warmup) continue;
+      samples.push(took);
+      sessions.push(sessionMs);
+      sessionRuns = runs;
+    }
+    const summary = summarize(samples);
+    results.push({
+      model,
+      precision: plan.precision,
+      bytes: modelFile(manifest, model, plan.precision).bytes,
+      load_ms: loadMs,
+      samples_ms: samples,
+      session_ms: sessions,
+      session_runs: sessionRuns,
+      summary_ms: summary,
+      images_per_second: 1000 / summary.mean,
+    });
+  }
+  return {
+    format: 'tinycats-benchmark-1',
+    date: new Date().toISOString(),
+    machine: machine(),
+    device,
+    published: { name: manifest.name, revision: manifest.revision },
+    settings: { warmup: plan.warmup, runs: plan.runs, sampler },
+    results,
+    memory_bytes: await memory(),
+  };
+
+  async function classifyOnce() {
+    const { sessionMs, thumbnail } = await engine.call('classify', { picture, precision: plan.precision }, { signal });
+    thumbnail.close();
+    return { sessionMs, runs: 1 };
+  }
+
+  async function generateOnce(index: number) {
+    const { classes, image_size } = manifest.generator;
+    const name = classes[index % classes.length]!;
+    const { runMs, runs } = await engine.call(
+      'generate',
+      {
+        precision: plan.precision,
+        noise: gaussianNoise(index, 0, 3 * image_size ** 2),
+        classWeights: classWeights([{ name, weight: 1 }], classes),
+        settings: sampler,
+      },
+      { signal },
+    );
+    return { sessionMs: runMs.reduce((sum, value) => sum + value, 0), runs };
+  }
+}
+
+const MEMORY_TIMEOUT_MS = 5000; // the browser waits for a garbage collection, which may take its time
+
+async function memory(): Promise<number | null> {
+  const ask = (performance as { measureUserAgentSpecificMemory?: () => Promise<{ bytes: number }> })
+    .measureUserAgentSpecificMemory;
+  if (!ask || !self.crossOriginIsolated) return null;
+  const timeout = new Promise<null>((resolve) => setTimeout(() => resolve(null), MEMORY_TIMEOUT_MS));
+  try {
+    return (await Promise.race([ask.call(performance), timeout]))?.bytes ?? null;
+  } catch {
+    return null;
+  }
+}

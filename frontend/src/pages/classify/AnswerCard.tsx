@@ -1,0 +1,151 @@
+import Box from '@mui/material/Box';
+import ButtonBase from '@mui/material/ButtonBase';
+import Chip from '@mui/material/Chip';
+import FormControlLabel from '@mui/material/FormControlLabel';
+import Paper from '@mui/material/Paper';
+import Switch from '@mui/material/Switch';
+import Typography from '@mui/material/Typography';
+import { useEffect, useMemo, useRef, useState } from 'react';
+import { milliseconds, percent } from '../../lib/format';
+import { displayName } from '../../lib/manifest';
+import { useModels } from '../../ui/models';
+import { AnswerCanvas } from './AnswerCanvas';
+import type { Answer } from './useClassifications';
+
+const SHOWN = 5;
+
+export function AnswerCard({ name, answer }: { name: string; answer: Answer }) {
+  const { manifest } = useModels();
+  const [showHeat, setShowHeat] = useState(true);
+  const [label, setLabel] = useState(answer.ranking[0]!.label);
+  const { classes, reject_threshold: threshold, temperature } = manifest.classifier;
+  const best = answer.ranking[0]!;
+  const notSure = threshold != null && best.confidence < threshold;
+  const heat = useMemo(() => (showHeat ? { result: answer, label } : null), [showHeat, answer, label]);
+  return (
+    <Paper
+      variant="outlined"
+      component="section"
+      aria-label={`Answer for ${name}`}
+      sx={{ p: 2, display: 'grid', gap: 3, gridTemplateColumns: { xs: '1fr', sm: '260px 1fr' } }}
+    >
+      <Box>
+        <AnswerCanvas
+          picture={answer.thumbnail}
+          side="100%"
+          heat={heat}
+          label={`${name}${showHeat ? `, with what speaks for ${displayName(classes[label]!)}` : ''}`}
+        />
+        <FormControlLabel
+          control={<Switch size="small" checked={showHeat} onChange={(_, on) => setShowHeat(on)} />}
+          label={<Typography variant="body2">Heat map: {displayName(classes[label]!)}</Typography>}
+          sx={{ mt: 1 }}
+        />
+      </Box>
+      <Box sx={{ minWidth: 0 }}>
+        <Typography variant="h2" data-testid="answer">
+          {notSure ? 'Not sure' : displayName(classes[best.label]!)}
+        </Typography>
+        <Typography variant="body2" color="textSecondary" noWrap>
+          {name}
+        </Typography>
+        <Box component="ol" aria-label="Most likely classes" sx={{ listStyle: 'none', p: 0, my: 2, display: 'grid', gap: 0.75 }}>
+          {answer.ranking.slice(0, SHOWN).map((entry) => (
+            <li key={entry.label}>
+              <Bar
+                name={displayName(classes[entry.label]!)}
+                confidence={entry.confidence}
+                chosen={entry.label === label}
+                onChoose={() => setLabel(entry.label)}
+              />
+            </li>
+          ))}
+        </Box>
+        <Box sx={{ display: 'flex', gap: 1, flexWrap: 'wrap', alignItems: 'center' }}>
+          <Chip size="small" label={milliseconds(answer.answerMs)} />
+          <Chip size="small" variant="outlined" label={temperature ? 'calibrated' : 'calibration: not available'} />
+          <Chip
+            size="small"
+            variant="outlined"
+            label={threshold == null ? '“not sure” limit: not available' : `“not sure” below ${percent(threshold)}`}
+          />
+        </Box>
+        <Box sx={{ display: 'flex', gap: 1, alignItems: 'center', mt: 2 }}>
+          <ModelInput answer={answer} />
+          <Typography variant="body2" color="textSecondary">
+            What the model sees: {answer.size} x {answer.size} pixels
+          </Typography>
+        </Box>
+      </Box>
+    </Paper>
+  );
+}
+
+function Bar({
+  name,
+  confidence,
+  chosen,
+  onChoose,
+}: {
+  name: string;
+  confidence: number;
+  chosen: boolean;
+  onChoose: () => void;
+}) {
+  return (
+    <ButtonBase
+      onClick={onChoose}
+      aria-pressed={chosen}
+      aria-label={`${name} ${percent(confidence)}, show its heat map`}
+      sx={{
+        width: '100%',
+        display: 'block',
+        textAlign: 'left',
+        borderRadius: 1,
+        '&:focus-visible': { outline: 2, outlineColor: 'primary.main' },
+      }}
+    >
+      <Box sx={{ display: 'flex', justifyContent: 'space-between', fontSize: '0.9rem', fontWeight: chosen ? 700 : 400 }}>
+        <span>{name}</span>
+        <Box component="span" sx={{ fontVariantNumeric: 'tabular-nums' }}>
+          {percent(confidence)}
+        </Box>
+      </Box>
+      <Box sx={{ height: 8, borderRadius: 4, bgcolor: 'action.hover', overflow: 'hidden' }}>
+        <Box
+          sx={{
+            height: '100%',
+            width: `${confidence * 100}%`,
+            minWidth: 2,
+            borderRadius: 4,
+            bgcolor: chosen ? 'primary.main' : 'text.disabled',
+          }}
+        />
+      </Box>
+    </ButtonBase>
+  );
+}
+
+function ModelInput({ answer }: { answer: Answer }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    const pixels = new ImageData(answer.size, answer.size);
+    for (let i = 0; i < answer.size ** 2; i++) {
+      pixels.data.set(answer.input.subarray(i * 3, i * 3 + 3), i * 4);
+      pixels.data[i * 4 + 3] = 255;
+    }
+    canvas.current?.getContext('2d')?.putImageData(pixels, 0, 0);
+  }, [answer]);
+  return (
+    <Box
+      component="canvas"
+      ref={canvas}
+      width={answer.size}
+      height={answer.size}
+      role="img"
+      aria-label="What the model sees"
+      data-testid="model-input"
+      sx={{ width: 64, height: 64, imageRendering: 'pixelated', borderRadius: 1 }}
+    />
+  );
+}

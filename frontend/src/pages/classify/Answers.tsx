@@ -1,0 +1,106 @@
+import Alert from '@mui/material/Alert';
+import Box from '@mui/material/Box';
+import Button from '@mui/material/Button';
+import Paper from '@mui/material/Paper';
+import Table from '@mui/material/Table';
+import TableBody from '@mui/material/TableBody';
+import TableCell from '@mui/material/TableCell';
+import TableContainer from '@mui/material/TableContainer';
+import TableHead from '@mui/material/TableHead';
+import TableRow from '@mui/material/TableRow';
+import { useState } from 'react';
+import { toCsv } from '../../lib/csv';
+import { milliseconds, percent, save } from '../../lib/format';
+import { displayName } from '../../lib/manifest';
+import { useModels } from '../../ui/models';
+import { AnswerCard } from './AnswerCard';
+import { AnswerCanvas } from './AnswerCanvas';
+import type { Item } from './useClassifications';
+
+/** One answer in full; several in a table, one of which is shown in full. */
+export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (item: Item) => void }) {
+  const { manifest } = useModels();
+  const [chosen, setChosen] = useState<number | null>(null);
+  const { classes, reject_threshold: threshold } = manifest.classifier;
+  const answered = items.filter((item) => item.answer);
+  const shown = answered.find((item) => item.id === chosen) ?? answered[0];
+
+  const exportCsv = () => {
+    const head = ['file', 'class', 'confidence', 'sure', 'milliseconds', ...classes];
+    const rows = answered.map(({ name, answer }) => {
+      const best = answer!.ranking[0]!;
+      const sure = threshold == null ? 'not available' : best.confidence >= threshold ? 'yes' : 'no';
+      return [name, classes[best.label]!, best.confidence, sure, answer!.answerMs, ...answer!.confidences];
+    });
+    save(new Blob([toCsv([head, ...rows])], { type: 'text/csv' }), 'tinycats.csv');
+  };
+
+  return (
+    <>
+      {items
+        .filter((item) => item.error)
+        .map((item) => (
+          <Alert
+            key={item.id}
+            severity="error"
+            sx={{ mb: 1 }}
+            action={
+              <Button color="inherit" size="small" onClick={() => onRetry(item)}>
+                Try again
+              </Button>
+            }
+          >
+            {item.name}: {item.error}
+          </Alert>
+        ))}
+      {shown?.answer && <AnswerCard key={shown.id} name={shown.name} answer={shown.answer} />}
+      {answered.length > 1 && (
+        <Paper variant="outlined" sx={{ mt: 2 }}>
+          <TableContainer>
+            <Table size="small" aria-label="All pictures">
+              <TableHead>
+                <TableRow>
+                  <TableCell>Picture</TableCell>
+                  <TableCell>Class</TableCell>
+                  <TableCell align="right">Confidence</TableCell>
+                  <TableCell align="right">Time</TableCell>
+                </TableRow>
+              </TableHead>
+              <TableBody>
+                {answered.map((item) => {
+                  const best = item.answer!.ranking[0]!;
+                  return (
+                    <TableRow key={item.id} selected={item.id === shown?.id}>
+                      <TableCell>
+                        <Box sx={{ display: 'flex', alignItems: 'center', gap: 1 }}>
+                          <AnswerCanvas picture={item.answer!.thumbnail} side={32} />
+                          <Button
+                            size="small"
+                            onClick={() => setChosen(item.id)}
+                            sx={{ justifyContent: 'start', textAlign: 'left', wordBreak: 'break-all' }}
+                          >
+                            {item.name}
+                          </Button>
+                        </Box>
+                      </TableCell>
+                      <TableCell>
+                        {threshold != null && best.confidence < threshold ? 'not sure' : displayName(classes[best.label]!)}
+                      </TableCell>
+                      <TableCell align="right">{percent(best.confidence)}</TableCell>
+                      <TableCell align="right">{milliseconds(item.answer!.answerMs)}</TableCell>
+                    </TableRow>
+                  );
+                })}
+              </TableBody>
+            </Table>
+          </TableContainer>
+        </Paper>
+      )}
+      {answered.length > 0 && (
+        <Button onClick={exportCsv} variant="outlined" sx={{ mt: 2, mr: 1 }}>
+          Export CSV
+        </Button>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,132 @@
+import Box from '@mui/material/Box';
+import Button from '@mui/material/Button';
+import Paper from '@mui/material/Paper';
+import Stack from '@mui/material/Stack';
+import ToggleButton from '@mui/material/ToggleButton';
+import ToggleButtonGroup from '@mui/material/ToggleButtonGroup';
+import Typography from '@mui/material/Typography';
+import { useState } from 'react';
+import { sessionRuns } from '../../lib/sampler';
+import { useModels } from '../../ui/models';
+import { SliderField } from '../../ui/SliderField';
+import { MixFields } from './MixFields';
+import { SeedField } from './SeedField';
+import { LIMITS, type Settings } from './settings';
+
+interface Props {
+  settings: Settings;
+  onChange: (settings: Settings) => void;
+  running: boolean;
+  onRun: () => void;
+  onCancel: () => void;
+  link: () => string;
+}
+
+export function GenerateForm({ settings, onChange, running, onRun, onCancel, link }: Props) {
+  const { manifest } = useModels();
+  const { classes } = manifest.generator;
+  const [copied, setCopied] = useState(false);
+  const change = (part: Partial<Settings>) => onChange({ ...settings, ...part });
+  const { walk } = settings;
+  const runs = sessionRuns({ ...manifest.sampler, ...settings }) * (walk ? walk.frames : settings.count);
+
+  const startWalk = () => {
+    const other = classes.find((name) => !settings.mix.some((entry) => entry.name === name)) ?? classes[0]!;
+    change({ walk: { mix: [{ name: other, weight: 1 }], seed: settings.seed, frames: 8 } });
+  };
+  const copy = async () => {
+    await navigator.clipboard.writeText(link());
+    setCopied(true);
+    setTimeout(() => setCopied(false), 2000);
+  };
+
+  return (
+    <Paper
+      variant="outlined"
+      component="form"
+      aria-label="Settings"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onRun();
+      }}
+      sx={{ p: 2 }}
+    >
+      <Stack spacing={2}>
+        <ToggleButtonGroup
+          exclusive
+          fullWidth
+          size="small"
+          color="primary"
+          aria-label="What to make"
+          value={walk ? 'walk' : 'pictures'}
+          onChange={(_, value: string | null) => {
+            if (value === 'walk' && !walk) startWalk();
+            if (value === 'pictures') change({ walk: null });
+          }}
+        >
+          <ToggleButton value="pictures">Pictures</ToggleButton>
+          <ToggleButton value="walk">Latent walk</ToggleButton>
+        </ToggleButtonGroup>
+        <MixFields
+          label={walk ? 'From class' : 'Class'}
+          mix={settings.mix}
+          classes={classes}
+          onChange={(mix) => change({ mix })}
+        />
+        <SeedField label={walk ? 'From seed' : 'Seed'} seed={settings.seed} onChange={(seed) => change({ seed })} />
+        {walk && (
+          <>
+            <MixFields label="To class" mix={walk.mix} classes={classes} onChange={(mix) => change({ walk: { ...walk, mix } })} />
+            <SeedField label="To seed" seed={walk.seed} onChange={(seed) => change({ walk: { ...walk, seed } })} />
+          </>
+        )}
+        <SliderField label="Steps" value={settings.steps} limits={LIMITS.steps} onChange={(steps) => change({ steps })} />
+        <SliderField
+          label="Guidance"
+          value={settings.guidance}
+          limits={LIMITS.guidance}
+          step={0.1}
+          onChange={(guidance) => change({ guidance })}
+        />
+        {walk ? (
+          <SliderField
+            label="Frames"
+            value={walk.frames}
+            limits={LIMITS.frames}
+            onChange={(frames) => change({ walk: { ...walk, frames } })}
+          />
+        ) : (
+          <SliderField label="Count" value={settings.count} limits={LIMITS.count} onChange={(count) => change({ count })} />
+        )}
+        <ToggleButtonGroup
+          exclusive
+          fullWidth
+          size="small"
+          aria-label="Method"
+          value={settings.method}
+          onChange={(_, method: Settings['method'] | null) => method && change({ method })}
+        >
+          <ToggleButton value="euler">Euler</ToggleButton>
+          <ToggleButton value="heun">Heun</ToggleButton>
+        </ToggleButtonGroup>
+        <Typography variant="body2" color="textSecondary">
+          {runs} session runs
+        </Typography>
+        <Box sx={{ display: 'flex', gap: 1 }}>
+          {running ? (
+            <Button variant="contained" color="secondary" fullWidth onClick={onCancel}>
+              Cancel
+            </Button>
+          ) : (
+            <Button type="submit" variant="contained" fullWidth>
+              Generate
+            </Button>
+          )}
+          <Button variant="outlined" onClick={() => void copy()} sx={{ minWidth: 112 }}>
+            {copied ? 'Copied' : 'Copy link'}
+          </Button>
+        </Box>
+      </Stack>
+    </Paper>
+  );
+}

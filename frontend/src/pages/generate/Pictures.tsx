@@ -1,0 +1,104 @@
+import Box from '@mui/material/Box';
+import Button from '@mui/material/Button';
+import Paper from '@mui/material/Paper';
+import Slider from '@mui/material/Slider';
+import Typography from '@mui/material/Typography';
+import { useState } from 'react';
+import { milliseconds, percent, save } from '../../lib/format';
+import { displayName } from '../../lib/manifest';
+import { deviceName } from '../../ui/deviceName';
+import { useEngineState, useModels } from '../../ui/models';
+import { PictureCanvas } from '../../ui/PictureCanvas';
+import { pngOf } from './picture';
+import { settingsParams } from './settings';
+import type { Generated, Generation } from './useGeneration';
+
+/** The pictures as they form; a scrubber goes back through their steps, 0 being the noise. */
+export function Pictures({ generation }: { generation: Generation }) {
+  const { manifest } = useModels();
+  const { settings, pictures } = generation;
+  const [step, setStep] = useState<number | null>(null);
+  const reached = Math.max(...pictures.map((picture) => picture.frames.length - 1));
+  const judged = pictures.filter((picture) => picture.verdict);
+  const agreeing = judged.filter((picture) => agrees(picture, generation, manifest.generator.classes));
+  return (
+    <>
+      <Box sx={{ display: 'flex', gap: 2, alignItems: 'center', mb: 2 }}>
+        <Typography variant="body2" component="label" id="scrubber" sx={{ whiteSpace: 'nowrap', minWidth: 104 }}>
+          Step {step ?? reached} of {settings.steps}
+        </Typography>
+        <Slider
+          size="small"
+          aria-labelledby="scrubber"
+          min={0}
+          max={settings.steps}
+          value={step ?? reached}
+          onChange={(_, value) => setStep(value === settings.steps ? null : Math.min(value as number, reached))}
+        />
+      </Box>
+      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: 'repeat(auto-fill, minmax(min(100%, 150px), 1fr))' }}>
+        {pictures.map((picture) => (
+          <PictureCard key={picture.number} picture={picture} generation={generation} step={step} />
+        ))}
+      </Box>
+      <Typography variant="body2" sx={{ mt: 2, minHeight: 24 }} role="status">
+        {judged.length > 0 && `The classifier agrees on ${agreeing.length} of ${judged.length}.`}
+      </Typography>
+    </>
+  );
+}
+
+/** Whether the classifier names one of the classes that were asked for. */
+function agrees(picture: Generated, { settings }: Generation, classes: readonly string[]): boolean {
+  const name = picture.verdict && classes[picture.verdict.label];
+  return settings.mix.some((entry) => entry.name === name);
+}
+
+function PictureCard({ picture, generation, step }: { picture: Generated; generation: Generation; step: number | null }) {
+  const { manifest, precision, engine } = useModels();
+  const { device } = useEngineState(engine);
+  const { image_size: size, classes } = manifest.generator;
+  const { settings } = generation;
+  const name = settings.mix.map((entry) => displayName(entry.name)).join(' and ');
+  const shown = picture.frames[Math.min(step ?? Infinity, picture.frames.length - 1)]!;
+  const verdict = picture.verdict;
+
+  const savePng = async () => {
+    const text = {
+      software: 'tinycats web page',
+      ...Object.fromEntries(settingsParams(settings)),
+      number: String(picture.number),
+      guidance_low: String(manifest.sampler.guidance_low),
+      guidance_high: String(manifest.sampler.guidance_high),
+      precision,
+      device: device ? deviceName(device) : 'unknown',
+      revision: manifest.revision ?? 'unknown',
+    };
+    const file = `${settings.mix.map((entry) => entry.name).join('-')}-${settings.seed}-${picture.number}.png`;
+    save(await pngOf(picture.frames.at(-1)!, size, text), file);
+  };
+
+  return (
+    <Paper variant="outlined" component="figure" sx={{ m: 0, p: 1 }}>
+      <PictureCanvas rgba={shown} size={size} label={`${name}, picture ${picture.number + 1}`} testId="picture" />
+      <Box component="figcaption" sx={{ mt: 1, minHeight: 84 }}>
+        <Typography variant="body2" sx={{ fontWeight: 600 }} data-testid="verdict">
+          {verdict
+            ? `${agrees(picture, generation, classes) ? '✓' : '✗'} ${displayName(classes[verdict.label]!)} ${percent(verdict.confidence)}`
+            : ' '}
+        </Typography>
+        <Typography variant="caption" color="textSecondary" component="p" data-testid="runs">
+          {picture.done ? `${picture.done.runs} runs, ${milliseconds(picture.done.ms)}` : ' '}
+        </Typography>
+        <Button
+          size="small"
+          disabled={!picture.done}
+          onClick={() => void savePng()}
+          aria-label={`Save picture ${picture.number + 1} as PNG`}
+        >
+          Save PNG
+        </Button>
+      </Box>
+    </Paper>
+  );
+}

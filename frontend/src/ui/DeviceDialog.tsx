@@ -1,0 +1,83 @@
+import Alert from '@mui/material/Alert';
+import Button from '@mui/material/Button';
+import Dialog from '@mui/material/Dialog';
+import DialogActions from '@mui/material/DialogActions';
+import DialogContent from '@mui/material/DialogContent';
+import DialogTitle from '@mui/material/DialogTitle';
+import MenuItem from '@mui/material/MenuItem';
+import Stack from '@mui/material/Stack';
+import TextField from '@mui/material/TextField';
+import Typography from '@mui/material/Typography';
+import { useEffect, useState } from 'react';
+import { clearModels, storedModels, type Stored } from '../lib/download';
+import { bytes } from '../lib/format';
+import { modelFile, type Precision } from '../lib/manifest';
+import { DeviceFields } from './DeviceFields';
+import { deviceName } from './deviceName';
+import { useEngineState, type Models } from './models';
+
+export default function DeviceDialog({ models, onClose }: { models: Models; onClose: () => void }) {
+  const { device } = useEngineState(models.engine);
+  const [choice, setChoice] = useState(models.choice);
+  const [precision, setPrecision] = useState(models.precision);
+  const [stored, setStored] = useState<Stored | null>(null);
+  useEffect(() => {
+    void storedModels().then(setStored);
+  }, []);
+  const size = (of: Precision) =>
+    bytes(modelFile(models.manifest, 'classifier', of).bytes + modelFile(models.manifest, 'generator', of).bytes);
+  return (
+    <Dialog open onClose={onClose} fullWidth maxWidth="xs" aria-labelledby="device-title">
+      <DialogTitle id="device-title">Device and models</DialogTitle>
+      <DialogContent>
+        <Stack spacing={2}>
+          <Typography variant="body2">
+            Now: {device ? deviceName(device) : 'not started; the models load when they are first used'}
+            {device?.adapter ? ` (${device.adapter})` : ''}
+          </Typography>
+          {device?.reason && <Alert severity="warning">{device.reason}</Alert>}
+          <DeviceFields
+            choice={choice}
+            onChange={(changed) => {
+              setChoice(changed);
+              if (changed.backend === 'webgpu') setPrecision('fp32');
+            }}
+          />
+          <TextField
+            select
+            label="Precision"
+            size="small"
+            value={precision}
+            onChange={(event) => setPrecision(event.target.value as Precision)}
+            helperText={choice.backend === 'webgpu' ? 'WebGPU has no int8 operators' : 'int8 is smaller and faster, fp32 exact'}
+            disabled={choice.backend === 'webgpu'}
+          >
+            <MenuItem value="int8">int8 ({size('int8')} for both models)</MenuItem>
+            <MenuItem value="fp32">fp32 ({size('fp32')} for both models)</MenuItem>
+          </TextField>
+          <Stack direction="row" spacing={1} sx={{ alignItems: 'center', justifyContent: 'space-between' }}>
+            <Typography variant="body2" data-testid="stored">
+              {stored ? `${stored.files} files, ${bytes(stored.bytes)} kept on this device` : 'Looking …'}
+            </Typography>
+            <Button size="small" disabled={!stored?.files} onClick={() => void clearModels().then(storedModels).then(setStored)}>
+              Clear
+            </Button>
+          </Stack>
+        </Stack>
+      </DialogContent>
+      <DialogActions>
+        <Button onClick={onClose} color="inherit">
+          Cancel
+        </Button>
+        <Button
+          onClick={() => {
+            models.choose(choice, precision);
+            onClose();
+          }}
+        >
+          Use
+        </Button>
+      </DialogActions>
+    </Dialog>
+  );
+}

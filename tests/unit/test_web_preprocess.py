@@ -1,0 +1,30 @@
+"""The web page resamples pictures as to_square does: frontend/src/lib/preprocess.test.ts has the same hashes to meet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+from tinycats.data.decode import to_square
+
+CASES = json.loads((ROOT / "frontend/src/lib/preprocess.golden.json").read_text())
+
+
+def noise(side: int) -> np.ndarray:
+    """uint8 [side, side, 3] from a generator that is three lines in any language (Numerical Recipes' LCG)."""
+    state, values = side, []
+    for _ in range(side * side * 3):
+        state = (state * 1664525 + 1013904223) % 2**32
+        values.append(state >> 24)
+    return np.array(values, np.uint8).reshape(side, side, 3)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['side']}to{case['size']}")
+def test_the_page_has_the_hash_of_what_to_square_gives(case: dict[str, int | str]) -> None:
+    square = to_square(Image.fromarray(noise(int(case["side"]))), int(case["size"]))
+    assert hashlib.sha256(np.ascontiguousarray(square).tobytes()).hexdigest() == case["sha256"]
