@@ -1,27 +1,28 @@
 /** The Experiments page of the production build, with reports that `tinycats experiments` writes for this test. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import axe from 'axe-core';
-import { chromium, type Browser, type Page } from 'playwright-core';
-import { build } from 'vite';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ISOLATION, serveFiles } from '../serve.mjs';
+import { BASE, launch, openPage, visit } from './browser.ts';
+import type { Site } from './server.ts';
 
-const FRONTEND = dirname(import.meta.dirname);
-const PROJECT = dirname(FRONTEND);
-const BASE = '/tinycats/';
+const PROJECT = join(import.meta.dirname, '../..');
 const temporary = mkdtempSync(join(tmpdir(), 'experiments-'));
 const CRAFTED = join(temporary, 'crafted');
-const REPORTS = { crafted: join(temporary, 'crafted-report'), project: join(temporary, 'project-report'), none: join(temporary, 'no-report') };
+const REPORTS = {
+  crafted: join(temporary, 'crafted-report'),
+  project: join(temporary, 'project-report'),
+  none: join(temporary, 'no-report'),
+};
 const LOSSES = Array.from({ length: 40 }, (_, index) => [25 * (index + 1), Math.sin(index) + 1.5] as const);
 
 let browser: Browser;
-let server: Server;
+let site: Site;
 let served = REPORTS.crafted;
 let page: Page;
 let complaints: string[];
@@ -55,7 +56,8 @@ function craft(): void {
   cpSync(join(PROJECT, pictures), join(CRAFTED, pictures), { recursive: true });
   newer = commit({
     'params.yaml': 'seed: 0\ntrain:\n  steps: 200\n  schedule: null\n',
-    'metrics/evaluate.json': '{"classifier": {"top1": 0.8125, "top5": 0.9375}, "generator": {"fd_classifier": 3.0000000000000004}}',
+    'metrics/evaluate.json':
+      '{"classifier": {"top1": 0.8125, "top5": 0.9375}, "generator": {"fd_classifier": 3.0000000000000004}}',
     'metrics/generator/metrics.json': '{"loss": 2.384185791015625e-07}',
     'metrics/generator/plots/metrics/loss.tsv': ['step\tloss', ...LOSSES.map((point) => point.join('\t'))].join('\n'),
     'metrics/evaluate/confusion.csv': 'actual,predicted\nred,red\nred,blue\nred,blue\nblue,blue\n',
@@ -75,13 +77,14 @@ function figuresOf(root: string): Map<string, unknown> {
     else for (const [name, item] of Object.entries(value)) add(group, item, key ? `${key}.${name}` : name);
   };
   for (const name of readdirSync(join(root, 'metrics'), { recursive: true, encoding: 'utf8' })) {
-    if (name.endsWith('.json')) add(name.replace(/(\/metrics)?\.json$/, ''), JSON.parse(readFileSync(join(root, 'metrics', name), 'utf8')), '');
+    if (name.endsWith('.json'))
+      add(name.replace(/(\/metrics)?\.json$/, ''), JSON.parse(readFileSync(join(root, 'metrics', name), 'utf8')), '');
   }
   return found;
 }
 
 function address(): string {
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}${BASE}`;
+  return site.origin + BASE;
 }
 
 async function open(view: string, which: keyof typeof REPORTS = 'crafted'): Promise<void> {
@@ -121,41 +124,42 @@ function rows(): Promise<Row[]> {
 
 /** What is shown is the number itself, or its first four digits. */
 function expectShown(shown: string, value: number): void {
-  expect(Number(shown.replaceAll(',', '')), `${shown} for ${value}`).toBe(Number.isInteger(value) ? value : Number(value.toPrecision(4)));
+  expect(Number(shown.replaceAll(',', '')), `${shown} for ${value}`).toBe(
+    Number.isInteger(value) ? value : Number(value.toPrecision(4)),
+  );
 }
 
 beforeAll(async () => {
   craft();
   report(CRAFTED, REPORTS.crafted);
   report(PROJECT, REPORTS.project);
-  const out = join(temporary, 'dist');
-  await build({ root: FRONTEND, logLevel: 'error', build: { outDir: relative(FRONTEND, out), emptyOutDir: true, copyPublicDir: false } });
-  cpSync(join(FRONTEND, 'public/icon.svg'), join(out, 'icon.svg'));
-  const pages = serveFiles(out, BASE, ISOLATION);
+  browser = await launch();
+  site = await openPage(true);
   const folder = `${BASE}experiments/`;
-  server = createServer((request, response) => (request.url?.startsWith(folder) ? serveFiles(served, folder, ISOLATION) : pages)(request, response));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const names = ['chromium', 'chromium-browser', 'google-chrome'];
-  const places = (process.env.PATH ?? '').split(':').flatMap((place) => names.map((name) => join(place, name)));
-  browser = await chromium.launch({ executablePath: places.find(existsSync), args: ['--no-sandbox'] });
+  site.fault = (request, response) => {
+    if (!request.url?.startsWith(folder)) return false;
+    serveFiles(served, folder, ISOLATION)(request, response);
+    return true;
+  };
 });
 
 afterAll(async () => {
   await browser?.close();
-  server?.close();
+  await site?.close();
   rmSync(temporary, { recursive: true, force: true });
 });
 
 beforeEach(async () => {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, serviceWorkers: 'block' });
-  page = await context.newPage();
-  complaints = [];
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(error.message));
+  served = REPORTS.crafted;
+  const {
+    page: opened,
+    complaints: said,
+    close,
+  } = await visit(browser, site, '/experiments', { viewport: { width: 1200, height: 900 } });
+  page = opened;
+  complaints = said;
   return async () => {
-    await context.close();
+    await close();
     expect(complaints).toEqual([]);
   };
 });
@@ -211,7 +215,8 @@ test('filter, and only what differs', async () => {
 
 test('the difference of two revisions, either way', async () => {
   await open('difference');
-  const byKey = async () => Object.fromEntries((await rows()).map(({ key, exact, shown }) => [key, { exact: exact.slice(0, 4), verdict: shown[4] }]));
+  const byKey = async () =>
+    Object.fromEntries((await rows()).map(({ key, exact, shown }) => [key, { exact: exact.slice(0, 4), verdict: shown[4] }]));
   const lower = 3.0000000000000004;
   expect(await byKey()).toMatchObject({
     'classifier.top1': { exact: ['0', '0.8125', '0.8125', null], verdict: '▲ better' },
@@ -235,7 +240,10 @@ test('curves: every point is drawn in its place and listed as logged', async () 
   const figure = page.locator('[data-curve="generator/loss"]');
   const line = figure.locator('path.MuiLineChart-line');
   await line.waitFor();
-  const drawn = ((await line.getAttribute('d')) ?? '').split(/[ML]/).slice(1).map((point) => point.split(',').map(Number));
+  const drawn = ((await line.getAttribute('d')) ?? '')
+    .split(/[ML]/)
+    .slice(1)
+    .map((point) => point.split(',').map(Number));
   expect(drawn.length).toBe(LOSSES.length);
   for (const axis of [0, 1]) {
     // the first two points tell the scale, the others have to be on it
@@ -247,7 +255,12 @@ test('curves: every point is drawn in its place and listed as logged', async () 
   }
   await figure.getByText('All points as logged').click();
   const numbers = (data: Element[]) => data.map((one) => Number(one.getAttribute('value')));
-  expect(await figure.getByRole('region', { name: /^All points/ }).locator('tbody data').evaluateAll(numbers)).toEqual(LOSSES.flat());
+  expect(
+    await figure
+      .getByRole('region', { name: /^All points/ })
+      .locator('tbody data')
+      .evaluateAll(numbers),
+  ).toEqual(LOSSES.flat());
   const summary = figure.getByRole('region', { name: /^Last and extreme/ });
   const [last, , lowest, , highest] = await summary.locator(`[data-revision="${newer}"] data`).evaluateAll(numbers);
   const values = LOSSES.map(([, value]) => value);
@@ -258,7 +271,9 @@ test('curves: every point is drawn in its place and listed as logged', async () 
 test('the confusion matrix counts what confusion.csv lists', async () => {
   await open('confusion');
   const matrix = page.getByRole('table', { name: `Confusion matrix of evaluate, ${newer}` });
-  expect(await matrix.locator('tbody tr').evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent)))).toEqual([
+  expect(
+    await matrix.locator('tbody tr').evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent))),
+  ).toEqual([
     ['red', '1', '2'],
     ['blue', '0', '1'],
   ]);
@@ -290,6 +305,7 @@ test('the slider goes through the pictures of the training', async () => {
 
 test('without a report the page says so and tries again', async () => {
   served = REPORTS.none;
+  await page.goto('about:blank');
   await page.goto(`${address()}#/experiments`);
   await page.getByText('This page was built without figures').waitFor();
   expect(complaints.splice(0).join()).toContain('404');
@@ -322,7 +338,10 @@ test('no view is too wide or moves while it loads', async () => {
     type Shift = PerformanceEntry & { value: number; sources: { node?: Node }[] };
     new PerformanceObserver((list) => {
       for (const entry of list.getEntries() as Shift[]) {
-        if (entry.value > 0.005) moves.push(`${entry.value}: ${entry.sources.map(({ node }) => (node as Element | undefined)?.outerHTML?.slice(0, 200)).join()}`);
+        if (entry.value > 0.005)
+          moves.push(
+            `${entry.value}: ${entry.sources.map(({ node }) => (node as Element | undefined)?.outerHTML?.slice(0, 200)).join()}`,
+          );
       }
     }).observe({ type: 'layout-shift', buffered: true });
   });

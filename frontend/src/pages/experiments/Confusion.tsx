@@ -12,7 +12,11 @@ export function Confusion({ revision, older }: ViewProps) {
   const matrices = [...new Set(pair.flatMap(({ confusion }) => Object.keys(confusion)))].sort();
   const tables = [...new Set(pair.flatMap((one) => Object.keys(one.tables)))].sort();
   if (matrices.length + tables.length === 0) return <NotAvailable />;
-  const columns = { display: 'grid', gridTemplateColumns: { xs: 'minmax(0, 1fr)', md: `repeat(${pair.length}, minmax(0, 1fr))` }, gap: 2 };
+  const columns = {
+    display: 'grid',
+    gridTemplateColumns: { xs: 'minmax(0, 1fr)', md: `repeat(${pair.length}, minmax(0, 1fr))` },
+    gap: 2,
+  };
   return (
     <>
       {matrices.map((name) => (
@@ -24,7 +28,11 @@ export function Confusion({ revision, older }: ViewProps) {
           <Box sx={columns}>
             {pair.map((one) => (
               <OfRevision key={revisionId(one)} revision={one}>
-                {one.confusion[name] ? <Matrix label={`Confusion matrix of ${name}, ${revisionTitle(one)}`} {...one.confusion[name]} /> : <NotAvailable />}
+                {one.confusion[name] ? (
+                  <Matrix label={`Confusion matrix of ${name}, ${revisionTitle(one)}`} {...one.confusion[name]} />
+                ) : (
+                  <NotAvailable />
+                )}
               </OfRevision>
             ))}
           </Box>
@@ -38,7 +46,11 @@ export function Confusion({ revision, older }: ViewProps) {
           <Box sx={columns}>
             {pair.map((one) => (
               <OfRevision key={revisionId(one)} revision={one}>
-                {one.tables[name] ? <PlainTable label={`${TITLES[name] ?? name}, ${revisionTitle(one)}`} {...one.tables[name]} /> : <NotAvailable />}
+                {one.tables[name] ? (
+                  <PlainTable label={`${TITLES[name] ?? name}, ${revisionTitle(one)}`} {...one.tables[name]} />
+                ) : (
+                  <NotAvailable />
+                )}
               </OfRevision>
             ))}
           </Box>
@@ -74,7 +86,15 @@ export function Matrix({ label, classes, counts }: { label: string; classes: str
         component="table"
         aria-label={label}
         sx={{
-          '&& td': { p: 0, height: 28, minWidth: 28, textAlign: 'center', fontVariantNumeric: 'tabular-nums', fontSize: '0.8rem', border: 0 },
+          '&& td': {
+            p: 0,
+            height: 28,
+            minWidth: 28,
+            textAlign: 'center',
+            fontVariantNumeric: 'tabular-nums',
+            fontSize: '0.8rem',
+            border: 0,
+          },
           '&& th': { border: 0, py: 0.25, fontWeight: 400, fontSize: '0.8rem', whiteSpace: 'nowrap' },
           '&& thead th:not(:first-of-type)': { p: 0, height: 130, textAlign: 'left' },
         }}
@@ -104,7 +124,9 @@ export function Matrix({ label, classes, counts }: { label: string; classes: str
                       component="td"
                       key={classes[guess]}
                       title={`${formatNumber(count)} of ${formatNumber(total)} ${spaced(classes[actual]!)} taken for ${spaced(classes[guess]!)}`}
-                      style={{ backgroundColor: `color-mix(in srgb, var(--cell) ${(share * STRONGEST_PERCENT).toFixed(1)}%, transparent)` }}
+                      style={{
+                        backgroundColor: `color-mix(in srgb, var(--cell) ${(share * STRONGEST_PERCENT).toFixed(1)}%, transparent)`,
+                      }}
                       sx={{
                         '--cell': `var(--mui-palette-${actual === guess ? 'secondary' : 'error'}-main)`,
                         color: count ? 'text.primary' : 'text.secondary',

@@ -34,7 +34,15 @@ export function CurveFigure({ run, name, revisions, smoothing, logarithmic }: Pr
     <Box
       component="figure"
       data-curve={`${run}/${name}`}
-      sx={{ m: 0, p: { xs: 1, sm: 2 }, border: 1, borderColor: 'divider', borderRadius: 1, bgcolor: 'background.paper', minWidth: 0 }}
+      sx={{
+        m: 0,
+        p: { xs: 1, sm: 2 },
+        border: 1,
+        borderColor: 'divider',
+        borderRadius: 1,
+        bgcolor: 'background.paper',
+        minWidth: 0,
+      }}
     >
       <Typography component="figcaption" variant="h3">
         {run}: {name}
@@ -46,7 +54,16 @@ export function CurveFigure({ run, name, revisions, smoothing, logarithmic }: Pr
         grid={{ horizontal: true }}
         margin={{ left: 0, right: 12, top: 12, bottom: 0 }}
         colors={found.length > 2 ? rainbowSurgePalette : TWO_COLOURS}
-        xAxis={[{ data: steps, scaleType: 'linear', min: Math.min(0, ...steps.slice(0, 1)), label: 'step', height: 44, valueFormatter: formatNumber }]}
+        xAxis={[
+          {
+            data: steps,
+            scaleType: 'linear',
+            min: Math.min(0, ...steps.slice(0, 1)),
+            label: 'step',
+            height: 44,
+            valueFormatter: formatNumber,
+          },
+        ]}
         yAxis={[{ scaleType: logarithmic ? 'log' : 'linear', width: 64, valueFormatter: (value: number) => formatNumber(value) }]}
         series={found.map(({ revision }, index) => ({
           id: revisionId(revision),
@@ -116,7 +133,11 @@ function Points({ found, label }: { found: { revision: Revision; curve: Curve }[
   const [open, setOpen] = useState(false);
   const { steps, values } = align(open ? found.map(({ curve }) => curve) : []);
   return (
-    <Box component="details" onToggle={(event: React.ToggleEvent<HTMLDetailsElement>) => setOpen(event.currentTarget.open)} sx={{ mt: 1 }}>
+    <Box
+      component="details"
+      onToggle={(event: React.ToggleEvent<HTMLDetailsElement>) => setOpen(event.currentTarget.open)}
+      sx={{ mt: 1 }}
+    >
       <Box component="summary" sx={{ cursor: 'pointer', fontSize: '0.875rem', py: 0.5 }}>
         All points as logged
       </Box>

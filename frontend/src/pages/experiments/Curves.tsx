@@ -20,7 +20,9 @@ export default function Curves({ report, revision, older }: ViewProps) {
   const runs = [...new Set(revisions.flatMap(({ curves }) => Object.keys(curves)))].sort();
   if (runs.length === 0) return <NotAvailable />;
   const shown = run && runs.includes(run) ? run : runs[0]!;
-  const names = [...new Set(revisions.flatMap(({ curves }) => Object.keys(curves[shown] ?? {})))].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const names = [...new Set(revisions.flatMap(({ curves }) => Object.keys(curves[shown] ?? {})))].sort(
+    (a, b) => rank(a) - rank(b) || a.localeCompare(b),
+  );
   return (
     <>
       <Box sx={{ display: 'flex', flexWrap: 'wrap', columnGap: 3, rowGap: 1, alignItems: 'center' }}>
@@ -52,12 +54,17 @@ export default function Curves({ report, revision, older }: ViewProps) {
             onChange={(_, value) => setSmoothing(value as number)}
           />
         </Box>
-        <FormControlLabel control={<Switch checked={logarithmic} onChange={(_, checked) => setLogarithmic(checked)} />} label="Logarithmic" />
+        <FormControlLabel
+          control={<Switch checked={logarithmic} onChange={(_, checked) => setLogarithmic(checked)} />}
+          label="Logarithmic"
+        />
         {report.revisions.length > 2 && (
           <FormControlLabel control={<Switch checked={all} onChange={(_, checked) => setAll(checked)} />} label="All revisions" />
         )}
       </Box>
-      <Box sx={{ display: 'grid', gridTemplateColumns: { xs: 'minmax(0, 1fr)', md: 'repeat(2, minmax(0, 1fr))' }, gap: 2, mt: 2 }}>
+      <Box
+        sx={{ display: 'grid', gridTemplateColumns: { xs: 'minmax(0, 1fr)', md: 'repeat(2, minmax(0, 1fr))' }, gap: 2, mt: 2 }}
+      >
         {names.map((name) => (
           <CurveFigure key={name} run={shown} name={name} revisions={revisions} smoothing={smoothing} logarithmic={logarithmic} />
         ))}

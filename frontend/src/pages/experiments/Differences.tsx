@@ -26,7 +26,10 @@ export function Differences({ report, revision, older }: ViewProps) {
     <>
       <Box sx={{ display: 'flex', flexWrap: 'wrap', columnGap: 3, rowGap: 1, alignItems: 'center' }}>
         <FilterField value={words} onChange={setWords} />
-        <FormControlLabel control={<Switch checked={same} onChange={(_, checked) => setSame(checked)} />} label="Also what is the same" />
+        <FormControlLabel
+          control={<Switch checked={same} onChange={(_, checked) => setSame(checked)} />}
+          label="Also what is the same"
+        />
       </Box>
       <Section title="Metrics" empty={metrics!.length === 0}>
         <ScrollTable label="Difference of metrics">

@@ -49,7 +49,15 @@ export default function ExperimentsPage() {
     return (
       <>
         <Heading />
-        <Alert severity="warning" sx={{ mt: 2 }} action={<Button color="inherit" onClick={retry}>Try again</Button>}>
+        <Alert
+          severity="warning"
+          sx={{ mt: 2 }}
+          action={
+            <Button color="inherit" onClick={retry}>
+              Try again
+            </Button>
+          }
+        >
           {problem}
         </Alert>
       </>
@@ -84,7 +92,12 @@ function Experiments({ report }: { report: Report }) {
         variant="scrollable"
         scrollButtons={false}
         aria-label="Views"
-        sx={{ mt: 1, borderBottom: 1, borderColor: 'divider', '& .MuiTab-root': { minWidth: 0, px: { xs: 1, sm: 2 }, fontSize: { xs: '0.8rem', sm: '0.875rem' } } }}
+        sx={{
+          mt: 1,
+          borderBottom: 1,
+          borderColor: 'divider',
+          '& .MuiTab-root': { minWidth: 0, px: { xs: 1, sm: 2 }, fontSize: { xs: '0.8rem', sm: '0.875rem' } },
+        }}
       >
         {VIEWS.map(({ id, title }) => (
           <Tab key={id} value={id} label={title} id={`view-${id}`} aria-controls={id === view.id ? 'view' : undefined} />
@@ -104,9 +117,7 @@ function Heading() {
   return (
     <>
       <Typography variant="h1">Experiments</Typography>
-      <Typography color="text.secondary">
-        What the pipeline measured, now and at earlier revisions.
-      </Typography>
+      <Typography color="text.secondary">What the pipeline measured, now and at earlier revisions.</Typography>
     </>
   );
 }

@@ -27,7 +27,9 @@ export function Pictures({ revision, older }: ViewProps) {
   // a confusion matrix that is there as data is drawn from it, in its own view
   const drawn = new Set(pair.flatMap(({ confusion }) => Object.keys(confusion).map((run) => `${run}/confusion`)));
   const stepped = [...new Set(all.filter(({ step }) => step !== undefined).map(({ series }) => series))].sort(byTitle);
-  const plain = [...new Set(all.filter(({ series, step }) => step === undefined && !drawn.has(series)).map(({ series }) => series))].sort(byTitle);
+  const plain = [
+    ...new Set(all.filter(({ series, step }) => step === undefined && !drawn.has(series)).map(({ series }) => series)),
+  ].sort(byTitle);
   if (stepped.length + plain.length === 0) return <NotAvailable />;
   return (
     <>
@@ -91,7 +93,13 @@ function Series({ series, pair }: { series: string; pair: Revision[] }) {
 function Side({ pair, series, step }: { pair: Revision[]; series: string; step?: number }) {
   const found = pair.map(({ images }) => images.find((image) => image.series === series && image.step === step));
   return (
-    <Box sx={{ display: 'grid', gridTemplateColumns: { xs: 'minmax(0, 1fr)', sm: `repeat(${pair.length}, minmax(0, 1fr))` }, gap: 2 }}>
+    <Box
+      sx={{
+        display: 'grid',
+        gridTemplateColumns: { xs: 'minmax(0, 1fr)', sm: `repeat(${pair.length}, minmax(0, 1fr))` },
+        gap: 2,
+      }}
+    >
       {pair.map((revision, index) => (
         <Box component="figure" key={revisionId(revision)} data-revision={revisionId(revision)} sx={{ m: 0 }}>
           <Typography component="figcaption" variant="body2" sx={{ mb: 0.5, overflowWrap: 'anywhere' }}>
@@ -108,7 +116,16 @@ function Side({ pair, series, step }: { pair: Revision[]; series: string; step?:
 function Framed({ picture, like, alt }: { picture?: Picture; like?: Picture; alt: string }) {
   if (!picture) {
     return (
-      <Box sx={{ maxWidth: like?.width, aspectRatio: like && `${like.width} / ${like.height}`, border: '1px dashed', borderColor: 'divider', borderRadius: 1, p: 2 }}>
+      <Box
+        sx={{
+          maxWidth: like?.width,
+          aspectRatio: like && `${like.width} / ${like.height}`,
+          border: '1px dashed',
+          borderColor: 'divider',
+          borderRadius: 1,
+          p: 2,
+        }}
+      >
         <NotAvailable />
       </Box>
     );

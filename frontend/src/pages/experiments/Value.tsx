@@ -15,7 +15,14 @@ export function ValueText({ value }: { value: Value | undefined }) {
         fontVariantNumeric: 'tabular-nums',
         ...(typeof value === 'number'
           ? { whiteSpace: 'nowrap' }
-          : { display: 'inline-block', maxWidth: '16rem', overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap', verticalAlign: 'bottom' }),
+          : {
+              display: 'inline-block',
+              maxWidth: '16rem',
+              overflow: 'hidden',
+              textOverflow: 'ellipsis',
+              whiteSpace: 'nowrap',
+              verticalAlign: 'bottom',
+            }),
       }}
     >
       {formatValue(value)}

@@ -23,8 +23,20 @@ export function Values({ report }: ViewProps) {
           label="Only what differs"
         />
       </Box>
-      <ValuesTable title="Metrics" rows={rowsOf(revisions.map(({ metrics }) => metrics)).filter(shown)} revisions={revisions} open={open} firstOpen />
-      <ValuesTable title="Parameters" rows={rowsOf(revisions.map(paramGroups)).filter(shown)} revisions={revisions} open={open} firstOpen={false} />
+      <ValuesTable
+        title="Metrics"
+        rows={rowsOf(revisions.map(({ metrics }) => metrics)).filter(shown)}
+        revisions={revisions}
+        open={open}
+        firstOpen
+      />
+      <ValuesTable
+        title="Parameters"
+        rows={rowsOf(revisions.map(paramGroups)).filter(shown)}
+        revisions={revisions}
+        open={open}
+        firstOpen={false}
+      />
     </>
   );
 }

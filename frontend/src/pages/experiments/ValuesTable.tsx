@@ -20,9 +20,12 @@ interface Props {
 /** One row for a value, one column for a revision; groups open and close. */
 export function ValuesTable({ title, rows, revisions, open, firstOpen }: Props) {
   const groups = groupRows(rows);
-  const [opened, setOpened] = useState<ReadonlySet<string>>(() => new Set(firstOpen ? groups.slice(0, 1).map(([group]) => group) : []));
+  const [opened, setOpened] = useState<ReadonlySet<string>>(
+    () => new Set(firstOpen ? groups.slice(0, 1).map(([group]) => group) : []),
+  );
   const all = groups.every(([group]) => opened.has(group));
-  const toggle = (group: string) => setOpened(new Set(opened.has(group) ? [...opened].filter((name) => name !== group) : [...opened, group]));
+  const toggle = (group: string) =>
+    setOpened(new Set(opened.has(group) ? [...opened].filter((name) => name !== group) : [...opened, group]));
   return (
     <Box component="section" sx={{ mt: 2 }}>
       <Box sx={{ display: 'flex', alignItems: 'center', minHeight: 40 }}>
@@ -72,7 +75,11 @@ export function ValuesTable({ title, rows, revisions, open, firstOpen }: Props) 
                   {shown &&
                     members.map((row) => (
                       <tr key={row.key} data-group={group} data-key={row.key}>
-                        <Box component="th" scope="row" sx={{ pl: { xs: 1.25, sm: '1.8em !important' }, overflowWrap: 'anywhere' }}>
+                        <Box
+                          component="th"
+                          scope="row"
+                          sx={{ pl: { xs: 1.25, sm: '1.8em !important' }, overflowWrap: 'anywhere' }}
+                        >
                           <Breakable text={row.key} />
                         </Box>
                         {row.values.map((value, index) => (
@@ -98,7 +105,14 @@ function RevisionHead({ revision }: { revision: Revision }) {
       <Box sx={{ overflowWrap: 'anywhere' }}>{revisionTitle(revision)}</Box>
       <Box
         title={revisionNote(revision)}
-        sx={{ fontSize: '0.75rem', fontWeight: 400, color: 'text.secondary', overflow: 'hidden', textOverflow: 'ellipsis', whiteSpace: 'nowrap' }}
+        sx={{
+          fontSize: '0.75rem',
+          fontWeight: 400,
+          color: 'text.secondary',
+          overflow: 'hidden',
+          textOverflow: 'ellipsis',
+          whiteSpace: 'nowrap',
+        }}
       >
         {revisionNote(revision)}
       </Box>
@@ -115,7 +129,11 @@ function GroupButton({ group, shown, onClick }: { group: string; shown: boolean;
       onClick={onClick}
       sx={{ justifyContent: 'start', textAlign: 'left', width: 1, px: 1.25, py: 0.75 }}
     >
-      <Box component="span" aria-hidden sx={{ width: '1.2em', flex: 'none', transform: shown ? 'rotate(90deg)' : 'none', transformOrigin: '35% 50%' }}>
+      <Box
+        component="span"
+        aria-hidden
+        sx={{ width: '1.2em', flex: 'none', transform: shown ? 'rotate(90deg)' : 'none', transformOrigin: '35% 50%' }}
+      >
         ›
       </Box>
       {group}

@@ -60,12 +60,16 @@ export async function loadReport(signal?: AbortSignal): Promise<Report> {
     response = await fetch(`${FOLDER}experiments.json`, { signal });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Error('The figures could not be loaded: there is no connection, and this browser has not kept them.', { cause: error });
+    throw new Error('The figures could not be loaded: there is no connection, and this browser has not kept them.', {
+      cause: error,
+    });
   }
-  if (response.status === 404) throw new Error('This page was built without figures: `make app` includes those of the repository.');
+  if (response.status === 404)
+    throw new Error('This page was built without figures: `make app` includes those of the repository.');
   if (!response.ok) throw new Error(`The figures could not be loaded: the server answered ${response.status}.`);
   const report: unknown = await response.json().catch(() => null);
-  if (!isReport(report)) throw new Error('experiments.json is not one that this page can read: build the page again with `make app`.');
+  if (!isReport(report))
+    throw new Error('experiments.json is not one that this page can read: build the page again with `make app`.');
   return report;
 }
 
@@ -90,7 +94,10 @@ export function predecessor(revisions: Revision[], revision: Revision): Revision
   const others = revisions.filter((other) => other !== revision);
   const commits = others.filter(({ kind }) => kind === 'commit');
   const before = revisions.indexOf(revision) + 1;
-  const first = revision.kind === 'experiment' ? commits.find(({ commit }) => commit === revision.baseline) : revisions.slice(before).find(({ kind }) => kind === 'commit');
+  const first =
+    revision.kind === 'experiment'
+      ? commits.find(({ commit }) => commit === revision.baseline)
+      : revisions.slice(before).find(({ kind }) => kind === 'commit');
   return first ?? commits[0] ?? others[0];
 }
 
@@ -98,6 +105,7 @@ export function predecessor(revisions: Revision[], revision: Revision): Revision
 export function revisionNote(revision: Revision): string {
   if (revision.kind === 'workspace') return 'not committed';
   const day = revision.date?.slice(0, 10) ?? '';
-  const words = revision.kind === 'experiment' ? `experiment on ${revision.baseline?.slice(0, 7) ?? 'an unknown commit'}` : revision.message;
+  const words =
+    revision.kind === 'experiment' ? `experiment on ${revision.baseline?.slice(0, 7) ?? 'an unknown commit'}` : revision.message;
   return [day, words].filter(Boolean).join(' · ');
 }

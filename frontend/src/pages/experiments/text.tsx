@@ -14,7 +14,10 @@ export function Breakable({ text }: { text: string }) {
 /** For screen readers alone. */
 export function Hidden({ children }: { children: ReactNode }) {
   return (
-    <Box component="span" sx={{ position: 'absolute', width: '1px', height: '1px', overflow: 'hidden', clipPath: 'inset(50%)', whiteSpace: 'nowrap' }}>
+    <Box
+      component="span"
+      sx={{ position: 'absolute', width: '1px', height: '1px', overflow: 'hidden', clipPath: 'inset(50%)', whiteSpace: 'nowrap' }}
+    >
       {children}
     </Box>
   );

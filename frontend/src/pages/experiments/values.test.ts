@@ -14,10 +14,20 @@ describe('rows', () => {
     { evaluate: { n: 3 }, classifier: { top1: 0 } },
   ]);
   it('have what any revision has, results first and clock readings last', () => {
-    expect(rows.map(({ group, key }) => `${group} ${key}`)).toEqual(['evaluate n', 'classifier loss', 'classifier top1', 'timing/fetch seconds']);
+    expect(rows.map(({ group, key }) => `${group} ${key}`)).toEqual([
+      'evaluate n',
+      'classifier loss',
+      'classifier top1',
+      'timing/fetch seconds',
+    ]);
   });
   it('tell what is missing from 0', () => {
-    expect(rows.map(({ values }) => values)).toEqual([[undefined, 3], [0.5, undefined], [0, 0], [3, undefined]]);
+    expect(rows.map(({ values }) => values)).toEqual([
+      [undefined, 3],
+      [0.5, undefined],
+      [0, 0],
+      [3, undefined],
+    ]);
     expect(rows.map(differs)).toEqual([true, true, false, true]);
     expect(differs({ group: '', key: '', values: [['a'], ['a']] })).toBe(false);
     expect(differs({ group: '', key: '', values: [null, undefined] })).toBe(true);
@@ -80,7 +90,13 @@ describe('curves', () => {
       { step: [1, 3], value: [10, 30] },
       { step: [2, 3], value: [0, 5] },
     ]);
-    expect(aligned).toEqual({ steps: [1, 2, 3], values: [[10, null, 30], [null, 0, 5]] });
+    expect(aligned).toEqual({
+      steps: [1, 2, 3],
+      values: [
+        [10, null, 30],
+        [null, 0, 5],
+      ],
+    });
   });
 });
 

@@ -25,7 +25,9 @@ export function rowsOf(groupsOf: Groups[]): Row[] {
   }
   return [...names.keys()]
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
-    .flatMap((group) => [...names.get(group)!].map((key) => ({ group, key, values: groupsOf.map((groups) => groups[group]?.[key]) })));
+    .flatMap((group) =>
+      [...names.get(group)!].map((key) => ({ group, key, values: groupsOf.map((groups) => groups[group]?.[key]) })),
+    );
 }
 
 /** In the order in which the groups come. */
@@ -53,7 +55,10 @@ export function differs(row: Row): boolean {
 /** Every word of `words` is in the row's name. */
 export function matches(row: Row, words: string): boolean {
   const name = `${row.group} ${row.key}`.toLowerCase();
-  return words.toLowerCase().split(/\s+/).every((word) => name.includes(word));
+  return words
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => name.includes(word));
 }
 
 export interface Difference {
