@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two clean runs are compared byte for byte: nothing may depend on the hash seed of a process
 export PYTHONHASHSEED := 0
 
-.PHONY: repro test lint types setup lock clean
+.PHONY: repro test lint types experiments setup lock clean
 
 repro: setup
 	dvc repro
@@ -20,6 +20,10 @@ lint: setup
 
 types: setup
 	mypy
+
+# What the pipeline measured, at this revision and earlier ones: a part of the web page
+experiments: setup
+	tinycats experiments --out frontend/public/experiments
 
 setup: .venv/installed
 
