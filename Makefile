@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two clean runs are compared byte for byte: nothing may depend on the hash seed of a process
 export PYTHONHASHSEED := 0
 
-.PHONY: repro app test lint types setup web web-test browser lock clean
+.PHONY: repro app test lint types setup experiments web web-test browser lock clean
 
 repro: setup
 	dvc repro
@@ -43,6 +43,10 @@ lint: setup
 
 types: setup
 	mypy
+
+# What the pipeline measured, at this revision and earlier ones: a part of the web page
+experiments: setup
+	tinycats experiments --out frontend/public/experiments
 
 setup: .venv/installed
 

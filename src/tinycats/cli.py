@@ -1,4 +1,4 @@
-"""The command line: predict, generate, verify, params, status; runs, cancel, remote, share and rollback for remote services.
+"""The command line: predict, generate, verify, params, status, experiments; remote: runs, cancel, remote, share, rollback.
 
 Each command is a file in tinycats.commands, which imports torch and the like inside its functions: `--help` is quick.
 """
@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from tinycats.commands.experiments import experiments
 from tinycats.commands.generate import generate
 from tinycats.commands.params import params
 from tinycats.commands.predict import predict
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict, generate, verify, params, status, runs, cancel, remote, share, rollback):
+for command in (predict, generate, verify, params, status, experiments, runs, cancel, remote, share, rollback):
     app.command()(command)
 
 

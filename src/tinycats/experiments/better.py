@@ -1,0 +1,27 @@
+"""Whether more of a metric is better, as far as its name tells."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+# Losses are in neither: under another augmentation, label smoothing or noise schedule they do not compare. The generator's
+# val_x_mse_<percent> do: its error on given pictures, noise and times.
+HIGHER = re.compile(
+    r"(best_)?(val_)?top[15](_before|_after)?|macro_f1|cat_or_other|class_agreement|agreement|precision|recall"
+    r"|images_per_second|inception_score|passed"
+)
+LOWER = re.compile(
+    r"expected_calibration_error|(fd|kd)_classifier(_before|_after)?|fid|kid|closer_than_p1_of_test"
+    r"|(best_)?val_x_mse_\d+"
+    r"|accuracy_drop|fd_increase|(.*_)?(max|mean)_(abs|rel)_diff"
+    r"|bytes(_before|_after)?|p\d\d_ms|seconds|peak_memory_mb"
+)
+
+
+def better(key: str) -> Literal["higher", "lower"] | None:
+    """None where it is not known or a matter of taste. `key` is dotted."""
+    *parents, name = key.split(".")
+    if HIGHER.fullmatch(name) or "per_class_accuracy" in parents:  # below it are names of classes
+        return "higher"
+    return "lower" if LOWER.fullmatch(name) else None

@@ -1,0 +1,171 @@
+"""experiments.json: what each revision measured, as numbers by name, for the web page.
+
+Nothing is made up on the way: what a revision does not have, or has as NaN, is absent.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from tinycats.errors import UserError
+from tinycats.experiments.better import better
+from tinycats.experiments.revisions import METRICS, PARAMS, Revision
+
+SCHEMA_VERSION = 1
+REPORT_NAME = "experiments.json"
+STEPPED = re.compile(r"(.+)_(\d+)")  # DVCLive directories hold pictures of a step as <series>_<step>.png
+
+
+@dataclass(frozen=True)
+class Written:
+    """`images`: how many, each kept once. `left_out`: a line for each file of a commit that could not be read."""
+
+    images: int
+    left_out: list[str]
+
+
+def write_report(revisions: Sequence[Revision], directory: Path) -> Written:
+    """Write experiments.json and images/ into the empty `directory`.
+
+    Raises UserError where a file of the workspace is not what its name says; in a commit, where nobody can mend it any
+    more, such a file counts as absent.
+    """
+    images: dict[str, bytes] = {}
+    left_out: list[str] = []
+    described = [_describe(revision, images, left_out) for revision in revisions]
+    report = {"schema_version": SCHEMA_VERSION, "better": _directions(described), "revisions": described}
+    for name, content in images.items():
+        path = directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    text = json.dumps(report, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    (directory / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
+    return Written(len(images), left_out)
+
+
+def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str]) -> dict[str, Any]:
+    """One entry of "revisions"; its pictures are added to `images` by the path they will have."""
+    about = {key: getattr(revision, key) for key in ("kind", "commit", "date", "message", "name", "baseline")}
+    entry: dict[str, Any] = {key: value for key, value in about.items() if value is not None}
+    entry |= {"metrics": {}, "params": {}, "curves": {}, "confusion": {}, "tables": {}, "images": []}
+    for path, content in sorted(revision.files.items()):
+        try:
+            _add(entry, PurePosixPath(path), content, images)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, csv.Error, yaml.YAMLError) as error:
+            problem = f"{path}: cannot be read ({' '.join(str(error).split())})"
+            if not revision.commit:
+                raise UserError(f"{problem}; `dvc repro` writes it anew") from None
+            left_out.append(f"{revision.commit[:7]}:{problem}")
+    return entry
+
+
+def _add(entry: dict[str, Any], path: PurePosixPath, content: bytes, images: dict[str, bytes]) -> None:
+    """<run>/metrics.json, <run>/plots/metrics/<curve>.tsv and <run>/plots/images/<picture>.png are DVCLive's."""
+    if str(path) == PARAMS:
+        entry["params"] = _flatten(yaml.safe_load(content))
+        return
+    name = path.relative_to(METRICS).with_suffix("").as_posix()
+    if path.suffix == ".json":
+        entry["metrics"][name.removesuffix("/metrics")] = _figures(_flatten(json.loads(content)))
+    elif path.suffix == ".tsv" and "/plots/metrics/" in name:
+        run, curve = name.split("/plots/metrics/")
+        entry["curves"].setdefault(run, {})[curve] = _curve(content, path.stem)
+    elif path.name == "confusion.csv":
+        entry["confusion"][name.removesuffix("/confusion")] = _confusion(content)
+    elif path.suffix == ".csv":
+        entry["tables"][name] = _table(content)
+    elif path.suffix == ".png":
+        entry["images"].append(_picture(name.replace("/plots/images/", "/"), content, images))
+
+
+def _flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key; a list is a value."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        elif not isinstance(value, float) or math.isfinite(value):
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _figures(flat: dict[str, Any]) -> dict[str, Any]:
+    """Without lists, which are names of files, and without null."""
+    return {key: value for key, value in flat.items() if value is not None and not isinstance(value, list)}
+
+
+def _curve(content: bytes, column: str) -> dict[str, list[Any]]:
+    """{"step": [...], "value": [...]} of the rows that have both."""
+    points = [
+        (step, value)
+        for row in csv.DictReader(io.StringIO(content.decode()), delimiter="\t")
+        if _is_number(step := _value(row["step"])) and _is_number(value := _value(row[column]))
+    ]
+    return {"step": [step for step, _ in points], "value": [value for _, value in points]}
+
+
+def _confusion(content: bytes) -> dict[str, Any]:
+    """{"classes": names, "counts": one row for each actual class}, with the classes in the order in which they come."""
+    counts = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(io.StringIO(content.decode())))
+    classes = list(dict.fromkeys([*(actual for actual, _ in counts), *(predicted for _, predicted in counts)]))
+    return {"classes": classes, "counts": [[counts[actual, guess] for guess in classes] for actual in classes]}
+
+
+def _table(content: bytes) -> dict[str, Any]:
+    header, *rows = csv.reader(io.StringIO(content.decode()))
+    numbered = [column != "class" for column in header]  # a class may well be called 00
+    return {
+        "columns": header,
+        "rows": [
+            [_value(cell) if number else cell for cell, number in zip(row, numbered, strict=True)] for row in rows
+        ],
+    }
+
+
+def _picture(name: str, content: bytes, images: dict[str, bytes]) -> dict[str, Any]:
+    """The page lays pictures out before they are loaded, so it is told their size in pixels."""
+    with Image.open(io.BytesIO(content)) as image:
+        width, height = image.size
+    path = f"images/{hashlib.sha256(content).hexdigest()[:16]}.png"
+    images[path] = content
+    match = STEPPED.fullmatch(name)
+    series = {"series": match[1], "step": int(match[2])} if match else {"series": name}
+    return {**series, "path": path, "width": width, "height": height}
+
+
+def _value(text: str) -> int | float | str | None:
+    """A number where the text is one; None where it is one that JSON does not know."""
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else None
+    return text
+
+
+def _is_number(value: int | float | str | None) -> bool:
+    return isinstance(value, int | float)
+
+
+def _directions(described: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """For every metric of any revision, by group: "higher" or "lower", where it is known which one is better."""
+    keys = {(group, key) for one in described for group, values in one["metrics"].items() for key in values}
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for group, key in sorted(keys):
+        if direction := better(key):
+            found[group][key] = direction
+    return found

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from tinycats.cli import app
+from tinycats.experiments.better import better
+
+
+def git(root: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(root), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit(root: Path, message: str) -> str:
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "-m", message)
+    return git(root, "rev-parse", "HEAD")
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def write_picture(path: Path, colour: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (6, 4), colour).save(path)
+
+
+def export(root: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["experiments", "--root", str(root), "--out", str(root / "out"), *arguments])
+
+
+def read(root: Path, *arguments: str) -> list[dict[str, Any]]:
+    result = export(root, *arguments)
+    assert result.exit_code == 0, result.output
+    revisions: list[dict[str, Any]] = json.loads((root / "out/experiments.json").read_text())["revisions"]
+    return revisions
+
+
+def error_line(result: Result) -> str:
+    assert result.exit_code == 1, result.output
+    assert len(result.output.strip().splitlines()) == 1, result.output
+    return result.output.strip()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A commit without metrics, then two with: the second has more of everything."""
+    root = tmp_path / "project"
+    root.mkdir()
+    git(root, "init", "--quiet")
+    write(root / ".gitignore", "/out\n")
+    commit(root, "Begin")
+    write(root / "params.yaml", "seed: 0\ntrain:\n  steps: 100\n  schedule: null\nextra: [a, b]\n")
+    write(
+        root / "metrics/evaluate.json",
+        '{"n": 3, "classifier": {"top1": 0.5, "bad": NaN}, "files": ["a.png"], "no": null}',
+    )
+    write_picture(root / "metrics/generator/plots/images/samples_0000050.png", "red")
+    commit(root, "Run: 100 steps")
+    write(root / "params.yaml", "seed: 0\ntrain:\n  steps: 200\n")
+    write(root / "metrics/evaluate.json", '{"n": 3, "classifier": {"top1": 0.75}}')
+    write(root / "metrics/generator/metrics.json", '{"loss": 0.1, "step": 200}')
+    write(root / "metrics/generator/plots/metrics/loss.tsv", "step\tloss\n25\t0.5\n50\tnan\n75\t0.25\n")
+    write(root / "metrics/evaluate/confusion.csv", "actual,predicted\n00,0\n00,00\n0,0\n00,0\n")
+    write(root / "metrics/evaluate/per_class.csv", "class,accuracy,n\n00,0.5,2\n0,nan,1\n")
+    write_picture(root / "metrics/generator/plots/images/samples_0000200.png", "blue")
+    write_picture(root / "metrics/evaluate/samples.png", "red")
+    commit(root, "Run: 200 steps")
+    write(root / "README.md", "words")
+    commit(root, "Say something")
+    return root
+
+
+def test_what_was_committed_is_there_and_nothing_else(project: Path) -> None:
+    new, old = read(project)
+    assert [old["message"], new["message"]] == ["Run: 100 steps", "Run: 200 steps"]
+    assert new["kind"] == "commit"
+    assert new["commit"] == git(project, "rev-parse", "HEAD~1")
+    assert new["date"].endswith("+00:00")
+    assert old["metrics"] == {"evaluate": {"n": 3, "classifier.top1": 0.5}}  # neither NaN nor null becomes a number
+    assert old["params"] == {"seed": 0, "train.steps": 100, "train.schedule": None, "extra": ["a", "b"]}
+    assert old["curves"] == old["confusion"] == old["tables"] == {}
+    assert new["metrics"] == {
+        "evaluate": {"n": 3, "classifier.top1": 0.75},
+        "generator": {"loss": 0.1, "step": 200},
+    }
+    assert new["curves"] == {"generator": {"loss": {"step": [25, 75], "value": [0.5, 0.25]}}}
+    assert new["confusion"] == {"evaluate": {"classes": ["00", "0"], "counts": [[1, 2], [0, 1]]}}
+    assert new["tables"] == {
+        "evaluate/per_class": {"columns": ["class", "accuracy", "n"], "rows": [["00", 0.5, 2], ["0", None, 1]]}
+    }
+
+
+def test_pictures_are_kept_once_with_their_step_and_size(project: Path) -> None:
+    new, old = read(project)
+    assert [(image["series"], image.get("step")) for image in new["images"]] == [
+        ("evaluate/samples", None),
+        ("generator/samples", 50),
+        ("generator/samples", 200),
+    ]
+    assert old["images"] == [new["images"][1]]
+    assert new["images"][0]["path"] == new["images"][1]["path"] != new["images"][2]["path"]
+    assert len(list((project / "out/images").iterdir())) == 2
+    kept = project / "out" / new["images"][2]["path"]
+    assert kept.read_bytes() == (project / "metrics/generator/plots/images/samples_0000200.png").read_bytes()
+    assert (new["images"][2]["width"], new["images"][2]["height"]) == (6, 4)
+
+
+def test_the_same_repository_gives_the_same_bytes(project: Path) -> None:
+    read(project)
+    first = {path.name: path.read_bytes() for path in (project / "out").rglob("*") if path.is_file()}
+    read(project)
+    assert {path.name: path.read_bytes() for path in (project / "out").rglob("*") if path.is_file()} == first
+
+
+def test_as_many_revisions_as_asked_for(project: Path) -> None:
+    assert [revision["message"] for revision in read(project, "--revisions", "1")] == ["Run: 200 steps"]
+
+
+def test_the_workspace_comes_first_where_it_differs(project: Path) -> None:
+    write(project / "metrics/evaluate.json", '{"n": 4}')
+    write_picture(project / "metrics/generator/plots/images/samples_0000300.png", "green")
+    workspace, new, _ = read(project)
+    assert workspace["kind"] == "workspace"
+    assert "commit" not in workspace
+    assert workspace["metrics"]["evaluate"] == {"n": 4}
+    assert [image["step"] for image in workspace["images"] if "step" in image] == [50, 200, 300]
+    assert new["metrics"]["evaluate"]["n"] == 3
+
+
+def test_a_project_in_a_folder_of_a_repository(project: Path, tmp_path: Path) -> None:
+    inner = tmp_path / "outer/inner"
+    shutil.copytree(project, inner, ignore=shutil.ignore_patterns(".git"))
+    git(inner.parent, "init", "--quiet")
+    commit(inner.parent, "All at once")
+    (only,) = read(inner)
+    assert only["metrics"]["evaluate"] == {"n": 3, "classifier.top1": 0.75}
+
+
+def test_without_git_the_workspace_alone(project: Path) -> None:
+    shutil.rmtree(project / ".git")
+    (only,) = read(project)
+    assert only["kind"] == "workspace"
+    assert only["metrics"]["evaluate"]["classifier.top1"] == 0.75
+
+
+def test_experiments_of_dvc(project: Path) -> None:
+    dvc = lambda *arguments: subprocess.run(["dvc", *arguments], cwd=project, check=True, capture_output=True)  # noqa: E731
+    dvc("init", "--quiet")
+    write(project / "dvc.yaml", "metrics: [metrics/evaluate.json]\n")
+    baseline = commit(project, "Use DVC")
+    write(project / "params.yaml", "seed: 0\ntrain:\n  steps: 400\n")
+    write(project / "metrics/evaluate.json", '{"n": 3, "classifier": {"top1": 0.9}}')
+    git(project, "config", "user.name", "A")
+    git(project, "config", "user.email", "a@example.com")
+    dvc("exp", "save", "--name", "longer")
+    git(project, "checkout", "--quiet", ".")
+    *commits, experiment = read(project)
+    assert [revision["kind"] for revision in commits] == ["commit", "commit"]
+    assert (experiment["kind"], experiment["name"], experiment["baseline"]) == ("experiment", "longer", baseline)
+    assert experiment["metrics"]["evaluate"]["classifier.top1"] == 0.9
+    assert experiment["params"]["train.steps"] == 400
+    assert experiment["confusion"] == commits[0]["confusion"]  # what it did not change it has from its baseline
+
+
+def test_what_cannot_be_read(project: Path) -> None:
+    read(project)
+    before = (project / "out/experiments.json").read_bytes()
+    write(project / "metrics/evaluate.json", "{")
+    assert error_line(export(project)).startswith("error: metrics/evaluate.json: cannot be read (")
+    assert (project / "out/experiments.json").read_bytes() == before
+    broken = commit(project, "Commit the half")
+    result = export(project)
+    assert result.exit_code == 0
+    assert f"left out: {broken[:7]}:metrics/evaluate.json: cannot be read (" in result.output
+    first = json.loads((project / "out/experiments.json").read_text())["revisions"][0]
+    assert first["commit"] == broken
+    assert "evaluate" not in first["metrics"]
+    assert first["metrics"]["generator"]["step"] == 200
+
+
+def test_nothing_to_show_and_nothing_to_overwrite(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no revision has metrics/*.json; run `dvc repro` first" in error_line(export(tmp_path / "empty"))
+    write(project / "out/thesis.txt", "mine")
+    assert "is not a directory that this command wrote" in error_line(export(project))
+    assert (project / "out/thesis.txt").read_text() == "mine"
+
+
+def test_which_way_is_better() -> None:
+    known = {
+        "classifier.top1": "higher",
+        "classifier.per_class_accuracy.Maine_Coon": "higher",
+        "best_val_top1": "higher",
+        "generator.fd_classifier": "lower",
+        "generator.fd_classifier_floor": None,  # a yardstick, not a result
+        "classifier.one.p95_ms": "lower",
+        "classifier.features_max_rel_diff": "lower",
+        "val_x_mse_50": "lower",
+        "loss": None,
+        "n": None,
+    }
+    assert {key: better(key) for key in known} == known
