@@ -12,7 +12,7 @@ repro: setup
 	dvc repro
 	@python stages/summary.py
 
-app: web
+app: web experiments
 	@test -f frontend/public/models/manifest.json || { echo "error: no published models in frontend/public/models; run make repro (or dvc pull) first" >&2; exit 1; }
 	cd frontend && npm run --silent build && exec node serve.mjs --port $(PORT)
 
@@ -20,7 +20,7 @@ test: lint types web-test
 	pytest --numprocesses 2 --dist loadgroup
 
 # The production build in a real browser; where nothing is published yet, with tiny models that the pipeline makes
-web-test: setup web browser
+web-test: web browser experiments
 	cd frontend && npm run --silent types && npm run --silent lint && npm run --silent test
 	cd frontend && npm run --silent build && npm run --silent e2e
 
