@@ -19,7 +19,7 @@ export default tseslint.config(
   },
   {
     files: ['build/sw.js'],
-    languageOptions: { globals: { ...globals.serviceworker, __PRECACHE__: 'readonly' } },
+    languageOptions: { globals: { ...globals.serviceworker, __PRECACHE__: 'readonly', __ASSETS__: 'readonly' } },
   },
   {
     rules: {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import type { Plugin } from 'vite';
 
 // Fetched when they are needed: ONNX Runtime's binaries, the models, what the pipeline measured.
-const ON_DEMAND = /(\.wasm$|ort[.-]|^models\/|^experiments\/|^sw\.js$)/;
+const ON_DEMAND = /(\.wasm$|^assets\/ort[.-]|^models\/|^experiments\/|^sw\.js$)/;
 
 function files(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: 'utf8' })
@@ -25,14 +25,16 @@ export function serviceWorker(): Plugin {
       out = join(config.root, config.build.outDir);
     },
     closeBundle() {
-      const listed = files(out).filter((name) => !ON_DEMAND.test(name));
+      const built = files(out);
+      const listed = built.filter((name) => !ON_DEMAND.test(name));
       const hash = createHash('sha256');
       for (const name of listed) hash.update(name).update(readFileSync(join(out, name)));
       const template = readFileSync(join(root, 'build/sw.js'), 'utf8');
       hash.update(template);
       const text = template
         .replace('__VERSION__', hash.digest('hex').slice(0, 12))
-        .replace('__PRECACHE__', JSON.stringify(listed.map((name) => `./${relative('.', name)}`)));
+        .replace('__PRECACHE__', JSON.stringify(listed.map((name) => `./${name}`)))
+        .replace('__ASSETS__', JSON.stringify(built.filter((name) => name.startsWith('assets/'))));
       writeFileSync(join(out, 'sw.js'), text);
     },
   };

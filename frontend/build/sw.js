@@ -2,6 +2,7 @@
    Model files are left to the page: it keeps them by hash in a cache of its own. */
 const VERSION = '__VERSION__';
 const PRECACHE = __PRECACHE__;
+const ASSETS = new Set(__ASSETS__);
 const PAGE = `tinycats-page-${VERSION}`;
 const DATA = 'tinycats-data';
 const RUNTIME = 'tinycats-runtime';
@@ -16,17 +17,19 @@ self.addEventListener('install', (event) => {
 });
 
 self.addEventListener('activate', (event) => {
-  event.waitUntil(
-    caches
-      .keys()
-      .then((names) =>
-        Promise.all(
-          names.filter((name) => name.startsWith('tinycats-page-') && name !== PAGE).map((name) => caches.delete(name)),
-        ),
-      )
-      .then(() => self.clients.claim()),
-  );
+  event.waitUntil(dropOld().then(() => self.clients.claim()));
 });
+
+/** Earlier builds, and of what was stored on demand all that this build does not have. */
+async function dropOld() {
+  for (const name of await caches.keys()) {
+    if (name.startsWith('tinycats-page-') && name !== PAGE) await caches.delete(name);
+  }
+  const runtime = await caches.open(RUNTIME);
+  for (const request of await runtime.keys()) {
+    if (!ASSETS.has(request.url.slice(self.registration.scope.length))) await runtime.delete(request);
+  }
+}
 
 function isolated(response) {
   if (response.status === 0) return response;
