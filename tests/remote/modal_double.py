@@ -305,6 +305,7 @@ class ModalDouble:
         container.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "modal._container_entrypoint",
             cwd=directory / "root", stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in a shell's background ignore it
             env={
                 "PATH": os.environ["PATH"], "HOME": str(directory), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo",
                 **image, "PYTHONPATH": str(directory / "root"), "PYTHONDONTWRITEBYTECODE": "1",
