@@ -1,18 +1,42 @@
-# make repro: from a fresh clone to published models.  make test: linters, types and all tests.
+# make repro: from a fresh clone to published models.  make app: the web page with them.  make test: linters, types and all tests.
 PYTHON ?= python3
+PORT ?= 4173
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two clean runs are compared byte for byte: nothing may depend on the hash seed of a process
 export PYTHONHASHSEED := 0
 
-.PHONY: repro test lint types experiments setup lock clean
+.PHONY: repro app test lint types setup web web-test browser lock clean
 
 repro: setup
 	dvc repro
 	@python stages/summary.py
 
-test: lint types
+app: web
+	@test -f frontend/public/models/manifest.json || { echo "error: no published models in frontend/public/models; run make repro (or dvc pull) first" >&2; exit 1; }
+	tinycats experiments --out frontend/public/experiments
+	cd frontend && npm run --silent build && exec node serve.mjs --port $(PORT)
+
+test: lint types web-test
 	pytest --numprocesses 2 --dist loadgroup
+
+# The production build in a real browser; where nothing is published yet, with tiny models that the pipeline makes
+web-test: setup web browser
+	cd frontend && npm run --silent types && npm run --silent lint && npm run --silent test
+	cd frontend && npm run --silent build && npm run --silent e2e
+
+web: frontend/node_modules/.installed
+
+frontend/node_modules/.installed: frontend/package.json frontend/package-lock.json
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' \
+		|| { echo "error: Node 20.19 or newer is needed for the web page" >&2; exit 1; }
+	cd frontend && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } \
+		|| { echo "error: the browser tests need Chromium on PATH; on Debian or Ubuntu: sudo apt-get install chromium" >&2; exit 1; }
 
 lint: setup
 	ruff check .
@@ -20,10 +44,6 @@ lint: setup
 
 types: setup
 	mypy
-
-# What the pipeline measured, at this revision and earlier ones: a part of the web page
-experiments: setup
-	tinycats experiments --out frontend/public/experiments
 
 setup: .venv/installed
 
@@ -39,4 +59,4 @@ lock:
 	pip freeze --exclude-editable --exclude tinycats | sed 's/+cpu$$//' > requirements.lock
 
 clean:
-	rm -rf .venv .tinycats
+	rm -rf .venv .tinycats frontend/node_modules frontend/dist

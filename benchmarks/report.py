@@ -17,6 +17,7 @@ TITLES = {
     "generator_step": "A training step of the generator",
     "classifier_epoch": "An epoch of the classifier",
     "preprocessing": "preprocess, beside Pillow alone",
+    "web_page": "The web page in headless Chromium",
     "overhead": "What a training stage does besides training",
 }
 

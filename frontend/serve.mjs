@@ -1,7 +1,7 @@
 // Serves the production build with the headers of cross-origin isolation: node serve.mjs [--port N] [--base /path/]
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { extname, join, normalize } from 'node:path';
+import { delimiter, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -47,6 +47,15 @@ export function serveFiles(root, base, headers) {
     if (request.method === 'HEAD') response.end();
     else createReadStream(file).pipe(response);
   };
+}
+
+/** The system's browser, for tests and benchmarks. */
+export function findChromium() {
+  const names = ['chromium', 'chromium-browser', 'google-chrome'];
+  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
+    for (const name of names) if (existsSync(join(directory, name))) return join(directory, name);
+  }
+  throw new Error(`no browser on PATH (${names.join(', ')}); on Debian or Ubuntu: apt-get install chromium`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

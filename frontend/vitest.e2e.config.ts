@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     include: ['e2e/**/*.test.ts'],
     globalSetup: ['e2e/setup.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 900_000, // a bound on what hangs, on a machine that has other things to do
+    hookTimeout: 300_000,
     fileParallelism: false, // one browser at a time: two cores are soon full
   },
 });

@@ -1,45 +1,115 @@
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
-import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
-import { ISOLATION, serveFiles } from '../serve.mjs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  chromium,
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  type Locator,
+  type Page,
+} from 'playwright-core';
+import { findChromium, ISOLATION, serveFiles } from '../serve.mjs';
+import type { Manifest } from '../src/lib/manifest.ts';
 import { openSite, type Site } from './server.ts';
 
 export const BASE = '/tinycats/'; // as GitHub Pages serves a project
-export const DIST = process.env.TINYCATS_DIST ?? join(import.meta.dirname, '../dist');
+export const DIST = join(import.meta.dirname, '../dist');
+export const GOLDEN = join(import.meta.dirname, '.golden');
+export const SCREENSHOTS = join(import.meta.dirname, '.screenshots');
+export const PATIENCE_MS = 240_000; // for what a model must be loaded for, on a machine that has other things to do
 
-export function chromiumPath(): string {
-  const names = ['chromium', 'chromium-browser', 'google-chrome'];
-  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
-    for (const name of names) if (existsSync(join(directory, name))) return join(directory, name);
-  }
-  throw new Error(`no browser on PATH (${names.join(', ')}): apt-get install chromium`);
+export function manifest(): Manifest {
+  return JSON.parse(readFileSync(join(DIST, 'models/manifest.json'), 'utf8')) as Manifest;
 }
 
 export function launch(args: string[] = []): Promise<Browser> {
-  return chromium.launch({ executablePath: chromiumPath(), args: ['--no-sandbox', ...args] });
+  return chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', ...args] });
 }
 
 /** The production build below BASE, with the headers of isolation or without. */
-export function openPage(isolated: boolean, dist = DIST): Promise<Site> {
-  return openSite(serveFiles(dist, BASE, isolated ? ISOLATION : {}));
+export function openPage(isolated = true): Promise<Site> {
+  return openSite(serveFiles(DIST, BASE, isolated ? ISOLATION : {}));
 }
 
 export interface Visit {
   page: Page;
   context: BrowserContext;
-  /** What the console and uncaught errors said. */
-  complaints: string[];
+  /** Errors of the console, and uncaught ones. */
+  errors: string[];
   close: () => Promise<void>;
 }
 
-export async function visit(browser: Browser, site: Site, route = '/classify', options: BrowserContextOptions = {}): Promise<Visit> {
-  const context = await browser.newContext({ serviceWorkers: 'block', ...options });
+export interface VisitOptions extends BrowserContextOptions {
+  precision?: 'fp32' | 'int8';
+  threads?: number;
+}
+
+/** The page in a fresh browser profile, without its service worker unless `serviceWorkers` says otherwise. */
+export async function visit(browser: Browser, site: Site, route: string, options: VisitOptions = {}): Promise<Visit> {
+  const { precision = 'int8', threads = 1, ...others } = options;
+  const context = await browser.newContext({ serviceWorkers: 'block', ...others });
+  await context.addInitScript(
+    (settings) => localStorage.setItem('tinycats-device', settings),
+    JSON.stringify({
+      choice: { backend: 'wasm', threads },
+      precision,
+    }),
+  );
   const page = await context.newPage();
-  const complaints: string[] = [];
+  page.setDefaultTimeout(PATIENCE_MS);
+  const errors: string[] = [];
   page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+    if (message.type() === 'error') errors.push(message.text());
   });
-  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('pageerror', (error) => errors.push(String(error)));
   await page.goto(`${site.origin}${BASE}#${route}`);
-  return { page, context, complaints, close: () => context.close() };
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  return { page, context, errors, close: () => context.close() };
+}
+
+/** What a canvas shows, RGBA. */
+export function pixels(canvas: Locator): Promise<number[]> {
+  return canvas.evaluate((element: HTMLCanvasElement) => {
+    const { width, height } = element;
+    return [...element.getContext('2d')!.getImageData(0, 0, width, height).data];
+  });
+}
+
+/** The file that a click downloads. */
+export async function downloaded(page: Page, click: () => Promise<void>): Promise<{ name: string; content: Buffer }> {
+  const folder = mkdtempSync(join(tmpdir(), 'tinycats-'));
+  try {
+    const waiting = page.waitForEvent('download');
+    await click();
+    const download = await waiting;
+    await download.saveAs(join(folder, 'file'));
+    return { name: download.suggestedFilename(), content: readFileSync(join(folder, 'file')) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** How many workers the system sees in the browser's processes: Chromium names their threads. Linux only. */
+export function workerThreads(): number {
+  let count = 0;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (!isDescendant(Number(pid))) continue;
+      for (const task of readdirSync(`/proc/${pid}/task`)) {
+        if (readFileSync(`/proc/${pid}/task/${task}/comm`, 'utf8').startsWith('DedicatedWorker')) count++;
+      }
+    } catch {
+      // it ended meanwhile
+    }
+  }
+  return count;
+}
+
+function isDescendant(pid: number): boolean {
+  for (let at = pid; at > 1;) {
+    if (at === process.pid) return true;
+    at = Number(/\) \S+ (\d+)/.exec(readFileSync(`/proc/${at}/stat`, 'utf8'))?.[1] ?? 0);
+  }
+  return false;
 }

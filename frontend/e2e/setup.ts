@@ -1,13 +1,24 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { cpSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { DIST } from './browser.ts';
+import { DIST, GOLDEN } from './browser.ts';
 
-/** The pipeline's own answers for these models, to compare with. */
+const PROJECT = join(import.meta.dirname, '../..');
+
+/** Models to test with, and the pipeline's own answers to compare with. */
 export default function setup(): void {
-  if (!existsSync(join(DIST, 'models/manifest.json'))) {
-    throw new Error(`${DIST}: no build with models in it; make app builds one`);
+  let processed = join(PROJECT, 'data/processed');
+  if (!existsSync(join(DIST, 'index.html'))) throw new Error(`${DIST}: no build; run npm run build first`);
+  if (!existsSync(join(DIST, 'models/manifest.json')) || !existsSync(join(processed, 'index.csv'))) {
+    const tiny = join(import.meta.dirname, '.tiny');
+    console.log('no published models here: making tiny ones with the pipeline');
+    python('-m', 'tests.web.tiny_models', tiny);
+    cpSync(join(tiny, 'models'), join(DIST, 'models'), { recursive: true });
+    processed = join(tiny, 'processed');
   }
-  const golden = join(import.meta.dirname, '.golden');
-  execFileSync('python', [join(import.meta.dirname, 'golden.py'), join(DIST, 'models'), golden], { stdio: 'inherit' });
+  python(join(import.meta.dirname, 'golden.py'), join(DIST, 'models'), processed, GOLDEN);
+}
+
+function python(...args: string[]): void {
+  execFileSync('python', args, { cwd: PROJECT, stdio: 'inherit' });
 }

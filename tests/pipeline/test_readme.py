@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
+import subprocess
 import sys
 import tarfile
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -87,6 +91,35 @@ def test_make_repro_ends_with_a_summary(project: Project) -> None:
     for path in ("metrics/evaluate/samples.png", "metrics/evaluate/confusion.png", "dvc_plots/index.html", "publish"):
         assert path in output
         assert (project.path / path).exists()
+
+
+def test_make_app_serves_the_page_with_the_published_models(project: Project) -> None:
+    command = readme("make app")
+    installed = ROOT / "frontend/node_modules"
+    if (installed / ".installed").exists():  # by `make test`; else `make app` installs them
+        (project.path / "frontend/node_modules").symlink_to(installed)
+    server = subprocess.Popen(
+        ["bash", "-c", f"exec {command} PORT=0"],
+        cwd=project.path,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert server.stdout
+        address = next(found[1] for line in server.stdout if (found := re.search(r"(http://127\.0\.0\.1:\d+/)", line)))
+        with urllib.request.urlopen(f"{address}models/manifest.json") as response:
+            assert response.read() == project.read("frontend/public/models/manifest.json")
+            assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert response.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+        with urllib.request.urlopen(f"{address}experiments/experiments.json") as response:
+            now = json.load(response)["revisions"][0]["metrics"]["evaluate"]
+            assert now["classifier.top1"] == json.loads(project.read("metrics/evaluate.json"))["classifier"]["top1"]
+        with urllib.request.urlopen(address) as response:
+            assert b"<title>tinycats</title>" in response.read()
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
 
 
 def test_the_environment_is_activated(project: Project) -> None:

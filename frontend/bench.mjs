@@ -1,0 +1,35 @@
+// Runs the page's own benchmark in headless Chromium and prints its report: node bench.mjs DIST PRECISION THREADS STEPS RUNS
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { chromium } from 'playwright-core';
+import { findChromium, ISOLATION, serveFiles } from './serve.mjs';
+
+const [dist = 'dist', precision = 'int8', threads = '1', steps = '8', runs = '20'] = process.argv.slice(2);
+const PATIENCE_MS = 1_800_000;
+
+const server = createServer(serveFiles(dist, '/', ISOLATION));
+await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+const address = server.address();
+const port = address && typeof address === 'object' ? address.port : 0;
+const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox'] });
+try {
+  const context = await browser.newContext({ serviceWorkers: 'block' });
+  await context.addInitScript(
+    (settings) => localStorage.setItem('tinycats-device', settings),
+    JSON.stringify({ choice: { backend: 'wasm', threads: Number(threads) }, precision }),
+  );
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  await page.goto(`http://127.0.0.1:${port}/#/benchmark`);
+  await page.getByLabel('Warm-up').fill('3');
+  await page.getByLabel('Runs').fill(runs);
+  await page.getByLabel('Steps').fill(steps);
+  await page.getByRole('button', { name: 'Measure' }).click();
+  await page.getByTestId('machine').waitFor();
+  const waiting = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Export JSON' }).click();
+  process.stdout.write(readFileSync(await (await waiting).path(), 'utf8'));
+} finally {
+  await browser.close();
+  server.close();
+}

@@ -1,0 +1,109 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Report } from '../src/pages/benchmark/measure.ts';
+import { downloaded, launch, manifest, openPage, pixels, visit, workerThreads } from './browser.ts';
+import type { Site } from './server.ts';
+
+let browser: Browser;
+let isolated: Site;
+let plain: Site;
+
+beforeAll(async () => {
+  browser = await launch();
+  [isolated, plain] = await Promise.all([openPage(true), openPage(false)]);
+});
+afterAll(async () => {
+  await browser.close();
+  await Promise.all([isolated.close(), plain.close()]);
+});
+
+/** numpy.percentile written another way than the page does it. */
+function percentile(samples: number[], p: number): number {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const at = (p / 100) * (sorted.length - 1);
+  const weight = at % 1;
+  return sorted[Math.trunc(at)]! * (1 - weight) + (sorted[Math.ceil(at)] ?? 0) * weight;
+}
+
+test('the exported report has every sample, and the percentiles that follow from them', async () => {
+  const { page, errors, close } = await visit(browser, isolated, '/benchmark');
+  await page.getByLabel('Runs').fill('4');
+  await page.getByLabel('Steps').fill('2');
+  await page.getByRole('button', { name: 'Measure' }).click();
+  await page.getByTestId('machine').waitFor();
+  const { content } = await downloaded(page, () => page.getByRole('button', { name: 'Export JSON' }).click());
+  const report = JSON.parse(content.toString()) as Report;
+  expect(report.results.map(({ model, session_runs }) => [model, session_runs])).toEqual([
+    ['classifier', 1],
+    ['generator', 2],
+  ]);
+  for (const { model, samples_ms, session_ms, summary_ms, images_per_second, bytes } of report.results) {
+    expect(samples_ms.length).toBe(4);
+    samples_ms.forEach((sample, i) => expect(sample).toBeGreaterThan(session_ms[i]!));
+    for (const p of [50, 95, 99] as const) expect(summary_ms[`p${p}`]).toBeCloseTo(percentile(samples_ms, p), 6);
+    const mean = samples_ms.reduce((a, b) => a + b) / 4;
+    expect(images_per_second).toBeCloseTo(1000 / mean, 6);
+    const path = manifest()[model].files.int8;
+    expect(bytes).toBe(manifest().files.find((file) => file.path === path)!.bytes);
+    const row = await page.getByTestId(`row-${model}`).textContent();
+    expect(row).toContain(summary_ms.p50 >= 100 ? `${summary_ms.p50.toFixed(0)} ms` : `${summary_ms.p50.toFixed(1)} ms`);
+  }
+  expect(report.device).toMatchObject({ backend: 'wasm', threads: 1 });
+  expect(report.machine.cross_origin_isolated).toBe(true);
+  expect(errors).toEqual([]);
+  await close();
+});
+
+test('the sampler goes through the states that the pipeline recorded, step by step', async () => {
+  const { page, errors, close } = await visit(browser, isolated, '/benchmark');
+  await page.getByRole('button', { name: 'Check', exact: true }).click();
+  await page.getByTestId('check').waitFor();
+  const differences = (await page.getByTestId('check-steps').textContent())!.split(', ').map(Number);
+  expect(differences.length).toBe(manifest().sampler.steps);
+  expect(Math.max(...differences)).toBeLessThan(1e-3);
+  expect(errors).toEqual([]);
+  await close();
+});
+
+test('a duel of two precisions shows two pictures of one seed', async () => {
+  const { page, errors, close } = await visit(browser, isolated, '/benchmark');
+  await page.getByRole('button', { name: 'Compare' }).click();
+  await page.getByTestId('duel').waitFor();
+  const [a, b] = [await pixels(page.getByTestId('fighter').first()), await pixels(page.getByTestId('fighter').last())];
+  expect(a).not.toEqual(b);
+  const mean = a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0) / ((a.length * 3) / 4);
+  await page.getByText(`Difference x 4; mean ${mean.toFixed(2)}`).waitFor();
+  const address = `${isolated.origin}/tinycats/models`;
+  await page.getByLabel('Side B: address of another version').fill(address);
+  await page.getByLabel('Side B: precision').click();
+  await page.getByRole('option', { name: 'fp32' }).click();
+  await page.getByRole('button', { name: 'Compare' }).click();
+  await page.getByText('Difference x 4; mean 0.00').waitFor(); // the same version under its own address
+  expect(errors).toEqual([]);
+  await close();
+});
+
+test.each([
+  { isolation: true, threads: 2, badge: 'WASM, 2 threads' },
+  { isolation: true, threads: 1, badge: 'WASM, 1 thread' },
+  { isolation: false, threads: 2, badge: 'WASM, 1 thread' },
+])(
+  'isolated: $isolation, $threads threads asked for: the badge says $badge, and the system counts as many',
+  async ({ isolation, threads, badge }) => {
+    const { page, errors, close } = await visit(browser, isolation ? isolated : plain, '/classify', { threads });
+    expect(await page.getByTestId('device').textContent()).toBe('Not started');
+    expect(workerThreads()).toBe(0);
+    await page.getByRole('button', { name: 'Example: Bengal' }).click();
+    await page.getByTestId('answer').waitFor();
+    expect(await page.getByTestId('device').textContent()).toBe(badge);
+    const measured = Number(/\d/.exec(badge)![0]); // the worker itself is the first thread
+    expect(workerThreads()).toBe(measured);
+    expect(await page.evaluate(() => self.crossOriginIsolated)).toBe(isolation);
+    if (threads > measured) {
+      await page.getByTestId('device').click();
+      await page.getByText('one thread: the page is not cross-origin isolated').waitFor();
+    }
+    expect(errors).toEqual([]);
+    await close();
+  },
+);

@@ -1,0 +1,168 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { downloaded, GOLDEN, launch, manifest, openPage, pixels, visit, type Visit } from './browser.ts';
+import type { Site } from './server.ts';
+
+interface Golden {
+  pictures: { file: string; input: string; fp32: number[]; int8: number[] }[];
+  test: { file: string; class: string; fp32: number[]; int8: number[] }[];
+}
+
+const golden = JSON.parse(readFileSync(join(GOLDEN, 'pictures.json'), 'utf8')) as Golden;
+let browser: Browser;
+let site: Site;
+
+beforeAll(async () => {
+  browser = await launch(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
+  site = await openPage();
+});
+afterAll(async () => {
+  await browser.close();
+  await site.close();
+});
+
+async function withPage(use: (visit: Visit) => Promise<void>, precision: 'fp32' | 'int8' = 'int8'): Promise<void> {
+  const visited = await visit(browser, site, '/classify', { precision });
+  try {
+    await use(visited);
+    expect(visited.errors).toEqual([]);
+  } finally {
+    await visited.close();
+  }
+}
+
+async function choose({ page }: Visit, files: string[]): Promise<void> {
+  await page.getByLabel('Choose pictures').setInputFiles(files.map((file) => join(GOLDEN, file)));
+}
+
+/** Rows of the exported CSV by file name: the class that is named, and every class's confidence. */
+async function answers({ page }: Visit, count: number): Promise<Map<string, { name: string; confidences: number[] }>> {
+  if (count > 1)
+    await page
+      .getByRole('table', { name: 'All pictures' })
+      .locator('tbody tr')
+      .nth(count - 1)
+      .waitFor();
+  else await page.getByTestId('answer').waitFor();
+  const { content } = await downloaded(page, () => page.getByRole('button', { name: 'Export CSV' }).click());
+  const rows = content.toString().trim().split('\r\n').slice(1);
+  return new Map(
+    rows.map((row) => {
+      const [file = '', name = '', , , , ...confidences] = row.split(',');
+      return [file, { name, confidences: confidences.map(Number) }];
+    }),
+  );
+}
+
+test.each(['fp32', 'int8'] as const)("%s: probabilities are the pipeline's, for every kind of picture", async (precision) => {
+  await withPage(async (visited) => {
+    await choose(
+      visited,
+      golden.pictures.map(({ file }) => file),
+    );
+    const found = await answers(visited, golden.pictures.length);
+    for (const expected of golden.pictures) {
+      const { confidences } = found.get(expected.file)!;
+      const apart = Math.max(...confidences.map((value, i) => Math.abs(value - expected[precision][i]!)));
+      // int8 rounds in steps: a pixel that differs by one may move a step
+      expect(apart, expected.file).toBeLessThan(precision === 'fp32' ? 1e-3 : 0.05);
+    }
+    const tops = new Set([...found.values()].map(({ confidences }) => confidences.map((value) => value.toFixed(4)).join()));
+    expect(tops.size).toBeGreaterThan(golden.pictures.length / 2); // different pictures, different answers
+  }, precision);
+});
+
+test('what the model sees is what the pipeline gives it, to one step of 255', async () => {
+  await withPage(async (visited) => {
+    for (const { file, input } of golden.pictures) {
+      await choose(visited, [file]);
+      await visited.page.getByRole('region', { name: `Answer for ${file}` }).waitFor();
+      const seen = (await pixels(visited.page.getByTestId('model-input'))).filter((_, i) => i % 4 !== 3);
+      const expected = Buffer.from(input, 'base64');
+      expect(seen.length).toBe(expected.length);
+      expect(Math.max(...seen.map((value, i) => Math.abs(value - expected[i]!))), file).toBeLessThanOrEqual(1);
+      await visited.page.getByRole('button', { name: 'Remove all' }).click();
+    }
+  });
+});
+
+test("accuracy on test pictures is the pipeline's, and the manifest's less three points", async () => {
+  await withPage(async (visited) => {
+    await choose(
+      visited,
+      golden.test.map(({ file }) => file),
+    );
+    const found = await answers(visited, golden.test.length);
+    const { classes } = manifest().classifier;
+    const right = golden.test.filter((picture) => found.get(picture.file)!.name === picture.class).length;
+    const theirs = golden.test.filter(
+      (picture) => classes[picture.int8.indexOf(Math.max(...picture.int8))] === picture.class,
+    ).length;
+    expect(Math.abs(right - theirs)).toBeLessThanOrEqual(1);
+    const { top1, n } = (manifest().metrics.evaluate as { classifier: { top1: number; n: number } }).classifier;
+    // where only a part of the test split was classified, chance has its share: two standard errors of that part
+    const chance = golden.test.length < n ? 2 * Math.sqrt((top1 * (1 - top1)) / golden.test.length) : 0;
+    expect(right / golden.test.length).toBeGreaterThanOrEqual(top1 - 0.03 - chance);
+  });
+});
+
+test('pictures come in by dropping, pasting, the camera and the examples', async () => {
+  await withPage(async ({ page }) => {
+    const bytes = [...readFileSync(join(GOLDEN, 'plain.png'))];
+    const transfer = await page.evaluateHandle((content) => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(content)], 'dropped.png', { type: 'image/png' }));
+      return data;
+    }, bytes);
+    const zone = page.getByRole('group', { name: 'Add pictures' });
+    await zone.dispatchEvent('drop', { dataTransfer: transfer });
+    await page.getByRole('region', { name: 'Answer for dropped.png' }).waitFor();
+
+    await page.evaluate((content) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.items.add(new File([new Uint8Array(content)], 'pasted.png', { type: 'image/png' }));
+      document.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
+    }, bytes);
+    await page.getByRole('region', { name: 'Answer for pasted.png' }).waitFor();
+
+    await page.getByRole('button', { name: 'Camera' }).click();
+    await page.getByRole('button', { name: 'Take picture' }).click();
+    await page.getByRole('region', { name: 'Answer for camera' }).waitFor();
+
+    await page.getByRole('button', { name: 'Example: Siamese' }).click();
+    await page.getByRole('region', { name: 'Answer for Siamese.jpg' }).waitFor();
+    expect(await page.getByRole('table', { name: 'All pictures' }).locator('tbody tr').count()).toBe(4);
+  });
+});
+
+test('what is too large, no picture or a broken one is told so, and the next picture works', async () => {
+  await withPage(async ({ page }) => {
+    const input = page.getByLabel('Choose pictures');
+    await input.setInputFiles({ name: 'huge.png', mimeType: 'image/png', buffer: Buffer.alloc(10_000_001) });
+    await page.getByText('huge.png has 10.0 MB; up to 10.0 MB work.').waitFor();
+    await input.setInputFiles({ name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no cat') });
+    await page.getByText('notes.txt is no picture; JPEG, PNG, WebP and GIF work.').waitFor();
+    const half = readFileSync(join(GOLDEN, 'plain.png')).subarray(0, 40);
+    await input.setInputFiles({ name: 'broken.png', mimeType: 'image/png', buffer: half });
+    await page.getByText('broken.png: this is no picture that the browser can read').waitFor();
+    await input.setInputFiles(join(GOLDEN, 'plain.png'));
+    await page.getByRole('region', { name: 'Answer for plain.png' }).waitFor();
+  });
+});
+
+test('the heat map is of the class that is chosen, and can be switched off', async () => {
+  await withPage(async (visited) => {
+    const { page } = visited;
+    await choose(visited, ['plain.png']);
+    await page.getByTestId('answer').waitFor();
+    const canvas = page.getByRole('region', { name: 'Answer for plain.png' }).locator('canvas').first();
+    const first = await pixels(canvas);
+    await page.getByRole('list', { name: 'Most likely classes' }).getByRole('button').nth(1).click();
+    expect(await pixels(canvas)).not.toEqual(first);
+    await page.getByRole('switch').click();
+    const bare = await pixels(canvas);
+    expect(bare).not.toEqual(first);
+  });
+});

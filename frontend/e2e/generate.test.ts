@@ -1,0 +1,176 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readText } from '../src/lib/png.ts';
+import { sessionRuns } from '../src/lib/sampler.ts';
+import { downloaded, launch, manifest, openPage, pixels, visit, type Visit, type VisitOptions } from './browser.ts';
+import type { Site } from './server.ts';
+
+const { classes } = manifest().generator;
+const [FIRST, SECOND] = classes as [string, string];
+const STEPS = 4;
+let browser: Browser;
+let site: Site;
+
+beforeAll(async () => {
+  browser = await launch();
+  site = await openPage();
+});
+afterAll(async () => {
+  await browser.close();
+  await site.close();
+});
+
+async function withPage(settings: string, use: (visit: Visit) => Promise<void>, options: VisitOptions = {}): Promise<void> {
+  const visited = await visit(browser, site, `/generate?${settings}`, options);
+  try {
+    await use(visited);
+    expect(visited.errors).toEqual([]);
+  } finally {
+    await visited.close();
+  }
+}
+
+async function generate(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Generate', exact: true }).click();
+  await page.getByText(/The classifier agrees on/).waitFor();
+}
+
+/** Opens other settings on the same page: only the fragment of the address changes. */
+async function open(page: Page, settings: string): Promise<void> {
+  await page.evaluate((hash) => (location.hash = hash), `/generate?${settings}`);
+  await page.waitForFunction(
+    (seed) => document.querySelector<HTMLInputElement>('input[inputmode=numeric]')?.value === seed,
+    new URLSearchParams(settings).get('seed'),
+  );
+}
+
+async function make(page: Page, settings: string): Promise<number[]> {
+  await open(page, settings);
+  await generate(page);
+  return pixels(page.getByTestId('picture').first());
+}
+
+test('the same link gives the same pixels; seed, class, guidance and method change them', async () => {
+  const settings = (part = {}) =>
+    new URLSearchParams({
+      class: FIRST,
+      seed: '7',
+      steps: `${STEPS}`,
+      guidance: '3',
+      method: 'euler',
+      count: '1',
+      ...part,
+    }).toString();
+  await withPage(settings(), async ({ page }) => {
+    await generate(page);
+    const first = await pixels(page.getByTestId('picture'));
+    expect(new Set(first).size).toBeGreaterThan(20); // a picture, not a plane
+    const others = [{ seed: '8' }, { class: SECOND }, { class: `${FIRST}:1,${SECOND}:1` }, { guidance: '1' }, { method: 'heun' }];
+    for (const other of others) expect(await make(page, settings(other)), JSON.stringify(other)).not.toEqual(first);
+    expect(await make(page, settings())).toEqual(first);
+    await page.reload();
+    await generate(page);
+    expect(await pixels(page.getByTestId('picture'))).toEqual(first);
+  });
+});
+
+test.each(['euler', 'heun'] as const)('%s takes as many session runs as the settings say', async (method) => {
+  await withPage(`class=${FIRST}&seed=1&steps=${STEPS}&guidance=2&method=${method}&count=2`, async ({ page }) => {
+    const runs = sessionRuns({ ...manifest().sampler, method, steps: STEPS });
+    await page.getByText(`${2 * runs} session runs`).waitFor();
+    await generate(page);
+    for (const text of await page.getByTestId('runs').allTextContents()) expect(text).toMatch(new RegExp(`^${runs} runs, `));
+  });
+});
+
+test('the scrubber goes from the noise to the picture, and every step differs', async () => {
+  await withPage(`class=${FIRST}&seed=3&steps=${STEPS}&count=1`, async ({ page }) => {
+    await generate(page);
+    const seen = new Set([String(await pixels(page.getByTestId('picture')))]);
+    const slider = page.getByRole('slider', { name: /^Step \d/ });
+    await slider.focus();
+    for (let step = STEPS - 1; step >= 0; step--) {
+      await page.keyboard.press('ArrowLeft');
+      await page.getByText(`Step ${step} of ${STEPS}`).waitFor();
+      seen.add(String(await pixels(page.getByTestId('picture'))));
+    }
+    expect(seen.size).toBe(STEPS + 1);
+  });
+});
+
+test('cancel stops before the last step, and the next run is whole', async () => {
+  await withPage(`class=${FIRST}&seed=3&steps=100&count=12`, async ({ page }) => {
+    await page.getByRole('button', { name: 'Generate', exact: true }).click();
+    await page.getByText(/^Picture \d+ of 12, step [1-9]\d* of 100$/).waitFor();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByText('Cancelled.').waitFor();
+    expect(await page.getByTestId('runs').last().textContent()).not.toContain('runs');
+    await page.getByRole('button', { name: 'Generate', exact: true }).waitFor();
+    await make(page, `class=${FIRST}&seed=4&steps=2&count=1`);
+    expect(await page.getByTestId('runs').textContent()).toMatch(/^2 runs, /);
+    expect(await page.getByText('Cancelled.').count()).toBe(0);
+  });
+});
+
+test('a PNG holds the pixels that are shown and the settings that made them', async () => {
+  await withPage(`class=${FIRST}&seed=5&steps=2&count=1`, async ({ page }) => {
+    await generate(page);
+    const shown = await pixels(page.getByTestId('picture'));
+    const { name, content } = await downloaded(page, () => page.getByRole('button', { name: /Save picture 1/ }).click());
+    expect(name).toBe(`${FIRST}-5-0.png`);
+    expect(readText(content)).toMatchObject({
+      class: FIRST,
+      seed: '5',
+      steps: '2',
+      number: '0',
+      precision: 'int8',
+      device: 'WASM, 1 thread',
+    });
+    const decoded = await page.evaluate(
+      async (bytes) => {
+        const bitmap = await createImageBitmap(new Blob([new Uint8Array(bytes)]));
+        const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d')!;
+        context.drawImage(bitmap, 0, 0);
+        return [...context.getImageData(0, 0, bitmap.width, bitmap.height).data];
+      },
+      [...content],
+    );
+    expect(decoded).toEqual(shown);
+  });
+});
+
+test('the copied link makes the same picture in another browser', async () => {
+  let link = '';
+  let picture: number[] = [];
+  await withPage(
+    `class=${FIRST}&seed=11&steps=2&count=1`,
+    async ({ page }) => {
+      await generate(page);
+      picture = await pixels(page.getByTestId('picture'));
+      await page.getByRole('button', { name: 'Copy link' }).click();
+      await page.getByRole('button', { name: 'Copied' }).waitFor();
+      link = await page.evaluate(() => navigator.clipboard.readText());
+    },
+    { permissions: ['clipboard-read', 'clipboard-write'] },
+  );
+  await withPage(link.split('?')[1]!, async ({ page }) => {
+    await generate(page);
+    expect(await pixels(page.getByTestId('picture'))).toEqual(picture);
+  });
+});
+
+test('a walk goes from one class to another, each frame between its neighbours', async () => {
+  await withPage(`class=${FIRST}&seed=1&steps=2&to=${SECOND}&toSeed=1&frames=4`, async ({ page }) => {
+    await generateWalk(page);
+    const frames = await Promise.all([0, 1, 2, 3].map((i) => pixels(page.getByTestId('walk-frame').nth(i))));
+    const apart = (i: number, j: number) => frames[i]!.reduce((sum, value, at) => sum + Math.abs(value - frames[j]![at]!), 0);
+    expect(apart(0, 1)).toBeGreaterThan(0);
+    expect(apart(0, 3)).toBeGreaterThan(apart(0, 1));
+    expect(apart(0, 3)).toBeGreaterThan(apart(2, 3));
+  });
+});
+
+async function generateWalk(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Generate', exact: true }).click();
+  await page.getByText(/The classifier says/).waitFor();
+}

@@ -1,0 +1,226 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { serveFiles } from '../serve.mjs';
+import { BASE, DIST, launch, manifest, openPage, PATIENCE_MS, visit } from './browser.ts';
+import { openSite, type Site } from './server.ts';
+
+const CLASSIFIER = manifest().classifier.files.int8;
+const CORS = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' };
+let browser: Browser;
+let site: Site;
+
+beforeAll(async () => {
+  browser = await launch();
+  site = await openPage();
+});
+afterAll(async () => {
+  await browser.close();
+  await site.close();
+});
+beforeEach(() => {
+  site.fault = null;
+  site.requests.length = 0;
+});
+
+function asked(path: string, of = site): number {
+  return of.requests.filter((url) => url.endsWith(path)).length;
+}
+
+async function classify(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Example: Bengal' }).click();
+}
+
+function sent(response: ServerResponse, content: Buffer, headers: Record<string, string> = {}): true {
+  response.writeHead(200, {
+    'Content-Type': 'application/octet-stream',
+    'Cross-Origin-Resource-Policy': 'cross-origin',
+    ...headers,
+  });
+  response.end(content);
+  return true;
+}
+
+function altered(): Buffer {
+  const content = readFileSync(join(DIST, 'models', CLASSIFIER));
+  content[content.length >> 1]! ^= 1;
+  return content;
+}
+
+test.each([
+  { what: 'altered', content: () => altered(), reason: 'is not what was published (its SHA-256 differs)' },
+  { what: 'truncated', content: () => altered().subarray(0, 1000), reason: 'ended after 1000 of' },
+  { what: 'longer', content: () => Buffer.concat([altered(), Buffer.alloc(9)]), reason: 'sent more than the' },
+])(
+  'a download that is $what is fetched again, then refused; a retry works once the server is well',
+  async ({ content, reason }) => {
+    site.fault = (request, response) => request.url!.endsWith(CLASSIFIER) && sent(response, content());
+    const { page, close } = await visit(browser, site, '/classify');
+    await classify(page);
+    const error = page.getByRole('alert').filter({ hasText: 'could not be loaded' });
+    await error.waitFor();
+    expect(await error.textContent()).toContain(`${CLASSIFIER} could not be loaded: the page's own copy ${reason}`);
+    expect(asked(CLASSIFIER)).toBe(2);
+    expect(await page.getByTestId('answer').count()).toBe(0);
+    site.fault = null;
+    await error.getByRole('button', { name: 'Try again' }).click();
+    await page.getByTestId('answer').waitFor();
+    expect(asked(CLASSIFIER)).toBe(3);
+    await close();
+  },
+);
+
+test('one broken download heals by itself, and the page says so', async () => {
+  let broken = 0;
+  site.fault = (request, response) => request.url!.endsWith(CLASSIFIER) && broken++ === 0 && sent(response, altered());
+  const { page, close } = await visit(browser, site, '/classify');
+  await classify(page);
+  await page.getByTestId('answer').waitFor();
+  await page.getByText(/fetching it again/).waitFor();
+  await close();
+});
+
+test('progress counts the bytes of the manifest, never more, also under gzip', async () => {
+  let finish = (): void => undefined;
+  const content = readFileSync(join(DIST, 'models', CLASSIFIER));
+  site.fault = (request, response) => {
+    if (!request.url!.endsWith(CLASSIFIER)) return false;
+    response.writeHead(200, { 'Content-Encoding': 'gzip', 'Cross-Origin-Resource-Policy': 'same-origin' });
+    const zipped = gzipSync(content);
+    response.write(zipped.subarray(0, zipped.length >> 1));
+    finish = () => void response.end(zipped.subarray(zipped.length >> 1));
+    return true;
+  };
+  const { page, close } = await visit(browser, site, '/classify');
+  await classify(page);
+  const total = content.length < 1e6 ? `${(content.length / 1e3).toFixed(0)} kB` : `${(content.length / 1e6).toFixed(1)} MB`;
+  await page.getByText(new RegExp(`Loading .*${CLASSIFIER.split('/')[1]!}.*of ${total}`)).waitFor();
+  await page.waitForFunction(() => Number(document.querySelector('[role=progressbar]')?.getAttribute('aria-valuenow')) > 0);
+  const now = Number(await page.getByRole('progressbar').getAttribute('aria-valuenow'));
+  expect(now).toBeLessThan(100);
+  finish();
+  await page.getByTestId('answer').waitFor();
+  await close();
+});
+
+test.each([
+  { what: 'answers 404', hub: (response: ServerResponse) => void response.writeHead(404, CORS).end(), said: 'answered 404' },
+  {
+    what: 'forbids the page',
+    hub: (response: ServerResponse) => void response.writeHead(200).end(),
+    said: 'could not be reached',
+  },
+  {
+    what: 'sends something else',
+    hub: (response: ServerResponse) => void sent(response, altered(), CORS),
+    said: 'SHA-256 differs',
+  },
+  { what: 'says nothing', hub: () => undefined, said: 'did not answer in time' },
+])("where the Hub $what, the page's own copy is used, and the page says so", async ({ hub, said }) => {
+  const theHub = await openSite((_, response) => hub(response));
+  await withHub(theHub, async (page) => {
+    await classify(page);
+    await page
+      .getByText(new RegExp(`the Hub .*${said}.*Using the page's own copy`))
+      .first()
+      .waitFor();
+    await page.getByTestId('answer').waitFor({ timeout: 2 * PATIENCE_MS });
+    expect(asked(CLASSIFIER, theHub)).toBeGreaterThan(0);
+    expect(asked(CLASSIFIER)).toBe(1);
+  });
+});
+
+test('models come from the Hub when the manifest names it, at its revision, and then not from the page', async () => {
+  const theHub = await openSite(serveFiles(join(DIST, 'models'), '/someone/cats/resolve/v1/', CORS));
+  await withHub(theHub, async (page) => {
+    await classify(page);
+    await page.getByTestId('answer').waitFor();
+    expect(theHub.requests).toContain(`/someone/cats/resolve/v1/${CLASSIFIER}`);
+    expect(asked(CLASSIFIER)).toBe(0);
+    expect(await page.getByText("the page's own copy").count()).toBe(0);
+  });
+});
+
+async function withHub(hub: Site, use: (page: Page) => Promise<void>): Promise<void> {
+  const named = { ...manifest(), hub: { repo_id: 'someone/cats', revision: 'v1', endpoint: hub.origin } };
+  site.fault = (request, response) =>
+    request.url!.endsWith('manifest.json') &&
+    sent(response, Buffer.from(JSON.stringify(named)), { 'Content-Type': 'application/json' });
+  const { page, close } = await visit(browser, site, '/classify');
+  try {
+    await use(page);
+  } finally {
+    await close();
+    await hub.close();
+  }
+}
+
+test('without isolation headers the service worker isolates the page; the second visit fetches no model and works offline', async () => {
+  const pages = await openPage(false);
+  const { page, context, errors, close } = await visit(browser, pages, '/classify', { serviceWorkers: 'allow', threads: 2 });
+  await page.waitForFunction(() => self.crossOriginIsolated, undefined, { timeout: PATIENCE_MS });
+  await page.waitForLoadState();
+  await classify(page);
+  await page.getByTestId('answer').waitFor();
+  expect(await page.getByTestId('device').textContent()).toBe('WASM, 2 threads');
+  expect(asked(CLASSIFIER, pages)).toBe(1);
+  pages.requests.length = 0;
+  await page.reload();
+  await classify(page);
+  await page.getByTestId('answer').waitFor();
+  expect(pages.requests.filter((url) => /\.(onnx|bin|wasm)$/.test(url))).toEqual([]);
+
+  await pages.close();
+  await context.setOffline(true);
+  await page.reload();
+  await classify(page);
+  await page.getByTestId('answer').waitFor();
+  for (const name of ['Generate', 'Benchmark', 'Experiments']) {
+    await page.getByRole('link', { name }).click();
+    await page.getByRole('heading', { level: 1 }).waitFor();
+  }
+  expect(errors.filter((error) => !/Failed to load resource|ERR_/.test(error))).toEqual([]);
+  await close();
+});
+
+test('what is kept can be seen and cleared', async () => {
+  const { page, close } = await visit(browser, site, '/classify');
+  await classify(page);
+  await page.getByTestId('answer').waitFor();
+  await page.getByTestId('device').click();
+  await page.getByText(/^2 files, /).waitFor(); // the classifier and its head
+  await page.getByRole('button', { name: 'Clear' }).click();
+  await page.getByText('0 files, 0 B kept on this device').waitFor();
+  await close();
+});
+
+test('where no models were published, the page says what to do', async () => {
+  site.fault = (request, response) => {
+    if (!request.url!.endsWith('manifest.json')) return false;
+    response.writeHead(404).end();
+    return true;
+  };
+  const context = await browser.newContext({ serviceWorkers: 'block' });
+  const page = await context.newPage();
+  await page.goto(`${site.origin}${BASE}`);
+  await page.getByText('Run the pipeline (make repro)').waitFor();
+  site.fault = null;
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await context.close();
+});
+
+test('the first page needs less than 150 kB of gzipped JavaScript', async () => {
+  const { page, close } = await visit(browser, site, '/classify');
+  await page.waitForLoadState('networkidle');
+  const scripts = site.requests.filter((url) => url.endsWith('.js'));
+  const size = scripts.reduce((sum, url) => sum + gzipSync(readFileSync(join(DIST, url.slice(BASE.length)))).length, 0);
+  expect(scripts.length).toBeGreaterThan(1);
+  expect(size).toBeLessThan(150_000);
+  expect(readdirSync(join(DIST, 'assets')).some((name) => name.startsWith('ort'))).toBe(true);
+  expect(scripts.some((url) => url.includes('ort'))).toBe(false);
+  await close();
+});
