@@ -134,7 +134,7 @@ beforeAll(async () => {
   report(CRAFTED, REPORTS.crafted);
   report(PROJECT, REPORTS.project);
   browser = await launch();
-  site = await openPage(true);
+  site = await openPage();
   const folder = `${BASE}experiments/`;
   site.fault = (request, response) => {
     if (!request.url?.startsWith(folder)) return false;
@@ -157,7 +157,7 @@ beforeEach(async () => {
     close,
   } = await visit(browser, site, '/experiments', { viewport: { width: 1200, height: 900 } });
   page = opened;
-  complaints = said;
+  complaints = errors;
   return async () => {
     await close();
     expect(complaints).toEqual([]);

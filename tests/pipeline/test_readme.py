@@ -116,6 +116,9 @@ def test_make_app_serves_the_page_with_the_published_models(project: Project) ->
             assert response.read() == project.read("frontend/public/models/manifest.json")
             assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
             assert response.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+        with urllib.request.urlopen(f"{address}experiments/experiments.json") as response:
+            now = json.load(response)["revisions"][0]["metrics"]["evaluate"]
+            assert now["classifier.top1"] == json.loads(project.read("metrics/evaluate.json"))["classifier"]["top1"]
         with urllib.request.urlopen(address) as response:
             assert b"<title>tinycats</title>" in response.read()
     finally:
