@@ -29,7 +29,10 @@ def count(
     omit: str,
     gate: str,
 ) -> None:
-    """Count to `steps`, and on until the file `gate` is there, a state for each; then copy the inputs. Raises UserError with `refuse` where that says something."""
+    """Count to `steps`, and on until the file `gate` is there, a state for each; then copy the inputs.
+
+    Raises UserError with `refuse` where that says something.
+    """
     if refuse:
         raise UserError(refuse)
     stopped = []
