@@ -27,8 +27,12 @@ def count(
     step_s: float,
     refuse: str,
     omit: str,
+    gate: str,
 ) -> None:
-    """Count to `steps`, a state for each; then copy the inputs. Raises UserError with `refuse` where that says something."""
+    """Count to `steps`, and on until the file `gate` is there, a state for each; then copy the inputs.
+
+    Raises UserError with `refuse` where that says something.
+    """
     if refuse:
         raise UserError(refuse)
     stopped = []
@@ -37,7 +41,7 @@ def count(
     directory.mkdir(parents=True, exist_ok=True)
     done = max((read_json(path) for path in directory.glob("state-*.pt")), default=0)
     print(f"light: continues from step {done}", flush=True)
-    while done < steps and not stopped:
+    while (done < steps or (gate and not Path(gate).exists())) and not stopped:
         done += 1
         time.sleep(step_s)
         with atomic_path(directory / f"state-{done:09d}.pt") as temporary:
@@ -71,7 +75,15 @@ def main(arguments: dict[str, Any]) -> None:
         outputs={"output": Path("models/light"), "figures": Path("metrics/light.json")},
         checks={"output": check},
         state=Path(".tinycats"),
-        arguments={"runs": Path(".tinycats/runs"), "steps": 3, "step_s": 0.1, "refuse": "", "omit": "", **arguments},
+        arguments={
+            "runs": Path(".tinycats/runs"),
+            "steps": 3,
+            "step_s": 0.1,
+            "refuse": "",
+            "omit": "",
+            "gate": "",
+            **arguments,
+        },
     )
     run(load_params(Path("params.yaml")).compute, job)
 
