@@ -1,10 +1,11 @@
-// Runs the page's own benchmark in headless Chromium and prints its report: node bench.mjs DIST PRECISION THREADS STEPS RUNS
+// Runs the page's own benchmark in headless Chromium and prints its report:
+// node bench.mjs DIST MODELS PRECISION THREADS STEPS RUNS
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { chromium } from 'playwright-core';
 import { findChromium, ISOLATION, serveFiles } from './serve.mjs';
 
-const [dist = 'dist', precision = 'int8', threads = '1', steps = '8', runs = '20'] = process.argv.slice(2);
+const [dist = 'dist', models = 'both', precision = 'int8', threads = '1', steps = '8', runs = '20'] = process.argv.slice(2);
 const PATIENCE_MS = 1_800_000;
 
 const server = createServer(serveFiles(dist, '/', ISOLATION));
@@ -21,6 +22,8 @@ try {
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   await page.goto(`http://127.0.0.1:${port}/#/benchmark`);
+  await page.getByLabel('Models').click();
+  await page.getByRole('option', { name: models }).click();
   await page.getByLabel('Warm-up').fill('3');
   await page.getByLabel('Runs').fill(runs);
   await page.getByLabel('Steps').fill(steps);

@@ -107,3 +107,18 @@ test.each([
     await close();
   },
 );
+
+test.each([
+  { what: 'no adapter', args: [], reason: /WASM: (this browser has no WebGPU|WebGPU found no adapter)/ },
+  { what: 'a software adapter', args: ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'], reason: /WASM: WebGPU/ },
+])('WebGPU with $what: the badge says WASM, and why', async ({ args, reason }) => {
+  const other = await launch(args);
+  const { page, close } = await visit(other, isolated, '/classify', { backend: 'webgpu' });
+  await page.getByRole('button', { name: 'Example: Bengal' }).click();
+  await page.getByTestId('answer').waitFor();
+  expect(await page.getByTestId('device').textContent()).toBe('WASM, 1 thread');
+  await page.getByTestId('device').click();
+  await page.getByText(reason).waitFor();
+  await close();
+  await other.close();
+});

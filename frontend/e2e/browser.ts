@@ -43,16 +43,17 @@ export interface Visit {
 export interface VisitOptions extends BrowserContextOptions {
   precision?: 'fp32' | 'int8';
   threads?: number;
+  backend?: 'wasm' | 'webgpu';
 }
 
 /** The page in a fresh browser profile, without its service worker unless `serviceWorkers` says otherwise. */
 export async function visit(browser: Browser, site: Site, route: string, options: VisitOptions = {}): Promise<Visit> {
-  const { precision = 'int8', threads = 1, ...others } = options;
+  const { precision = 'int8', threads = 1, backend = 'wasm', ...others } = options;
   const context = await browser.newContext({ serviceWorkers: 'block', ...others });
   await context.addInitScript(
     (settings) => localStorage.setItem('tinycats-device', settings),
     JSON.stringify({
-      choice: { backend: 'wasm', threads },
+      choice: { backend, threads },
       precision,
     }),
   );
