@@ -151,15 +151,11 @@ afterAll(async () => {
 
 beforeEach(async () => {
   served = REPORTS.crafted;
-  const {
-    page: opened,
-    complaints: said,
-    close,
-  } = await visit(browser, site, '/experiments', { viewport: { width: 1200, height: 900 } });
-  page = opened;
-  complaints = errors;
+  const opened = await visit(browser, site, '/experiments', { viewport: { width: 1200, height: 900 } });
+  page = opened.page;
+  complaints = opened.errors;
   return async () => {
-    await close();
+    await opened.close();
     expect(complaints).toEqual([]);
   };
 });
