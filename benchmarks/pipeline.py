@@ -94,7 +94,9 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("overrides", nargs="*", help="as `tinycats params` takes them")
     parser.add_argument("--stage", help="stop after this stage")
-    parser.add_argument("--note", default="", help="a sentence for the table: what else ran on the machine, for example")
+    parser.add_argument(
+        "--note", default="", help="a sentence for the table: what else ran on the machine, for example"
+    )
     parser.add_argument("--clone", type=Path, help="where to clone to (default: a temporary directory)")
     arguments = parser.parse_intermixed_args()
     clone = (arguments.clone or Path(tempfile.mkdtemp(prefix="tinycats-"))).resolve()

@@ -60,7 +60,8 @@ def section(name: str, result: dict[str, Any]) -> str:
     what = " ".join(f"-S {override}" for override in result["overrides"]) or "params.yaml as it is"
     parts = [
         f"## {TITLES.get(name, name)}",
-        f"Parameters: `{what}`" + (f", up to `{result['stage']}`." if result["stage"] else ".")
+        f"Parameters: `{what}`"
+        + (f", up to `{result['stage']}`." if result["stage"] else ".")
         + (f" {note}" if (note := result.get("note")) else ""),
         table(
             ["what", "figure"],
