@@ -87,10 +87,16 @@ function address(): string {
   return site.origin + BASE;
 }
 
+let visits = 0;
+
+/** Load the page anew: another fragment alone would not. */
+async function load(settings = ''): Promise<void> {
+  await page.goto(`${address()}?${++visits}#/experiments${settings}`);
+}
+
 async function open(view: string, which: keyof typeof REPORTS = 'crafted'): Promise<void> {
   served = REPORTS[which];
-  await page.goto('about:blank'); // else the fragment alone would change
-  await page.goto(`${address()}#/experiments?view=${view}`);
+  await load(`?view=${view}`);
   await page.getByRole('tabpanel').waitFor();
 }
 
@@ -301,8 +307,7 @@ test('the slider goes through the pictures of the training', async () => {
 
 test('without a report the page says so and tries again', async () => {
   served = REPORTS.none;
-  await page.goto('about:blank');
-  await page.goto(`${address()}#/experiments`);
+  await load();
   await page.getByText('This page was built without figures').waitFor();
   expect(complaints.splice(0).join()).toContain('404');
   served = REPORTS.crafted;
