@@ -116,7 +116,7 @@ test('a PNG holds the pixels that are shown and the settings that made them', as
   await withPage(`class=${FIRST}&seed=5&steps=2&count=1`, async ({ page }) => {
     await generate(page);
     const shown = await pixels(page.getByTestId('picture'));
-    const { name, content } = await downloaded(page, () => page.getByRole('button', { name: /Save picture 1/ }).click());
+    const { name, content } = await downloaded(page, () => page.getByRole('button', { name: /Save PNG of picture 1/ }).click());
     expect(name).toBe(`${FIRST}-5-0.png`);
     expect(readText(content)).toMatchObject({
       class: FIRST,

@@ -53,7 +53,7 @@ const PAGES: Page[] = [
 export function App() {
   return (
     <ModelsProvider>
-      <Box sx={{ minHeight: '100dvh', display: 'flex', flexDirection: 'column', pb: { xs: 8, sm: 0 } }}>
+      <Box sx={{ minHeight: '100dvh', display: 'flex', flexDirection: 'column', pb: { xs: 8, md: 0 } }}>
         <Box
           component="header"
           sx={{
@@ -71,7 +71,7 @@ export function App() {
           }}
         >
           <Box component="img" src="./icon.svg" alt="" width={28} height={28} />
-          <Typography component="span" sx={{ fontWeight: 750, fontSize: '1.1rem', mr: { xs: 'auto', sm: 2 } }}>
+          <Typography component="span" sx={{ fontWeight: 750, fontSize: '1.1rem', mr: { xs: 'auto', md: 2 } }}>
             tinycats
           </Typography>
           <Navigation />
@@ -115,14 +115,14 @@ function Navigation() {
       sx={{
         display: 'flex',
         gap: 0.5,
-        mr: { sm: 'auto' },
-        position: { xs: 'fixed', sm: 'static' },
+        mr: { md: 'auto' },
+        position: { xs: 'fixed', md: 'static' },
         insetInline: 0,
         bottom: 0,
         zIndex: 'appBar',
-        bgcolor: { xs: 'background.paper', sm: 'transparent' },
-        borderTop: { xs: 1, sm: 0 },
-        borderColor: { xs: 'divider', sm: 'transparent' },
+        bgcolor: { xs: 'background.paper', md: 'transparent' },
+        borderTop: { xs: 1, md: 0 },
+        borderColor: { xs: 'divider', md: 'transparent' },
       }}
     >
       {PAGES.map(({ path, title, Icon }) => {
@@ -134,18 +134,18 @@ function Navigation() {
             to={path}
             aria-current={here ? 'page' : undefined}
             sx={{
-              flex: { xs: 1, sm: 'none' },
-              flexDirection: { xs: 'column', sm: 'row' },
-              gap: { xs: 0.25, sm: 0.75 },
-              px: { xs: 0, sm: 1.5 },
-              py: { xs: 1, sm: 0.75 },
-              borderRadius: { sm: 2 },
-              fontSize: { xs: '0.75rem', sm: '0.9rem' },
+              flex: { xs: 1, md: 'none' },
+              flexDirection: { xs: 'column', md: 'row' },
+              gap: { xs: 0.25, md: 0.75 },
+              px: { xs: 0, md: 1.5 },
+              py: { xs: 1, md: 0.75 },
+              borderRadius: { md: 2 },
+              fontSize: { xs: '0.75rem', md: '0.9rem' },
               fontWeight: here ? 700 : 500,
               color: here ? 'primary.main' : 'text.secondary',
-              bgcolor: { sm: here ? 'action.selected' : 'transparent' },
+              bgcolor: { md: here ? 'action.selected' : 'transparent' },
               '&:focus-visible': { outline: 2, outlineColor: 'primary.main', outlineOffset: -2 },
-              '& svg': { fontSize: { xs: 24, sm: 20 } },
+              '& svg': { fontSize: { xs: 24, md: 20 } },
             }}
           >
             <Icon />

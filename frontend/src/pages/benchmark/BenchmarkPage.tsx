@@ -11,7 +11,7 @@ export default function BenchmarkPage() {
       <Typography color="textSecondary" sx={{ mt: 0.5, mb: 2 }}>
         Measured in this browser, on this machine, at this moment. Nothing is sent anywhere.
       </Typography>
-      <Box sx={{ display: 'grid', gap: 3 }}>
+      <Box sx={{ display: 'grid', gridTemplateColumns: 'minmax(0, 1fr)', gap: 3 }}>
         <Measurement />
         <Duel />
         <SelfCheck />

@@ -159,7 +159,7 @@ function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
           </Box>
         )}
       </Box>
-      <TableContainer sx={{ mt: 1 }}>
+      <TableContainer tabIndex={0} sx={{ mt: 1 }}>
         <Table size="small" aria-label="Duel" sx={{ maxWidth: 640 }}>
           <TableHead>
             <TableRow>

@@ -16,7 +16,7 @@ const HEADS = ['p50', 'p95', 'p99', 'mean', 'a second', 'sessions', 'start', 'si
 export default function ReportView({ report }: { report: Report }) {
   return (
     <>
-      <TableContainer>
+      <TableContainer tabIndex={0}>
         <Table size="small" aria-label="Times">
           <TableHead>
             <TableRow>

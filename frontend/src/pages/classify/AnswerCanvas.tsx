@@ -46,8 +46,8 @@ function heatLayer(result: ClassifyResult, label: number): HTMLCanvasElement {
   layer.height = height;
   const pixels = new ImageData(width, height);
   map.forEach((value, place) => {
-    const strength = Math.max(0, value) / largest;
-    pixels.data.set([255, 200 * (1 - strength), 0, 140 * strength], place * 4);
+    const strength = (Math.max(0, value) / largest) ** 2; // squared, so that the picture stays to be seen
+    pixels.data.set([255, 200 * (1 - strength), 0, 120 * strength], place * 4);
   });
   layer.getContext('2d')?.putImageData(pixels, 0, 0);
   return layer;

@@ -96,7 +96,7 @@ function Bar({
     <ButtonBase
       onClick={onChoose}
       aria-pressed={chosen}
-      aria-label={`${name} ${percent(confidence)}, show its heat map`}
+      title="Show its heat map"
       sx={{
         width: '100%',
         display: 'block',

@@ -56,7 +56,7 @@ export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (i
       {shown?.answer && <AnswerCard key={shown.id} name={shown.name} answer={shown.answer} />}
       {answered.length > 1 && (
         <Paper variant="outlined" sx={{ mt: 2 }}>
-          <TableContainer>
+          <TableContainer tabIndex={0}>
             <Table size="small" aria-label="All pictures">
               <TableHead>
                 <TableRow>

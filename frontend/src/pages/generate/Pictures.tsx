@@ -23,7 +23,7 @@ export function Pictures({ generation }: { generation: Generation }) {
   const agreeing = judged.filter((picture) => agrees(picture, generation, manifest.generator.classes));
   return (
     <>
-      <Box sx={{ display: 'flex', gap: 2, alignItems: 'center', mb: 2 }}>
+      <Box sx={{ display: 'flex', gap: 2, alignItems: 'center', mb: 2, pr: 1 }}>
         <Typography variant="body2" component="label" id="scrubber" sx={{ whiteSpace: 'nowrap', minWidth: 104 }}>
           Step {step ?? reached} of {settings.steps}
         </Typography>
@@ -94,7 +94,7 @@ function PictureCard({ picture, generation, step }: { picture: Generated; genera
           size="small"
           disabled={!picture.done}
           onClick={() => void savePng()}
-          aria-label={`Save picture ${picture.number + 1} as PNG`}
+          aria-label={`Save PNG of picture ${picture.number + 1}`}
         >
           Save PNG
         </Button>

@@ -50,7 +50,7 @@ export function Walk({ generation }: { generation: Generation }) {
           {verdict ? `The classifier says ${displayName(classes[verdict.label]!)}` : ' '}
         </Typography>
       </Box>
-      <Box sx={{ display: 'flex', gap: 2, alignItems: 'center' }}>
+      <Box sx={{ display: 'flex', gap: 2, alignItems: 'center', pr: 1 }}>
         <IconButton onClick={() => setPlaying(!playing)} aria-label={playing ? 'Pause' : 'Play'}>
           {playing ? <PauseIcon /> : <PlayIcon />}
         </IconButton>
