@@ -86,10 +86,15 @@ def test_it_runs(project: Project, command: str) -> None:
         assert "PHOTO.jpg" in output
 
 
+def installed_here(project: Project) -> None:
+    """`make setup` has nothing to do: the environment of this test is the one that it makes."""
+    (project.path / ".venv").mkdir()
+    (project.path / ".venv/installed").touch()
+
+
 def test_make_repro_ends_with_a_summary(project: Project) -> None:
     command = readme("make repro")
-    (project.path / ".venv").mkdir()
-    (project.path / ".venv/installed").touch()  # the environment of this test is the one that `make setup` makes
+    installed_here(project)
     output = shell(project, command)
     assert "generator.class_agreement" in output
     for path in ("metrics/evaluate/samples.png", "metrics/evaluate/confusion.png", "dvc_plots/index.html", "publish"):
@@ -99,6 +104,7 @@ def test_make_repro_ends_with_a_summary(project: Project) -> None:
 
 def test_make_app_serves_the_page_with_the_published_models(project: Project) -> None:
     command = readme("make app")
+    installed_here(project)
     installed = ROOT / "frontend/node_modules"
     if (installed / ".installed").exists():  # by `make test`; else `make app` installs them
         (project.path / "frontend/node_modules").symlink_to(installed)
