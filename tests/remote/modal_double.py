@@ -34,6 +34,7 @@ from modal_proto.api_grpc import ModalClientBase
 
 TOKEN = ("ak-test", "as-test")
 DONE = api_pb2.GenericResult
+BLOCK_BYTES = 8 * 1024 * 1024  # of a Volume, as the client reads it
 
 
 @dataclass
@@ -190,7 +191,9 @@ class ModalDouble:
         return web.Response(body=self.blobs[request.match_info["id"]])
 
     async def _get_file(self, request: web.Request) -> web.Response:
-        content = (self.volumes[request.match_info["volume"]] / request.match_info["path"]).read_bytes()
+        start = int(request.query["start"])
+        path = self.volumes[request.match_info["volume"]] / request.match_info["path"]
+        content = path.read_bytes()[start : start + BLOCK_BYTES]
         if self.damaged and request.path.endswith(self.damaged[0]):
             self.damaged.pop(0)
             content = bytes([content[0] ^ 1]) + content[1:]
@@ -520,10 +523,10 @@ class Service:
         path = self.double.volumes[request.volume_id] / request.path.lstrip("/")
         if not path.is_file():
             raise GRPCError(Status.NOT_FOUND, f"no file {request.path}")
-        size, block = path.stat().st_size, 8 * 1024 * 1024
-        assert size <= block, "files of several blocks are not needed here"
+        size = path.stat().st_size
         url = f"{self.double.http}/file/{request.volume_id}/{request.path.lstrip('/')}"
-        return api_pb2.VolumeGetFile2Response(get_urls=[url] if size else [], size=size, start=0, len=size)
+        urls = [f"{url}?start={start}" for start in range(0, size, BLOCK_BYTES)]
+        return api_pb2.VolumeGetFile2Response(get_urls=urls, size=size, start=0, len=size)
 
     def VolumeCommit(self, request: Any, container: Container) -> Any:
         _copy_over(container.volumes[request.volume_id], self.double.volumes[request.volume_id])
