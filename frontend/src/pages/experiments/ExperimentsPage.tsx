@@ -96,7 +96,7 @@ function Experiments({ report }: { report: Report }) {
           mt: 1,
           borderBottom: 1,
           borderColor: 'divider',
-          '& .MuiTab-root': { minWidth: 0, px: { xs: 1, sm: 2 }, fontSize: { xs: '0.8rem', sm: '0.875rem' } },
+          '& .MuiTab-root': { minWidth: 0, px: { xs: 0.5, sm: 2 }, fontSize: { xs: '0.8rem', sm: '0.875rem' } },
         }}
       >
         {VIEWS.map(({ id, title }) => (
