@@ -34,14 +34,30 @@ export default function ReportView({ report }: { report: Report }) {
                 <TableCell component="th" scope="row">
                   {result.model}, {result.precision}
                 </TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>{milliseconds(result.summary_ms.p50)}</TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>{milliseconds(result.summary_ms.p95)}</TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>{milliseconds(result.summary_ms.p99)}</TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>{milliseconds(result.summary_ms.mean)}</TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>{result.images_per_second.toPrecision(3)}</TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>{result.session_runs}</TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>{milliseconds(result.load_ms)}</TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>{bytes(result.bytes)}</TableCell>
+                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+                  {milliseconds(result.summary_ms.p50)}
+                </TableCell>
+                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+                  {milliseconds(result.summary_ms.p95)}
+                </TableCell>
+                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+                  {milliseconds(result.summary_ms.p99)}
+                </TableCell>
+                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+                  {milliseconds(result.summary_ms.mean)}
+                </TableCell>
+                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+                  {result.images_per_second.toPrecision(3)}
+                </TableCell>
+                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+                  {result.session_runs}
+                </TableCell>
+                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+                  {milliseconds(result.load_ms)}
+                </TableCell>
+                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
+                  {bytes(result.bytes)}
+                </TableCell>
               </TableRow>
             ))}
           </TableBody>
