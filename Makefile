@@ -46,6 +46,10 @@ lint: setup
 types: setup
 	mypy
 
+# What the pipeline measured, at this revision and earlier ones: a part of the web page
+experiments: setup
+	tinycats experiments --out frontend/public/experiments
+
 setup: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
