@@ -8,9 +8,16 @@ import TableRow from '@mui/material/TableRow';
 import Typography from '@mui/material/Typography';
 import { BarChart } from '@mui/x-charts/BarChart';
 import { bytes, milliseconds } from '../../lib/format';
-import type { Report } from './measure';
+import { MODEL_NAMES } from '../../lib/manifest';
+import type { ModelResult, Report } from './measure';
 
 const HEADS = ['p50', 'p95', 'p99', 'mean', 'a second', 'sessions', 'start', 'size'];
+
+function titleOf({ model, sampler }: ModelResult): string {
+  if (!sampler) return 'Classifier: from file to answer';
+  const steps = `${sampler.steps} ${sampler.steps === 1 ? 'step' : 'steps'}`;
+  return `${model === 'generator_fast' ? 'Fast' : 'Teacher'}: a whole picture in ${steps}`;
+}
 
 /** Percentiles as a table, and every run as a bar. */
 export default function ReportView({ report }: { report: Report }) {
@@ -32,7 +39,7 @@ export default function ReportView({ report }: { report: Report }) {
             {report.results.map((result) => (
               <TableRow key={result.model} data-testid={`row-${result.model}`}>
                 <TableCell component="th" scope="row">
-                  {result.model}, {result.precision}
+                  {MODEL_NAMES[result.model]}, {result.precision}
                 </TableCell>
                 <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
                   {milliseconds(result.summary_ms.p50)}
@@ -69,7 +76,7 @@ export default function ReportView({ report }: { report: Report }) {
         {report.results.map((result) => (
           <Box key={result.model} component="figure" sx={{ m: 0, minWidth: 0 }}>
             <Typography component="figcaption" variant="body2" color="textSecondary">
-              {result.model === 'classifier' ? 'Classifier: from file to answer' : 'Generator: a whole picture'}, each run in ms
+              {titleOf(result)}, each run in ms
             </Typography>
             <BarChart
               height={220}

@@ -1,5 +1,13 @@
 import { Engine } from '../../lib/engine';
-import { modelFile, type Manifest, type ModelName, type Precision, type SamplerSettings } from '../../lib/manifest';
+import {
+  generatorInfo,
+  modelFile,
+  type GeneratorName,
+  type Manifest,
+  type ModelName,
+  type Precision,
+  type SamplerSettings,
+} from '../../lib/manifest';
 import { gaussianNoise } from '../../lib/noise';
 import { Cancelled } from '../../lib/sampler';
 import { summarize, type Summary } from '../../lib/stats';
@@ -12,8 +20,9 @@ export interface Plan {
   precision: Precision;
   warmup: number;
   runs: number;
-  /** Of the generator's sampler. */
-  steps: number;
+  /** Of each generator's sampler. */
+  steps: Record<GeneratorName, number>;
+  /** Of the teacher's. */
   guidance: number;
 }
 
@@ -27,6 +36,8 @@ export interface Machine {
 export interface ModelResult {
   model: ModelName;
   precision: Precision;
+  /** null for the classifier. */
+  sampler: SamplerSettings | null;
   bytes: number;
   /** Creating the session from bytes that are there; without the download. */
   load_ms: number;
@@ -41,12 +52,12 @@ export interface ModelResult {
 }
 
 export interface Report {
-  format: 'tinycats-benchmark-1';
+  format: 'tinycats-benchmark-2';
   date: string;
   machine: Machine;
   device: Device;
   published: { name: string; revision: string | null };
-  settings: { warmup: number; runs: number; sampler: SamplerSettings };
+  settings: { warmup: number; runs: number };
   results: ModelResult[];
   /** Of the page and its workers, where the browser says it; null where it does not. */
   memory_bytes: number | null;
@@ -76,12 +87,12 @@ export async function measure(
   signal: AbortSignal,
   onProgress: (progress: Progress) => void,
 ): Promise<Report> {
-  const sampler: SamplerSettings = { ...manifest.sampler, steps: plan.steps, guidance: plan.guidance };
   const device = await engine.start();
   const results: ModelResult[] = [];
   for (const model of plan.models) {
     const { loadMs } = await engine.call('load', { model, precision: plan.precision }, { signal });
-    const once = model === 'classifier' ? () => classifyOnce() : (index: number) => generateOnce(index);
+    const sampler = model === 'classifier' ? null : samplerFor(model);
+    const once = model === 'classifier' ? () => classifyOnce() : (index: number) => generateOnce(model, index);
     const samples: number[] = [];
     const sessions: number[] = [];
     let sessionRuns = 0;
@@ -100,6 +111,7 @@ export async function measure(
     results.push({
       model,
       precision: plan.precision,
+      sampler,
       bytes: modelFile(manifest, model, plan.precision).bytes,
       load_ms: loadMs,
       samples_ms: samples,
@@ -110,12 +122,12 @@ export async function measure(
     });
   }
   return {
-    format: 'tinycats-benchmark-1',
+    format: 'tinycats-benchmark-2',
     date: new Date().toISOString(),
     machine: machine(),
     device,
     published: { name: manifest.name, revision: manifest.revision },
-    settings: { warmup: plan.warmup, runs: plan.runs, sampler },
+    settings: { warmup: plan.warmup, runs: plan.runs },
     results,
     memory_bytes: await memory(),
   };
@@ -126,16 +138,22 @@ export async function measure(
     return { sessionMs, runs: 1 };
   }
 
-  async function generateOnce(index: number) {
-    const { classes, image_size } = manifest.generator;
+  function samplerFor(model: GeneratorName): SamplerSettings {
+    const { sampler } = generatorInfo(manifest, model);
+    return { ...sampler, steps: plan.steps[model], ...(model === 'generator' && { guidance: plan.guidance }) };
+  }
+
+  async function generateOnce(model: GeneratorName, index: number) {
+    const { classes, image_size } = generatorInfo(manifest, model);
     const name = classes[index % classes.length]!;
     const { runMs, runs } = await engine.call(
       'generate',
       {
+        model,
         precision: plan.precision,
         noise: gaussianNoise(index, 0, 3 * image_size ** 2),
         classWeights: classWeights([{ name, weight: 1 }], classes),
-        settings: sampler,
+        settings: samplerFor(model),
       },
       { signal },
     );

@@ -3,6 +3,7 @@ import Paper from '@mui/material/Paper';
 import Typography from '@mui/material/Typography';
 import { useEffect, useState } from 'react';
 import { useSearchParams } from 'react-router';
+import { generatorInfo } from '../../lib/manifest';
 import { Activity } from '../../ui/Activity';
 import { ErrorNote } from '../../ui/ErrorNote';
 import { useModels } from '../../ui/models';
@@ -43,7 +44,7 @@ export default function GeneratePage() {
     return url.href;
   };
 
-  const { image_size, classes } = manifest.generator;
+  const { image_size, classes } = generatorInfo(manifest, settings.model);
   return (
     <>
       <Typography variant="h1">New pictures</Typography>

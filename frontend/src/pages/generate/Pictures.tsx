@@ -5,12 +5,12 @@ import Slider from '@mui/material/Slider';
 import Typography from '@mui/material/Typography';
 import { useState } from 'react';
 import { milliseconds, percent, save } from '../../lib/format';
-import { displayName } from '../../lib/manifest';
+import { displayName, generatorInfo } from '../../lib/manifest';
 import { deviceName } from '../../ui/deviceName';
 import { useEngineState, useModels } from '../../ui/models';
 import { PictureCanvas } from '../../ui/PictureCanvas';
 import { pngOf } from './picture';
-import { settingsParams } from './settings';
+import { samplerOf, settingsParams } from './settings';
 import type { Generated, Generation } from './useGeneration';
 
 /** The pictures as they form; a scrubber goes back through their steps, 0 being the noise. */
@@ -57,19 +57,22 @@ function agrees(picture: Generated, { settings }: Generation, classes: readonly 
 function PictureCard({ picture, generation, step }: { picture: Generated; generation: Generation; step: number | null }) {
   const { manifest, precision, engine } = useModels();
   const { device } = useEngineState(engine);
-  const { image_size: size, classes } = manifest.generator;
   const { settings } = generation;
+  const { image_size: size, classes } = generatorInfo(manifest, settings.model);
   const name = settings.mix.map((entry) => displayName(entry.name)).join(' and ');
   const shown = picture.frames[Math.min(step ?? Infinity, picture.frames.length - 1)]!;
   const verdict = picture.verdict;
 
   const savePng = async () => {
+    const { guidance_low, guidance_high, few_step } = samplerOf(settings, manifest);
+    const guidance = few_step
+      ? { guidance: 'built in' }
+      : { guidance_low: String(guidance_low), guidance_high: String(guidance_high) };
     const text = {
       software: 'tinycats web page',
       ...Object.fromEntries(settingsParams(settings)),
       number: String(picture.number),
-      guidance_low: String(manifest.sampler.guidance_low),
-      guidance_high: String(manifest.sampler.guidance_high),
+      ...guidance,
       precision,
       device: device ? deviceName(device) : 'unknown',
       revision: manifest.revision ?? 'unknown',

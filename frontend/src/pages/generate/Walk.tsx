@@ -5,7 +5,7 @@ import Paper from '@mui/material/Paper';
 import Slider from '@mui/material/Slider';
 import Typography from '@mui/material/Typography';
 import { useEffect, useState } from 'react';
-import { displayName } from '../../lib/manifest';
+import { displayName, generatorInfo } from '../../lib/manifest';
 import { PauseIcon, PlayIcon } from '../../ui/icons';
 import { useModels } from '../../ui/models';
 import { PictureCanvas } from '../../ui/PictureCanvas';
@@ -18,7 +18,7 @@ export function Walk({ generation }: { generation: Generation }) {
   const { manifest } = useModels();
   const [position, setPosition] = useState(0);
   const [playing, setPlaying] = useState(false);
-  const { image_size: size, classes } = manifest.generator;
+  const { image_size: size, classes } = generatorInfo(manifest, generation.settings.model);
   const { pictures } = generation;
   const last = pictures.length - 1;
 
