@@ -34,10 +34,12 @@ export async function startRuntime(
   ort.env.logLevel = 'error';
   ort.env.wasm.numThreads = threads;
   ort.env.wasm.proxy = false; // this is a worker already
+  const received = { bytes: new Uint8Array(__ORT_WASM_BYTES__), loaded: 0 };
   try {
-    ort.env.wasm.wasmBinary = await fetchBytes(wasmUrl, __ORT_WASM_BYTES__, SILENCE_MS, (loaded) =>
+    await fetchBytes(wasmUrl, received, SILENCE_MS, (loaded) =>
       onProgress({ path: 'ONNX Runtime', loaded, total: __ORT_WASM_BYTES__, from: 'page' }),
     );
+    ort.env.wasm.wasmBinary = received.bytes.buffer;
   } catch (error) {
     throw new UserError(`ONNX Runtime ${messageOf(error)}. Check the connection and try again.`);
   }
