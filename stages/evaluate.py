@@ -1,4 +1,4 @@
-"""Evaluate both models on the test split: data/processed, models -> metrics/evaluate.json, metrics/evaluate."""
+"""Evaluate the models on the test split: data/processed, models -> metrics/evaluate.json, metrics/evaluate."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def main() -> None:
     if params.train.smoke:
         raise UserError(
             "train.smoke: after ten steps there is nothing to evaluate; train alone: "
-            "dvc exp run -S train.smoke=true train_classifier train_evaluator train_dit"
+            "dvc exp run -S train.smoke=true train_classifier train_evaluator distill"
         )
     job = Job(
         stage="evaluate",
@@ -26,6 +26,7 @@ def main() -> None:
             "classifier_dir": Path("models/classifier"),
             "evaluator_dir": Path("models/evaluator"),
             "generator_dir": Path("models/generator"),
+            "student_dir": Path("models/generator_fast"),
         },
         outputs={
             "metrics_path": Path("metrics/evaluate.json"),
@@ -35,7 +36,8 @@ def main() -> None:
         checks={"metrics_path": read_json, "timing_path": read_json},
         state=Path(".tinycats"),
         arguments={
-            "sampler": SamplerSettings(**params.sampler.model_dump()),
+            "sampler": SamplerSettings(**params.sampler.teacher()),
+            "fast_steps": params.sampler.fast_steps,
             "seed": params.seed,
             "device": params.compute.device,
             **params.evaluate.model_dump(),

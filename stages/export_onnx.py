@@ -1,10 +1,10 @@
-"""Export both models to ONNX: models/classifier, models/generator -> models/onnx, metrics/export.json."""
+"""Export the models to ONNX: models/classifier, generator, generator_fast -> models/onnx, metrics/export.json."""
 
 from pathlib import Path
 
 from tinycats.errors import one_line_errors
 from tinycats.export.export_job import export_models
-from tinycats.models.sampler import SamplerSettings
+from tinycats.models.sampler import SamplerSettings, few_step_settings
 from tinycats.params import load_params
 
 
@@ -12,12 +12,14 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
     export_models(
         classifier_dir=Path("models/classifier"),
-        generator_dir=Path("models/generator"),
+        generators={
+            "generator": (Path("models/generator"), SamplerSettings(**params.sampler.teacher())),
+            "generator_fast": (Path("models/generator_fast"), few_step_settings(params.sampler.fast_steps)),
+        },
         processed_dir=Path("data/processed"),
         output_dir=Path("models/onnx"),
         metrics_path=Path("metrics/export.json"),
         timing_path=Path("metrics/timing/export_onnx.json"),
-        sampler=SamplerSettings(**params.sampler.model_dump()),
         seed=params.seed,
         **params.export.model_dump(),
     )

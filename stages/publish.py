@@ -4,9 +4,10 @@ from pathlib import Path
 
 from tinycats.errors import one_line_errors
 from tinycats.files import write_json
-from tinycats.models.sampler import SamplerSettings
+from tinycats.models.sampler import SamplerSettings, few_step_settings
 from tinycats.params import load_params
 from tinycats.publishing.gates import Gate
+from tinycats.publishing.layout import GENERATORS
 from tinycats.publishing.publish import DataInfo, HubRepository, publish
 from tinycats.publishing.revision import git_revision
 
@@ -21,9 +22,12 @@ def main() -> None:
         licence=params.publish.licence,
         gates=[Gate(**gate.model_dump()) for gate in params.publish.gates],
         data=DataInfo(params.data.title, params.data.licence, params.data.source),
-        sampler=SamplerSettings(**params.sampler.model_dump()),
+        samplers={
+            "generator": SamplerSettings(**params.sampler.teacher()),
+            "generator_fast": few_step_settings(params.sampler.fast_steps),
+        },
         classifier_dir=Path("models/classifier"),
-        generator_dir=Path("models/generator"),
+        generator_dirs={name: Path("models") / name for name in GENERATORS},
         onnx_dir=Path("models/onnx"),
         onnx_int8_dir=Path("models/onnx_int8"),
         metrics_dir=Path("metrics"),

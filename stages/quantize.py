@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tinycats.errors import one_line_errors
 from tinycats.export.quantize_job import quantize_models
-from tinycats.models.sampler import SamplerSettings
+from tinycats.models.sampler import SamplerSettings, few_step_settings
 from tinycats.params import load_params
 
 
@@ -12,7 +12,10 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
     settings = params.quantize
     # fp32 and int8 are compared on the same short way, which shows the difference as well
-    sampler = SamplerSettings(**params.sampler.model_dump() | {"steps": settings.sampler_steps})
+    samplers = {
+        "generator": SamplerSettings(**params.sampler.teacher() | {"steps": settings.sampler_steps}),
+        "generator_fast": few_step_settings(params.sampler.fast_steps),
+    }
     quantize_models(
         onnx_dir=Path("models/onnx"),
         evaluator_dir=Path("models/evaluator"),
@@ -20,7 +23,7 @@ def main() -> None:
         output_dir=Path("models/onnx_int8"),
         metrics_path=Path("metrics/quantize.json"),
         timing_path=Path("metrics/timing/quantize.json"),
-        sampler=sampler,
+        samplers=samplers,
         seed=params.seed,
         **settings.model_dump(exclude={"sampler_steps"}),
     )

@@ -193,18 +193,49 @@ class TrainParams(Section):
         return self
 
 
+class DistillParams(Section):
+    """Training of the few-step student; how the teacher is guided is the sampler's business."""
+
+    steps: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    accumulation: Count
+    lr: Positive
+    warmup_steps: Annotated[int, Field(ge=0)]
+    schedule: Literal["constant", "cosine"]
+    clip_norm: Positive
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    levels: Annotated[int, Field(ge=1, le=6)]  # the shortest step is 2 ** -levels
+    teacher_share: OpenFraction  # of the pictures that learn the shortest step
+    teacher_steps: Count  # Euler steps of the teacher in the shortest step of the student
+    augmentation: AugmentationLevel
+    sample_every: Count  # steps between two sample grids
+    precision: Precision
+    compile: bool
+    gradient_checkpointing: bool
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        check_accumulation(self.batch_size, self.accumulation)
+        return self
+
+
 class SamplerParams(Section):
     method: Literal["euler", "heun"]
     steps: Count
     guidance: Annotated[float, Field(ge=0)]  # 1 is no guidance
     guidance_low: Fraction  # guidance applies where guidance_low <= t < guidance_high
     guidance_high: Fraction
+    fast_steps: Count  # of the few-step student
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.guidance_low >= self.guidance_high:
             raise ValueError(f"guidance_low {self.guidance_low} is not below guidance_high {self.guidance_high}")
         return self
+
+    def teacher(self) -> dict[str, Any]:
+        """The settings of the teacher's sampler."""
+        return self.model_dump(exclude={"fast_steps"})
 
 
 class EvaluateParams(Section):
@@ -293,7 +324,7 @@ class ModalCompute(ComputeCommon):
     timeout_s: Annotated[int, Field(ge=1, le=24 * 3600)]  # of one attempt
     retries: Annotated[int, Field(ge=0, le=10)]
     connection_timeout_s: Positive  # without a connection for so long, this end gives up waiting
-    machines: dict[Literal["train_classifier", "train_evaluator", "train_dit", "evaluate"], ModalMachine]
+    machines: dict[Literal["train_classifier", "train_evaluator", "train_dit", "distill", "evaluate"], ModalMachine]
     usd_per_hour: dict[GpuType, NonNegative]  # of one GPU, for the estimate of what a run costs
 
     @model_validator(mode="after")
@@ -329,6 +360,7 @@ class Params(Section):
     evaluator: EvaluatorParams
     dit: DitParams
     train: TrainParams
+    distill: DistillParams
     sampler: SamplerParams
     evaluate: EvaluateParams
     export: ExportParams
@@ -336,6 +368,16 @@ class Params(Section):
     publish: PublishParams
     compute: Annotated[LocalCompute | ModalCompute, Field(discriminator="backend")]
     logging: Annotated[DvcliveLogging | WandbLogging, Field(discriminator="backend")]
+
+    @model_validator(mode="after")
+    def _learns_its_steps(self) -> Self:
+        learned = [2**level for level in range(self.distill.levels + 1)]
+        if self.sampler.fast_steps not in learned:
+            raise ValueError(
+                f"sampler.fast_steps: must be one of {learned}, which distill.levels {self.distill.levels} teaches, "
+                f"got {self.sampler.fast_steps}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _keeps_its_logs(self) -> Self:

@@ -25,6 +25,7 @@ STEPS = 20
 GUIDANCE = 2.0
 GUIDANCE_LOW = 0.1
 GUIDANCE_HIGH = 0.9
+FAST_STEPS = 4
 
 
 def generate(
@@ -34,8 +35,20 @@ def generate(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures of each class.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = STEPS,
-    guidance: Annotated[float, typer.Option(min=0, help="Strength of the class; 1 is no guidance.")] = GUIDANCE,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"Steps of the sampler.  [default: {STEPS}; {FAST_STEPS} of a student]", show_default=False
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help=f"Strength of the class; 1 is none. Not for a student.  [default: {GUIDANCE}]",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the PNG files.")] = Path("generated"),
     model: Annotated[Path, typer.Option(help="Model directory.")] = Path("models/generator"),
 ) -> None:
@@ -49,16 +62,23 @@ def generate(
 
     `tinycats generate --class Bengal --class Sphynx --steps 50 --guidance 3 --out cats`
 
-    `tinycats generate --model publish/generator`
+    `tinycats generate --model models/generator_fast --steps 2`
     """
     import numpy as np
 
-    from tinycats.models.sampler import SamplerSettings
+    from tinycats.models.sampler import SamplerSettings, few_step_settings
     from tinycats.models.tinydit import TinyDiT
 
-    settings = SamplerSettings(METHOD, steps, guidance, GUIDANCE_LOW, GUIDANCE_HIGH)
     require_model(model)
     network = TinyDiT.from_pretrained(model)
+    if network.config.few_step:
+        if guidance is not None:
+            raise UserError(f"--guidance: {model} is a few-step student, whose guidance is baked in; leave it out")
+        settings = few_step_settings(steps or FAST_STEPS)
+    else:
+        settings = SamplerSettings(
+            METHOD, steps or STEPS, GUIDANCE if guidance is None else guidance, GUIDANCE_LOW, GUIDANCE_HIGH
+        )
     classes = network.config.classes
     chosen = list(dict.fromkeys(class_names or classes))
     for name in chosen:

@@ -46,8 +46,14 @@ def train_dit(request: str, volume: str) -> Result:
 
 
 @app.function()
+def distill(request: str, volume: str) -> Result:
+    """Train the few-step student; called by `dvc repro`."""
+    return _execute(request, volume)
+
+
+@app.function()
 def evaluate(request: str, volume: str) -> Result:
-    """Evaluate both models; called by `dvc repro`."""
+    """Evaluate the models; called by `dvc repro`."""
     return _execute(request, volume)
 
 

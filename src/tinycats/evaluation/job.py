@@ -1,4 +1,4 @@
-"""Evaluate the classifier and the generator on the test split: metrics, plots, timings."""
+"""Evaluate the classifier, the generator and its few-step student on the test split: metrics, plots, timings."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from tinycats.evaluation.distribution import (
     kernel_distance,
     precision_and_recall,
 )
+from tinycats.evaluation.few_steps import few_step_grid, few_step_samplers
+from tinycats.evaluation.figures import save_png
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
 from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict
 from tinycats.evaluation.latency import measure_latency
@@ -28,7 +30,7 @@ from tinycats.evaluation.plots import write_classifier_plots, write_generator_pl
 from tinycats.files import atomic_directory, write_json
 from tinycats.models.classifier import Classifier
 from tinycats.models.evaluator import Evaluator
-from tinycats.models.sampler import SamplerSettings, initial_noise, sample
+from tinycats.models.sampler import SamplerSettings, few_step_settings, initial_noise, sample
 from tinycats.models.tinydit import TinyDiT, one_hot_classes
 
 LATENCY_BATCH_SIZE = 16
@@ -42,10 +44,12 @@ def evaluate(
     classifier_dir: Path,
     evaluator_dir: Path,
     generator_dir: Path,
+    student_dir: Path,
     metrics_path: Path,
     plots_dir: Path,
     timing_path: Path,
     sampler: SamplerSettings,
+    fast_steps: int,
     samples_per_class: int,
     neighbours: int,
     inception: bool,
@@ -62,9 +66,9 @@ def evaluate(
     classes, other = load_classes(processed_dir)
     classifier = Classifier.from_pretrained(classifier_dir).to(target)
     evaluator = Evaluator.from_pretrained(evaluator_dir).to(target)
-    generator = TinyDiT.from_pretrained(generator_dir).to(target)
-    for directory, config in ((classifier_dir, classifier.config), (generator_dir, generator.config)):
-        if config.classes != classes:
+    generator, student = (TinyDiT.from_pretrained(path).to(target) for path in (generator_dir, student_dir))
+    for directory, model in ((classifier_dir, classifier), (generator_dir, generator), (student_dir, student)):
+        if model.config.classes != classes:
             raise UserError(f"{directory}: was trained on other classes than those of {processed_dir}; train it again")
     test_for_classifier = load_split(processed_dir, "test", classifier.config.image_size)
     train, test = (load_split(processed_dir, split, generator.config.image_size) for split in ("train", "test"))
@@ -78,32 +82,51 @@ def evaluate(
     timing = {
         "classifier": _classifier_latency(classifier, test_for_classifier.images, latency_runs, target),
         "generator": _generator_latency(generator, sampler, latency_runs, seed, target),
+        "generator_fast": _generator_latency(student, few_step_settings(fast_steps), latency_runs, seed, target),
     }
     probabilities = predict(classifier, test_for_classifier.images, target)
     labels = np.repeat(np.arange(len(classes)), samples_per_class)
-    pictures = generate(generator, labels, sampler, seed, target)
+    few_steps = few_step_samplers(sampler, fast_steps)
+    made = {
+        name: generate(student if settings.few_step else generator, labels, settings, seed, target)
+        for name, settings in few_steps.items()
+    }
+    pictures = made["teacher"]
     features = {
         "train": evaluator_features(evaluator, train.images, target),
         "test": evaluator_features(evaluator, test.images, target),
-        "generated": evaluator_features(evaluator, pictures, target),
         "noise": evaluator_features(evaluator, noise_pictures(seed, len(pictures), pictures.shape[1]), target),
+        **{name: evaluator_features(evaluator, generated, target) for name, generated in made.items()},
     }
-    by_features = nearest(features["generated"], features["train"])
-    by_pixels = nearest(pictures, train.images)
-    asked = predict(classifier, pictures, target).argmax(axis=1) == labels
+    nearest_to_test = nearest(features["test"], features["train"]), nearest(test.images, train.images)
+    by_features = {name: nearest(features[name], features["train"]) for name in ("teacher", "student")}
+    by_pixels = {name: nearest(made[name], train.images) for name in ("teacher", "student")}
+
+    def judge(name: str) -> dict[str, Any]:
+        asked = predict(classifier, made[name], target).argmax(axis=1) == labels
+        return {
+            "n_generated": len(made[name]),
+            "n_real": len(test.images),
+            **_distances(features["test"], features[name], neighbours),
+            "class_agreement": float(asked.mean()),
+        }
+
+    def copying(name: str) -> dict[str, Any]:
+        return {
+            "features": copying_metrics(by_features[name], nearest_to_test[0]),
+            "pixels": copying_metrics(by_pixels[name], nearest_to_test[1]),
+        }
+
     metrics: dict[str, Any] = {
         "classifier": classification_metrics(probabilities, test_for_classifier.labels, classes, other),
         "generator": {
-            "n_generated": len(pictures),
-            "n_real": len(test.images),
             "n_train": len(train.images),
-            **_distribution_metrics(features, neighbours, seed),
-            "class_agreement": float(asked.mean()),
-            "copying": {
-                "features": copying_metrics(by_features, nearest(features["test"], features["train"])),
-                "pixels": copying_metrics(by_pixels, nearest(test.images, train.images)),
-            },
+            **judge("teacher"),
+            **_marks(features, len(pictures), seed),
+            "copying": copying("teacher"),
         },
+        "generator_fast": {"n_train": len(train.images), **judge("student"), "copying": copying("student")},
+        "few_steps": {name: judge(name) for name in few_steps if name not in ("teacher", "student")},
     }
     if inception:
         try:
@@ -114,24 +137,38 @@ def evaluate(
 
     with atomic_directory(plots_dir) as directory:
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
-        write_generator_plots(directory, pictures, train.images, by_features, by_pixels, classes)
+        write_generator_plots(directory, pictures, train.images, by_features["teacher"], by_pixels["teacher"], classes)
+        save_png(few_step_grid(list(made.values()), classes), directory / "few_steps.png")
     write_json(timing_path, timing)
     write_json(metrics_path, metrics)
 
 
-def _distribution_metrics(features: dict[str, np.ndarray], neighbours: int, seed: int) -> dict[str, float]:
-    """FD and KD with two marks for scale (as many real pictures: the floor; noise: the ceiling), precision, recall."""
-    test, generated = features["test"], features["generated"]
-    as_many = np.random.default_rng(seed).permutation(len(features["train"]))[: len(generated)]
-    computations: dict[str, Callable[[], dict[str, float]]] = {
-        "FD-classifier": lambda: {
-            "fd_classifier": frechet_distance(test, generated),
-            "fd_classifier_floor": frechet_distance(test, features["train"][as_many]),
-            "fd_classifier_noise": frechet_distance(test, features["noise"]),
-        },
-        "KD-classifier": lambda: {"kd_classifier": kernel_distance(test, generated)},
-        "precision and recall": lambda: precision_and_recall(test, generated, neighbours)._asdict(),
-    }
+def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int) -> dict[str, float]:
+    """FD, KD, precision and recall of features [N, D] against those of the test split."""
+    return _all_that_can_be_had(
+        {
+            "FD-classifier": lambda: {"fd_classifier": frechet_distance(test, generated)},
+            "KD-classifier": lambda: {"kd_classifier": kernel_distance(test, generated)},
+            "precision and recall": lambda: precision_and_recall(test, generated, neighbours)._asdict(),
+        }
+    )
+
+
+def _marks(features: dict[str, np.ndarray], count: int, seed: int) -> dict[str, float]:
+    """Two FDs for scale: of `count` training pictures (the floor) and of noise (the ceiling)."""
+    test, train = features["test"], features["train"]
+    as_many = np.random.default_rng(seed).permutation(len(train))[:count]
+    return _all_that_can_be_had(
+        {
+            "FD-classifier's marks": lambda: {
+                "fd_classifier_floor": frechet_distance(test, train[as_many]),
+                "fd_classifier_noise": frechet_distance(test, features["noise"]),
+            }
+        }
+    )
+
+
+def _all_that_can_be_had(computations: dict[str, Callable[[], dict[str, float]]]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, compute in computations.items():
         try:

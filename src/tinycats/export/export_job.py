@@ -1,14 +1,16 @@
-"""Export both models to ONNX and prove that they compute the same as the torch models."""
+"""Export the models to ONNX and prove that they compute the same as the torch models."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tinycats.data.processed import load_split
-from tinycats.export.golden import golden_difference, golden_run
+from tinycats.export.golden import golden_difference, golden_name, golden_run
 from tinycats.export.onnx_export import export_classifier, export_generator
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.parity import classifier_parity, generator_parity, require_parity
@@ -22,44 +24,45 @@ from tinycats.randomness import generator_for
 def export_models(
     *,
     classifier_dir: Path,
-    generator_dir: Path,
+    generators: Mapping[str, tuple[Path, SamplerSettings]],
     processed_dir: Path,
     output_dir: Path,
     metrics_path: Path,
     timing_path: Path,
-    sampler: SamplerSettings,
     opset: int,
     parity_images: int,
     classifier_tolerance: float,
     generator_tolerance: float,
     seed: int,
 ) -> None:
-    """Write output_dir (classifier.onnx, generator.onnx, golden.json), metrics_path and timing_path.
+    """Write output_dir (classifier.onnx, and of each generator its .onnx and golden file), metrics_path and timing_path.
 
-    Raises UserError, and writes nothing, where a model is missing or damaged or the parity on `parity_images` pictures
-    of the test split is past its tolerance.
+    `generators`: name -> (model directory, how it is sampled). Raises UserError, and writes nothing, where a model is
+    missing or damaged or the parity on `parity_images` pictures of the test split is past its tolerance.
     """
     started = time.perf_counter()
-    classifier, generator = Classifier.from_pretrained(classifier_dir), TinyDiT.from_pretrained(generator_dir)
+    classifier = Classifier.from_pretrained(classifier_dir)
+    loaded = {name: TinyDiT.from_pretrained(path) for name, (path, _) in generators.items()}
     pictures = load_split(processed_dir, "test", classifier.config.image_size)
-    clean = load_split(processed_dir, "test", generator.config.image_size)
     order = torch.randperm(len(pictures.images), generator=generator_for(seed, "parity", 0)).numpy()
     rows = order[:parity_images]
 
     with atomic_directory(output_dir) as directory:
-        paths = {name: directory / f"{name}.onnx" for name in ("classifier", "generator")}
-        export_classifier(classifier, paths["classifier"], opset)
-        export_generator(generator, paths["generator"], opset)
-        exported_generator = OnnxGenerator(paths["generator"])
-        metrics = {
-            "classifier": classifier_parity(classifier, OnnxClassifier(paths["classifier"]), pictures.images[rows]),
-            "generator": generator_parity(generator, exported_generator, clean.images[rows], clean.labels[rows], seed),
-        }
-        for name, tolerance in (("classifier", classifier_tolerance), ("generator", generator_tolerance)):
-            require_parity(name, metrics[name], tolerance)
-            metrics[name]["bytes"] = paths[name].stat().st_size
-        golden = golden_run(generator, sampler, seed)
-        write_json(directory / "golden.json", golden)
-        metrics["golden"] = golden_difference(golden, exported_generator)
+        path = directory / "classifier.onnx"
+        export_classifier(classifier, path, opset)
+        parity = classifier_parity(classifier, OnnxClassifier(path), pictures.images[rows])
+        require_parity("classifier", parity, classifier_tolerance)
+        metrics: dict[str, Any] = {"classifier": {**parity, "bytes": path.stat().st_size}}
+        for name, model in loaded.items():
+            path = directory / f"{name}.onnx"
+            export_generator(model, path, opset)
+            exported = OnnxGenerator(path)
+            clean = load_split(processed_dir, "test", model.config.image_size)
+            parity = generator_parity(model, exported, clean.images[rows], clean.labels[rows], seed)
+            require_parity(name, parity, generator_tolerance)
+            golden = golden_run(model, generators[name][1], seed)
+            write_json(directory / golden_name(name), golden)
+            difference = golden_difference(golden, exported)
+            metrics[name] = {**parity, "bytes": path.stat().st_size, "golden": difference}
     write_json(metrics_path, metrics)
     write_json(timing_path, {"seconds": time.perf_counter() - started})

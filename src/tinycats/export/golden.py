@@ -1,9 +1,9 @@
 """One run of the sampler through torch, step by step, for other implementations to be tested against.
 
-golden.json holds the sampler's settings, the seed, the times t_0 .. t_steps and the tensors `noise` [N, 3, S, S],
-`class_weights` [N, K + 1] and `states` [steps, N, 3, S, S]: the state after every step, not clipped. A tensor is
-{"shape", "dtype": "float32", "base64": little-endian bytes}. Picture 0 is of one class, picture 1 half of that and half
-of the next.
+A golden file (golden.json; golden_fast.json of the few-step student) holds the sampler's settings, the seed, the times
+t_0 .. t_steps and the tensors `noise` [N, 3, S, S], `class_weights` [N, K + 1] and `states` [steps, N, 3, S, S]: the state
+after every step, not clipped. A tensor is {"shape", "dtype": "float32", "base64": little-endian bytes}. Picture 0 is of one
+class, picture 1 half of that and half of the next.
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ from tinycats.models.sampler import Denoiser, SamplerSettings, initial_noise, sa
 from tinycats.models.tinydit import TinyDiT, one_hot_classes
 
 
+def golden_name(generator: str) -> str:
+    """The file of a generator's golden run: golden_fast.json for generator_fast."""
+    return f"{generator.replace('generator', 'golden')}.json"
+
+
 def golden_run(model: TinyDiT, settings: SamplerSettings, seed: int) -> dict[str, Any]:
-    """The content of golden.json for a model in fp32 on the CPU."""
+    """The content of a golden file for a model in fp32 on the CPU."""
     noise = initial_noise(seed, range(2), model.config.image_size)
     class_weights = one_hot_classes([0, 0], model.config.num_classes)
     class_weights[1, :2] = 0.5
@@ -53,7 +58,7 @@ def golden_difference(golden: dict[str, Any], model: Denoiser) -> dict[str, floa
 
 
 def decode_tensor(tensor: dict[str, Any]) -> np.ndarray:
-    """A float32 array from a tensor of golden.json."""
+    """A float32 array from a tensor of a golden file."""
     return np.frombuffer(base64.b64decode(tensor["base64"]), dtype="<f4").reshape(tensor["shape"]).copy()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,50 +35,51 @@ def quantize_models(
     output_dir: Path,
     metrics_path: Path,
     timing_path: Path,
-    sampler: SamplerSettings,
+    samplers: Mapping[str, SamplerSettings],
     calibration_images: int,
     samples_per_class: int,
     max_accuracy_drop: float,
     max_fd_increase: float,
     seed: int,
 ) -> None:
-    """Write output_dir (classifier.onnx, generator.onnx in int8), metrics_path and timing_path.
+    """Write output_dir (the models of onnx_dir in int8), metrics_path and timing_path.
 
-    Raises UserError, and writes nothing, where a model is missing or damaged, or where the top-1 accuracy on the test
-    split falls by more than max_accuracy_drop or FD-classifier rises by more than max_fd_increase (a fraction of what
-    it was). Where there are too few pictures for FD-classifier, it is left out, as in the evaluation.
+    `samplers`: how the pictures of each generator, named as its file, are made for the comparison. Raises UserError, and
+    writes nothing, where a model is missing or damaged, or where the top-1 accuracy on the test split falls by more than
+    max_accuracy_drop or FD-classifier rises by more than max_fd_increase (a fraction of what it was). Where there are too
+    few pictures for FD-classifier, it is left out, as in the evaluation.
     """
     started = time.perf_counter()
     evaluator = Evaluator.from_pretrained(evaluator_dir)
-    paths = {name: onnx_dir / f"{name}.onnx" for name in ("classifier", "generator")}
-    classifier, generator = OnnxClassifier(paths["classifier"]), OnnxGenerator(paths["generator"])
+    classifier = OnnxClassifier(onnx_dir / "classifier.onnx")
+    generators = {name: OnnxGenerator(onnx_dir / f"{name}.onnx") for name in samplers}
     train = load_split(processed_dir, "train", classifier.config.image_size)
     test = load_split(processed_dir, "test", classifier.config.image_size)
-    real = load_split(processed_dir, "test", generator.config.image_size)
+    figures: dict[str, dict[str, Any]] = {}
+    timing: dict[str, dict[str, Any]] = {}
 
     with atomic_directory(output_dir) as directory:
-        after = {name: directory / path.name for name, path in paths.items()}
         order = torch.randperm(len(train.images), generator=generator_for(seed, "calibration", 0)).numpy()
-        quantize_classifier(paths["classifier"], after["classifier"], train.images[np.sort(order[:calibration_images])])
-        quantize_generator(paths["generator"], after["generator"])
-        classifier8, generator8 = OnnxClassifier(after["classifier"]), OnnxGenerator(after["generator"])
-        figures: dict[str, dict[str, Any]] = {
-            "classifier": _compare_classifiers(classifier, classifier8, test),
-            "generator": _compare_generators(
-                generator, generator8, evaluator, np.asarray(real.images), sampler, samples_per_class, seed
-            ),
-        }
-        for name, path in paths.items():
-            figures[name]["bytes_before"] = path.stat().st_size
-            figures[name]["bytes_after"] = after[name].stat().st_size
+        calibration = train.images[np.sort(order[:calibration_images])]
+        quantize_classifier(onnx_dir / "classifier.onnx", directory / "classifier.onnx", calibration)
+        classifier8 = OnnxClassifier(directory / "classifier.onnx")
+        figures["classifier"] = _compare_classifiers(classifier, classifier8, test)
         _require("classifier", "top1", figures["classifier"], "accuracy_drop", max_accuracy_drop)
-        if "fd_increase" in figures["generator"]:
-            _require("generator", "fd_classifier", figures["generator"], "fd_increase", max_fd_increase)
+        timing["classifier"] = {"before": _classifier_latency(classifier), "after": _classifier_latency(classifier8)}
+        for name, generator in generators.items():
+            quantize_generator(onnx_dir / f"{name}.onnx", directory / f"{name}.onnx")
+            generator8 = OnnxGenerator(directory / f"{name}.onnx")
+            real = np.asarray(load_split(processed_dir, "test", generator.config.image_size).images)
+            figures[name] = _compare_generators(
+                generator, generator8, evaluator, real, samplers[name], samples_per_class, seed
+            )
+            if "fd_increase" in figures[name]:
+                _require(name, "fd_classifier", figures[name], "fd_increase", max_fd_increase)
+            timing[name] = {"before": _generator_latency(generator), "after": _generator_latency(generator8)}
+        for name, figure in figures.items():
+            figure["bytes_before"] = (onnx_dir / f"{name}.onnx").stat().st_size
+            figure["bytes_after"] = (directory / f"{name}.onnx").stat().st_size
     write_json(metrics_path, figures)
-    timing = {
-        "classifier": {"before": _classifier_latency(classifier), "after": _classifier_latency(classifier8)},
-        "generator": {"before": _generator_latency(generator), "after": _generator_latency(generator8)},
-    }
     write_json(timing_path, {"seconds": time.perf_counter() - started, **timing})
 
 

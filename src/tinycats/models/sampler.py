@@ -20,13 +20,22 @@ Denoiser = Callable[
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """`guidance` is w of x_null + w (x_class - x_null), applied where guidance_low <= t < guidance_high; 1 is none."""
+    """`guidance` is w of x_null + w (x_class - x_null), applied where guidance_low <= t < guidance_high; 1 is none.
+
+    `few_step`: the model is told the length of each step as h, as a distilled student wants it; else h is 0.
+    """
 
     method: Literal["euler", "heun"]
     steps: int
     guidance: float
     guidance_low: float
     guidance_high: float
+    few_step: bool = False
+
+
+def few_step_settings(steps: int) -> SamplerSettings:
+    """How a distilled student is sampled: one evaluation a step, guidance is baked in."""
+    return SamplerSettings("euler", steps, guidance=1, guidance_low=0, guidance_high=1, few_step=True)
 
 
 def initial_noise(seed: int, indices: Sequence[int], image_size: int) -> Tensor:
@@ -51,10 +60,11 @@ def sample(
     z = noise
     times = torch.linspace(0, 1, settings.steps + 1, dtype=torch.float64).tolist()
     for i, (t, t_next) in enumerate(pairwise(times)):
-        velocity = (_predict(model, z, t, class_weights, settings) - z) / (1 - t)
+        h = t_next - t if settings.few_step else 0.0
+        velocity = (_predict(model, z, t, h, class_weights, settings) - z) / (1 - t)
         z_next = z + (t_next - t) * velocity
         if settings.method == "heun" and i + 1 < settings.steps:
-            velocity_next = (_predict(model, z_next, t_next, class_weights, settings) - z_next) / (1 - t_next)
+            velocity_next = (_predict(model, z_next, t_next, h, class_weights, settings) - z_next) / (1 - t_next)
             z_next = z + (t_next - t) * (velocity + velocity_next) / 2
         z = z_next
         if on_step is not None:
@@ -62,15 +72,17 @@ def sample(
     return z.clamp(-1, 1)
 
 
-def _predict(model: Denoiser, z: Tensor, t: float, class_weights: Tensor, settings: SamplerSettings) -> Tensor:
+def _predict(
+    model: Denoiser, z: Tensor, t: float, h: float, class_weights: Tensor, settings: SamplerSettings
+) -> Tensor:
     n = len(z)
     guided = settings.guidance != 1 and settings.guidance_low <= t < settings.guidance_high
     if not guided:
-        return model(z, z.new_full((n,), t), z.new_zeros(n), class_weights)
+        return model(z, z.new_full((n,), t), z.new_full((n,), h), class_weights)
     null = torch.zeros_like(class_weights)
     null[:, -1] = 1
     both = model(
-        torch.cat([z, z]), z.new_full((2 * n,), t), z.new_zeros(2 * n), torch.cat([class_weights, null])
+        torch.cat([z, z]), z.new_full((2 * n,), t), z.new_full((2 * n,), h), torch.cat([class_weights, null])
     )  # (2N, 3, S, S)
     x_class, x_null = both.chunk(2)
     return x_null + settings.guidance * (x_class - x_null)

@@ -2,7 +2,7 @@
 
 After DiT (Peebles & Xie 2023), with x-prediction on large patches (Li & He 2025), qk-norm and RMSNorm. t=0 is noise, t=1 is
 data. The second time h is the length of the step that the prediction is for; 0 asks for the instantaneous prediction, which is
-all that the teacher learns.
+all that the teacher learns. The few-step student learns the others (training/distillation.py).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class TinyDiTConfig(ModelConfig):
     width: int
     depth: int
     heads: int
+    few_step: bool = False  # wants the length of the sampler's step as h, and has guidance baked in
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from torch import nn
 
 from tinycats.models.classifier import Classifier
 from tinycats.models.tinydit import TinyDiT
@@ -20,9 +21,17 @@ GENERATION = ("unconditional-image-generation", "class-conditional image generat
 TASKS = {
     "classifier": ("image-classification", "image classification"),
     "generator": GENERATION,
+    "generator_fast": GENERATION,
     "inception": GENERATION,
 }
 # Section of evaluate.json -> key -> (the Hub's metric type, name for people)
+GENERATOR_METRICS = {
+    "class_agreement": ("accuracy", "class agreement (the classifier's top-1 against the class asked for)"),
+    "fd_classifier": ("fd_classifier", "FD-classifier"),
+    "kd_classifier": ("kd_classifier", "KD-classifier"),
+    "precision": ("precision", "precision on the evaluator's features"),
+    "recall": ("recall", "recall on the evaluator's features"),
+}
 METRICS = {
     "classifier": {
         "top1": ("accuracy", "top-1 accuracy"),
@@ -31,13 +40,8 @@ METRICS = {
         "cat_or_other": ("accuracy", "cat-or-other accuracy"),
         "expected_calibration_error": ("expected_calibration_error", "expected calibration error"),
     },
-    "generator": {
-        "class_agreement": ("accuracy", "class agreement (the classifier's top-1 against the class asked for)"),
-        "fd_classifier": ("fd_classifier", "FD-classifier"),
-        "kd_classifier": ("kd_classifier", "KD-classifier"),
-        "precision": ("precision", "precision on the evaluator's features"),
-        "recall": ("recall", "recall on the evaluator's features"),
-    },
+    "generator": GENERATOR_METRICS,
+    "generator_fast": GENERATOR_METRICS,
     "inception": {
         "fid": ("fid", "FID"),
         "kid": ("kid", "KID"),
@@ -58,7 +62,7 @@ def write_card(
     folder: Path,
     manifest: Mapping[str, Any],
     classifier: Classifier,
-    generator: TinyDiT,
+    generators: Mapping[str, TinyDiT],
     metrics: Mapping[str, Any],
     gates: Mapping[str, Any],
     repo_id: str | None,
@@ -86,12 +90,12 @@ def write_card(
         **{**manifest, "metrics": metrics},
         repo_id=repo_id,
         dataset=dataset,
-        rows={key: _rows(evaluate.get(key, {})) for key in ("classifier", "generator", "inception")}
+        rows={key: _rows(evaluate.get(key, {})) for key in ("classifier", *generators, "inception")}
         | {key: _rows(metrics.get(key, {})) for key in ("export", "quantize")},
         gates={name: (_number(gate["value"]), _number(gate["bound"])) for name, gate in gates.items()},
-        example_class=json.dumps(generator.config.classes[0]),
+        example_class=json.dumps(classifier.config.classes[0]),
         arch=classifier.config.arch,
-        parameters={"classifier": f"{_count(classifier):,}", "generator": f"{_count(generator):,}"},
+        parameters={name: f"{_count(model):,}" for name, model in (("classifier", classifier), *generators.items())},
         megabytes={path: f"{size / 1e6:.1f}" for path, size in _model_sizes(folder)},
         samples=sorted(path.name for path in (folder / "samples").iterdir()),
     )
@@ -139,7 +143,7 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
-def _count(model: Classifier | TinyDiT) -> int:
+def _count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -2,8 +2,10 @@
 
 CARD_TEXT = """# {{ name }}
 
-Two small models trained by one pipeline on {{ dataset }}: a classifier of {{ classifier.classes | length }} classes
-and a class-conditional picture generator (TinyDiT, {{ generator.image_size }} x {{ generator.image_size }} pixels).
+Small models trained by one pipeline on {{ dataset }}: a classifier of {{ classifier.classes | length }} classes
+and a class-conditional picture generator (TinyDiT, {{ generator.image_size }} x {{ generator.image_size }} pixels), the
+latter twice: as it was trained, and distilled to a student that needs {{ generator_fast.sampler.steps }} network
+evaluations for a picture.
 {% if data.synthetic %}
 
 **The data is synthetic**: drawn by a program, not photographed. Every number here is about such pictures and says
@@ -13,11 +15,12 @@ nothing about photos.
 | file | what it is | MB |
 |---|---|---|
 {% for path, size in megabytes.items() %}
-{% set kind = "classifier" if "classifier" in path else "generator" %}
+{% set kind = "classifier" if "classifier" in path else "few-step student" if "fast" in path else "generator" %}
 | {{ path }} | {{ kind }}, {{ "int8" if "int8" in path else "float32" }} | {{ size }} |
 {% endfor %}
 
-The classifier is a {{ arch }}, {{ parameters.classifier }} parameters; the generator has {{ parameters.generator }}.
+The classifier is a {{ arch }}, {{ parameters.classifier }} parameters; the generator has {{ parameters.generator }},
+and so has its student.
 `manifest.json` lists every file with its SHA-256, the inputs and outputs of the ONNX files, and the metrics in full.
 
 Classes: {{ classifier.classes | join(", ") }}.
@@ -45,11 +48,25 @@ All on the test split of {{ dataset }}, which took no part in training.
 
 ### Generator
 
-Sampled with {{ sampler.method }}, {{ sampler.steps }} steps, guidance {{ sampler.guidance }} where
-{{ sampler.guidance_low }} <= t < {{ sampler.guidance_high }}.
+Sampled with {{ generator.sampler.method }}, {{ generator.sampler.steps }} steps, guidance {{ generator.sampler.guidance }} where
+{{ generator.sampler.guidance_low }} <= t < {{ generator.sampler.guidance_high }}.
 FD-classifier and KD-classifier are the Fréchet and kernel distances on the features of a small network trained on the
 same data: compare them within this project only.
 {{ table(rows.generator + rows.inception) }}
+{% endif %}
+{% if rows.generator_fast %}
+
+### Few-step student
+
+The generator distilled: the same network, guidance baked in, {{ generator_fast.sampler.steps }} steps of one evaluation each.
+{{ table(rows.generator_fast) }}
+{% endif %}
+{% if "few_steps.png" in samples %}
+
+![the teacher and its student](samples/few_steps.png)
+
+Rows: the same class and noise. Columns: the teacher in {{ generator.sampler.steps }} steps and in
+{{ generator_fast.sampler.steps }}; the student in {{ generator_fast.sampler.steps }} steps, then in fewer.
 {% endif %}
 {% if rows.quantize %}
 
@@ -110,29 +127,23 @@ Download this repository,
 hf download {{ repo_id }} --local-dir {{ repo_id.split("/")[1] }}
 ```
 
-and run these in its folder, in this order. `TinyDiT.from_pretrained("{{ repo_id }}", subfolder="generator")` and
+and run these in its folder, in this order. `TinyDiT.from_pretrained("{{ repo_id }}", subfolder="generator_fast")` and
 `Classifier.from_pretrained("{{ repo_id }}", subfolder="classifier")` work without the download, too.
 {% else %}
 Download this repository and run these in its folder, in this order.
 {% endif %}
 The first two need the `tinycats` package; the others numpy, Pillow and onnxruntime only.
 
-Generate four pictures:
+Generate four pictures with the student:
 
 ```python
 from PIL import Image
-from tinycats.models.sampler import SamplerSettings, initial_noise, sample, to_uint8
+from tinycats.models.sampler import few_step_settings, initial_noise, sample, to_uint8
 from tinycats.models.tinydit import TinyDiT, one_hot_classes
 
-model = TinyDiT.from_pretrained("generator")
+model = TinyDiT.from_pretrained("generator_fast")
 classes = model.config.classes
-settings = SamplerSettings(
-    method="{{ sampler.method }}",
-    steps={{ sampler.steps }},
-    guidance={{ sampler.guidance }},
-    guidance_low={{ sampler.guidance_low }},
-    guidance_high={{ sampler.guidance_high }},
-)
+settings = few_step_settings({{ generator_fast.sampler.steps }})
 noise = initial_noise(seed=7, indices=range(4), image_size=model.config.image_size)
 weights = one_hot_classes([classes.index({{ example_class }})] * 4, len(classes))
 pictures = to_uint8(sample(model, noise, weights, settings))  # uint8 (4, size, size, 3)
@@ -175,7 +186,7 @@ probabilities = probabilities[0]
 print(classifier["classes"][probabilities.argmax()], probabilities.max())
 ```
 
-Generate with ONNX Runtime (Euler steps from t=0, noise, to t=1, data; the network predicts the clean picture):
+Generate with the teacher in ONNX Runtime (Euler steps from t=0, noise, to t=1, data; the network predicts the clean picture):
 
 ```python
 import json
@@ -186,7 +197,7 @@ import onnxruntime
 from PIL import Image
 
 manifest = json.loads(Path("manifest.json").read_text(encoding="utf-8"))
-generator, sampler = manifest["generator"], manifest["sampler"]
+generator, sampler = manifest["generator"], manifest["generator"]["sampler"]
 session = onnxruntime.InferenceSession("onnx/generator.onnx")
 names = [item["name"] for item in generator["inputs"]]  # x, t, h, class weights
 

@@ -13,9 +13,9 @@ from tinycats.files import file_hash
 from tinycats.models.classifier import ClassifierConfig
 from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiTConfig
-from tinycats.publishing.layout import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME
+from tinycats.publishing.layout import GENERATORS, HEAD_NAME, MANIFEST_NAME
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def list_files(directory: Path) -> list[dict[str, Any]]:
@@ -49,19 +49,22 @@ def describe_classifier(config: ClassifierConfig, folder: Path, channels: int) -
     }
 
 
-def describe_generator(config: TinyDiTConfig, folder: Path) -> dict[str, Any]:
-    inputs, outputs = _signature(folder / "onnx/generator.onnx")
+def describe_generator(name: str, config: TinyDiTConfig, sampler: SamplerSettings, folder: Path) -> dict[str, Any]:
+    """`name`: of its ONNX file, one of GENERATORS."""
+    inputs, outputs = _signature(folder / f"onnx/{name}.onnx")
     return {
         "classes": config.classes,
         "null_class": config.num_classes,
         "image_size": config.image_size,
         "patch_size": config.patch_size,
-        "files": {"fp32": "onnx/generator.onnx", "int8": "onnx_int8/generator.onnx"},
+        "files": {"fp32": f"onnx/{name}.onnx", "int8": f"onnx_int8/{name}.onnx"},
         "inputs": inputs,
         "outputs": outputs,
         "input_convention": {"layout": "NCHW", "colour": "RGB", "range": [-1, 1]},
-        "time_convention": {"noise": 0, "data": 1, "h": 0},
+        "time_convention": {"noise": 0, "data": 1, "h": "step" if config.few_step else 0},
         "prediction": "x",
+        "sampler": asdict(sampler),
+        "golden": GENERATORS[name],
     }
 
 
@@ -72,8 +75,7 @@ def describe(
     revision: str | None,
     data: dict[str, Any],
     classifier: dict[str, Any],
-    generator: dict[str, Any],
-    sampler: SamplerSettings,
+    generators: dict[str, dict[str, Any]],
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
     """The manifest but for its list of files, which is another one for each folder."""
@@ -84,9 +86,7 @@ def describe(
         "revision": revision,
         "data": data,
         "classifier": classifier,
-        "generator": generator,
-        "sampler": asdict(sampler),
-        "golden": GOLDEN_NAME,
+        **generators,
         "metrics": {key: metrics[key] for key in ("evaluate", "quantize") if key in metrics},
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from tinycats.models.tinydit import TinyDiT
 from tinycats.publishing.card import write_card
 from tinycats.publishing.gates import Gate, check_gates
 from tinycats.publishing.hub import upload
-from tinycats.publishing.layout import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME
+from tinycats.publishing.layout import GENERATORS, HEAD_NAME, MANIFEST_NAME
 from tinycats.publishing.manifest import describe, describe_classifier, describe_generator, list_files
 from tinycats.publishing.revision import tag_name
 
 METRICS = ("fetch", "preprocess", "evaluate", "export", "quantize")
 MODEL_FILES = ("config.json", "model.safetensors")
-ONNX_FILES = ("classifier.onnx", "generator.onnx")
+ONNX_FILES = ("classifier.onnx", *(f"{name}.onnx" for name in GENERATORS))
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def publish(
     licence: str,
     gates: Sequence[Gate],
     data: DataInfo,
-    sampler: SamplerSettings,
+    samplers: Mapping[str, SamplerSettings],
     classifier_dir: Path,
-    generator_dir: Path,
+    generator_dirs: Mapping[str, Path],
     onnx_dir: Path,
     onnx_int8_dir: Path,
     metrics_dir: Path,
@@ -62,24 +62,30 @@ def publish(
 ) -> dict[str, Any]:
     """Write `output` (the Hub repository) and `web` (what the page loads); return {"gates", "files", "bytes"}.
 
-    With `repository`, upload `output` to it before, and return {"hub": {"repo_id", "revision", "commit"}} too.
+    `samplers` and `generator_dirs` have the keys of layout.GENERATORS. With `repository`, upload `output` to it before, and
+    return {"hub": {"repo_id", "revision", "commit"}} too.
 
     The same inputs give the same bytes. Raises UserError, leaving both as they were, where a gate fails, a file is
     missing or broken, or the upload fails.
     """
     results = check_gates(gates, metrics_dir)
     metrics = _read_metrics(metrics_dir)
-    classifier, generator = Classifier.from_pretrained(classifier_dir), TinyDiT.from_pretrained(generator_dir)
-    if classifier.config.classes != generator.config.classes:
-        raise UserError(f"{generator_dir}: has other classes than {classifier_dir}; train it again")
+    classifier = Classifier.from_pretrained(classifier_dir)
+    generators = {name: TinyDiT.from_pretrained(generator_dirs[name]) for name in GENERATORS}
+    for generator_name, generator in generators.items():
+        if generator.config.classes != classifier.config.classes:
+            raise UserError(
+                f"{generator_dirs[generator_name]}: has other classes than {classifier_dir}; train it again"
+            )
     with atomic_directory(output) as hub, atomic_directory(web) as page:
         for folder in (hub, page):
             _copy(onnx_dir, ONNX_FILES, folder / "onnx")
             _copy(onnx_int8_dir, ONNX_FILES, folder / "onnx_int8")
-            _copy(onnx_dir, (GOLDEN_NAME,), folder)
+            _copy(onnx_dir, tuple(GENERATORS.values()), folder)
             (folder / HEAD_NAME).write_bytes(classifier.head.weight.detach().numpy().astype("<f4").tobytes())
         _copy(classifier_dir, MODEL_FILES, hub / "classifier")
-        _copy(generator_dir, MODEL_FILES, hub / "generator")
+        for generator_name, directory in generator_dirs.items():
+            _copy(directory, MODEL_FILES, hub / generator_name)
         _copy_samples(metrics_dir, hub / "samples")
         manifest = describe(
             name=name,
@@ -87,12 +93,14 @@ def publish(
             revision=revision,
             data={**asdict(data), "synthetic": data.source == "synthetic"},
             classifier=describe_classifier(classifier.config, hub, classifier.head.in_features),
-            generator=describe_generator(generator.config, hub),
-            sampler=sampler,
+            generators={
+                key: describe_generator(key, generator.config, samplers[key], hub)
+                for key, generator in generators.items()
+            },
             metrics=metrics,
         )
         repo_id = repository.repo_id if repository else None
-        write_card(hub, manifest, classifier, generator, metrics, results, repo_id)
+        write_card(hub, manifest, classifier, generators, metrics, results, repo_id)
         files = list_files(hub)
         address = (
             {"repo_id": repo_id, "revision": tag_name(revision, {**manifest, "files": files})} if repo_id else None
