@@ -16,7 +16,6 @@ export default function setup(): void {
     cpSync(join(tiny, 'models'), join(DIST, 'models'), { recursive: true });
     processed = join(tiny, 'processed');
   }
-  python('-m', 'tests.web.tiny_student', join(DIST, 'models'));
   python(join(import.meta.dirname, 'golden.py'), join(DIST, 'models'), processed, GOLDEN);
 }
 

@@ -47,6 +47,9 @@ export async function download(
   sources: Source[],
   { onProgress, onNotice, silenceMs = SILENCE_MS }: DownloadOptions = {},
 ): Promise<ArrayBuffer> {
+  if (!self.isSecureContext) {
+    throw new UserError('Models can be verified on https:// or at 127.0.0.1 only; open this page under such an address.');
+  }
   const cached = await fromCache(file);
   if (cached) {
     onProgress?.({ path: file.path, loaded: file.bytes, total: file.bytes, from: 'cache' });

@@ -22,7 +22,7 @@ import type {
   Operations,
   Request,
 } from './protocol';
-import { startRuntime, type Runtime } from './runtime';
+import { startRuntime, wasmBytes, type Runtime } from './runtime';
 
 interface Session {
   session: InferenceSession;
@@ -92,6 +92,8 @@ class Inference {
         const onStep = (step: number, state: Float32Array) => this.post({ kind: 'step', id, step, state });
         return { result: await this.generate(payload, onStep, stop), transfer: [] };
       }
+      case 'memory':
+        return { result: { bytes: wasmBytes() }, transfer: [] };
       case 'check':
         return { result: await this.check(payload.model, payload.precision, stop), transfer: [] };
     }

@@ -61,6 +61,7 @@ export interface Operations {
   load: { request: { model: ModelName; precision: Precision }; result: { loadMs: number; bytes: number } };
   classify: { request: { picture: Blob; precision: Precision }; result: ClassifyResult };
   generate: { request: GenerateRequest; result: GenerateResult };
+  memory: { request: Record<string, never>; result: { bytes: number } };
   check: { request: { model: GeneratorName; precision: Precision }; result: CheckResult };
 }
 

@@ -9,11 +9,26 @@ export type Runtime = typeof Ort;
 
 const SILENCE_MS = 20_000;
 
+const memories: WebAssembly.Memory[] = [];
+
+/** ONNX Runtime does not say how much memory it takes, but makes it here. */
+class CountedMemory extends WebAssembly.Memory {
+  constructor(descriptor: WebAssembly.MemoryDescriptor) {
+    super(descriptor);
+    memories.push(this);
+  }
+}
+
+export function wasmBytes(): number {
+  return memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
+}
+
 /** Loads ONNX Runtime and says what it really runs on. Falls back to WASM, and says why, where there is no real GPU. */
 export async function startRuntime(
   choice: DeviceChoice,
   onProgress: (progress: Progress) => void,
 ): Promise<{ ort: Runtime; device: Device }> {
+  WebAssembly.Memory = CountedMemory;
   let reason: string | null = null;
   if (choice.backend === 'webgpu') {
     const found = await findAdapter();

@@ -173,8 +173,19 @@ function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
     ["Classifier's top-1, as published", (fighter) => figure(fighter.top1)],
   ];
   return (
-    <Box sx={{ mt: 2 }} data-testid="duel">
-      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: 'repeat(3, minmax(0, 200px))' }}>
+    <Box
+      data-testid="duel"
+      sx={{
+        mt: 2,
+        display: 'grid',
+        columnGap: 3,
+        rowGap: 1,
+        gridTemplateColumns: { xs: 'minmax(0, 1fr)', md: 'repeat(2, minmax(0, 1fr))' },
+      }}
+    >
+      <Box
+        sx={{ display: 'grid', gap: { xs: 1, sm: 2 }, gridTemplateColumns: 'repeat(3, minmax(0, 200px))', alignContent: 'start' }}
+      >
         {[a, b].map((fighter, index) => (
           <Box key={index} component="figure" sx={{ m: 0 }}>
             <PictureCanvas rgba={fighter.rgba} size={fighter.size} label={`Side ${'AB'[index]}`} testId="fighter" />
@@ -192,8 +203,8 @@ function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
           </Box>
         )}
       </Box>
-      <TableContainer tabIndex={0} sx={{ mt: 1 }}>
-        <Table size="small" aria-label="Duel" sx={{ maxWidth: 640 }}>
+      <TableContainer tabIndex={0}>
+        <Table size="small" aria-label="Duel" sx={{ '& td, & th': { px: { xs: 0.75, sm: 2 } } }}>
           <TableHead>
             <TableRow>
               <TableCell>What</TableCell>

@@ -76,7 +76,7 @@ export function Measurement() {
       <Typography variant="h2" id="measure-title" sx={{ mb: 2 }}>
         Speed
       </Typography>
-      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr 1fr', md: 'repeat(4, 1fr)' } }}>
+      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr 1fr', md: 'repeat(4, 1fr)' }, mb: 2 }}>
         <TextField
           select
           size="small"
@@ -110,6 +110,8 @@ export function Measurement() {
             onChange={(changed) => change({ choice: changed, precision: changed.backend === 'webgpu' ? 'fp32' : plan.precision })}
           />
         </Box>
+      </Box>
+      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr 1fr', sm: 'repeat(5, 1fr)' } }}>
         <NumberField
           label="Warm-up"
           value={plan.warmup}
@@ -179,7 +181,8 @@ export function Measurement() {
           <Typography variant="body2" color="textSecondary" data-testid="machine" sx={{ mt: 1, overflowWrap: 'anywhere' }}>
             {deviceName(report.device)}
             {report.device.adapter ? ` (${report.device.adapter})` : ''}
-            {report.device.reason ? ` (${report.device.reason})` : ''}, {report.machine.cores} cores, memory of the page:{' '}
+            {report.device.reason ? ` (${report.device.reason})` : ''}, {report.machine.cores} cores. Memory of ONNX Runtime:{' '}
+            {bytes(report.runtime_memory_bytes)}, of the whole page:{' '}
             {report.memory_bytes === null ? 'not available' : bytes(report.memory_bytes)}. {report.machine.user_agent}
           </Typography>
         </>

@@ -59,6 +59,8 @@ export interface Report {
   published: { name: string; revision: string | null };
   settings: { warmup: number; runs: number };
   results: ModelResult[];
+  /** What ONNX Runtime has allocated, with the models in it. */
+  runtime_memory_bytes: number;
   /** Of the page and its workers, where the browser says it; null where it does not. */
   memory_bytes: number | null;
 }
@@ -88,6 +90,7 @@ export async function measure(
   onProgress: (progress: Progress) => void,
 ): Promise<Report> {
   const device = await engine.start();
+  let wholePage: Promise<number | null> = Promise.resolve(null);
   const results: ModelResult[] = [];
   for (const model of plan.models) {
     const { loadMs } = await engine.call('load', { model, precision: plan.precision }, { signal });
@@ -99,6 +102,7 @@ export async function measure(
     for (let i = 0; i < plan.warmup + plan.runs; i++) {
       if (signal.aborted) throw new Cancelled();
       onProgress({ model, done: i, of: plan.warmup + plan.runs });
+      if (model === plan.models.at(-1) && i === plan.warmup) wholePage = pageMemory(); // all models are loaded
       const start = performance.now();
       const { sessionMs, runs } = await once(i);
       const took = performance.now() - start;
@@ -129,7 +133,8 @@ export async function measure(
     published: { name: manifest.name, revision: manifest.revision },
     settings: { warmup: plan.warmup, runs: plan.runs },
     results,
-    memory_bytes: await memory(),
+    runtime_memory_bytes: (await engine.call('memory', {})).bytes,
+    memory_bytes: await Promise.race([wholePage, afterwards(PATIENCE_MS)]),
   };
 
   async function classifyOnce() {
@@ -161,15 +166,18 @@ export async function measure(
   }
 }
 
-const MEMORY_TIMEOUT_MS = 5000; // the browser waits for a garbage collection, which may take its time
+const PATIENCE_MS = 1000; // the browser waits for a garbage collection, which may take longer than all runs
 
-async function memory(): Promise<number | null> {
+function afterwards(ms: number): Promise<null> {
+  return new Promise((resolve) => setTimeout(() => resolve(null), ms));
+}
+
+async function pageMemory(): Promise<number | null> {
   const ask = (performance as { measureUserAgentSpecificMemory?: () => Promise<{ bytes: number }> })
     .measureUserAgentSpecificMemory;
   if (!ask || !self.crossOriginIsolated) return null;
-  const timeout = new Promise<null>((resolve) => setTimeout(() => resolve(null), MEMORY_TIMEOUT_MS));
   try {
-    return (await Promise.race([ask.call(performance), timeout]))?.bytes ?? null;
+    return (await ask.call(performance)).bytes;
   } catch {
     return null;
   }

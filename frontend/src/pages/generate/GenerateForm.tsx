@@ -76,6 +76,7 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
             fullWidth
             size="small"
             aria-label="Model"
+            sx={{ '& button': { px: 0.5, whiteSpace: 'nowrap' } }}
             value={settings.model}
             onChange={(_, model: GeneratorName | null) => model && change(usualSettings(manifest, model))}
           >

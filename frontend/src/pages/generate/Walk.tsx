@@ -9,6 +9,7 @@ import { displayName, generatorInfo } from '../../lib/manifest';
 import { PauseIcon, PlayIcon } from '../../ui/icons';
 import { useModels } from '../../ui/models';
 import { PictureCanvas } from '../../ui/PictureCanvas';
+import { SavePng } from './SavePng';
 import type { Generation } from './useGeneration';
 
 const FRAME_MS = 250;
@@ -66,6 +67,9 @@ export function Walk({ generation }: { generation: Generation }) {
             setPosition(value as number);
           }}
         />
+        <Box sx={{ flex: 'none' }}>
+          <SavePng settings={generation.settings} picture={shown} what={`frame ${position + 1}`} />
+        </Box>
       </Box>
       <Box sx={{ display: 'grid', gap: 1, gridTemplateColumns: 'repeat(auto-fill, minmax(56px, 1fr))', mt: 1 }}>
         {pictures.map((picture) => (
