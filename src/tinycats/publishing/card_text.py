@@ -85,7 +85,13 @@ Left out: {{ counts.quarantined | words }}.
 ## Intended use and limits
 
 For learning, demonstrations and experiments in a browser or on a small machine. The classifier knows the classes above
-and no others, and gives a probability for each whatever the picture shows. The generator makes pictures of
+and no others, and gives a probability for each whatever the picture shows.
+{% if classifier.reject_threshold is not none %}
+Below a probability of {{ "%.3f" | format(classifier.reject_threshold) }} take its answer for "not sure": above it, 95% of
+the answers on the validation split were right.
+{% endif %}
+Probabilities are calibrated there too: the logits are divided by {{ "%.3f" | format(classifier.temperature) }}, inside
+the ONNX files as well. The generator makes pictures of
 {{ generator.image_size }} pixels; they are no evidence of what a breed looks like. Do not use either where a mistake
 hurts an animal or a person.
 {% if samples %}
