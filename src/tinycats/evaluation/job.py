@@ -13,18 +13,14 @@ import torch
 from tinycats.data.processed import load_classes, load_split
 from tinycats.devices import autocast, resolve_device, resolve_dtype
 from tinycats.errors import UserError
-from tinycats.evaluation.classification import classification_metrics
-from tinycats.evaluation.copying import copying_metrics, nearest
-from tinycats.evaluation.distribution import (
-    TooFewPicturesError,
-    frechet_distance,
-    kernel_distance,
-    precision_and_recall,
-)
+from tinycats.evaluation import intervals
+from tinycats.evaluation.classification import classification_metrics, confidence_metrics
+from tinycats.evaluation.copying import copying_metrics, nearer, nearest
+from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, precision_and_recall
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
-from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict
+from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict, predict_unscaled
 from tinycats.evaluation.latency import measure_latency
-from tinycats.evaluation.plots import write_classifier_plots, write_generator_plots
+from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots, write_generator_plots
 from tinycats.files import atomic_directory, write_json
 from tinycats.models.classifier import Classifier
 from tinycats.models.evaluator import Evaluator
@@ -48,6 +44,7 @@ def evaluate(
     sampler: SamplerSettings,
     samples_per_class: int,
     neighbours: int,
+    bootstrap: int,
     inception: bool,
     latency_runs: int,
     seed: int,
@@ -88,20 +85,36 @@ def evaluate(
         "generated": evaluator_features(evaluator, pictures, target),
         "noise": evaluator_features(evaluator, noise_pictures(seed, len(pictures), pictures.shape[1]), target),
     }
-    by_features = nearest(features["generated"], features["train"])
-    by_pixels = nearest(pictures, train.images)
+    nearest_training = {
+        "features": {
+            name: nearer(nearest(features[name], features["train"]), nearest(mirrored, features["train"]))
+            for name, mirrored in (
+                ("generated", evaluator_features(evaluator, pictures[:, :, ::-1], target)),
+                ("test", evaluator_features(evaluator, test.images[:, :, ::-1], target)),
+            )
+        },
+        "pixels": {
+            name: nearer(nearest(images, train.images), nearest(images[:, :, ::-1], train.images))
+            for name, images in (("generated", pictures), ("test", test.images))
+        },
+    }
+    unscaled = predict_unscaled(classifier, test_for_classifier.images, target)
     asked = predict(classifier, pictures, target).argmax(axis=1) == labels
     metrics: dict[str, Any] = {
-        "classifier": classification_metrics(probabilities, test_for_classifier.labels, classes, other),
+        "classifier": {
+            **classification_metrics(probabilities, test_for_classifier.labels, classes, other),
+            **confidence_metrics(
+                probabilities, unscaled, test_for_classifier.labels, classifier.config.reject_threshold
+            ),
+        },
         "generator": {
             "n_generated": len(pictures),
             "n_real": len(test.images),
             "n_train": len(train.images),
-            **_distribution_metrics(features, neighbours, seed),
-            "class_agreement": float(asked.mean()),
+            **_distribution_metrics(features, neighbours, bootstrap, seed),
+            **intervals.share("class_agreement", asked),
             "copying": {
-                "features": copying_metrics(by_features, nearest(features["test"], features["train"])),
-                "pixels": copying_metrics(by_pixels, nearest(test.images, train.images)),
+                kind: copying_metrics(found["generated"], found["test"]) for kind, found in nearest_training.items()
             },
         },
     }
@@ -114,22 +127,25 @@ def evaluate(
 
     with atomic_directory(plots_dir) as directory:
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
-        write_generator_plots(directory, pictures, train.images, by_features, by_pixels, classes)
+        write_generator_plots(directory, pictures, classes)
+        write_copying_plots(directory, pictures, labels, train, nearest_training, classes)
     write_json(timing_path, timing)
     write_json(metrics_path, metrics)
 
 
-def _distribution_metrics(features: dict[str, np.ndarray], neighbours: int, seed: int) -> dict[str, float]:
-    """FD and KD with two marks for scale (as many real pictures: the floor; noise: the ceiling), precision, recall."""
+def _distribution_metrics(
+    features: dict[str, np.ndarray], neighbours: int, bootstrap: int, seed: int
+) -> dict[str, float]:
+    """FD and KD with intervals, two marks for scale (as many real pictures: the floor; noise: the ceiling), precision, recall."""
     test, generated = features["test"], features["generated"]
     as_many = np.random.default_rng(seed).permutation(len(features["train"]))[: len(generated)]
     computations: dict[str, Callable[[], dict[str, float]]] = {
         "FD-classifier": lambda: {
-            "fd_classifier": frechet_distance(test, generated),
+            **intervals.frechet("fd_classifier", test, generated, bootstrap, seed),
             "fd_classifier_floor": frechet_distance(test, features["train"][as_many]),
             "fd_classifier_noise": frechet_distance(test, features["noise"]),
         },
-        "KD-classifier": lambda: {"kd_classifier": kernel_distance(test, generated)},
+        "KD-classifier": lambda: intervals.kernel("kd_classifier", test, generated, bootstrap, seed),
         "precision and recall": lambda: precision_and_recall(test, generated, neighbours)._asdict(),
     }
     metrics: dict[str, float] = {}

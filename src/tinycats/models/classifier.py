@@ -73,6 +73,11 @@ class Classifier(PretrainedModel):
         """Return probabilities, float32 (B, K), of uint8 images (B, H, W, 3)."""
         return self.probabilities(images)[0]
 
+    @torch.inference_mode()
+    def predict_unscaled(self, images: Tensor) -> Tensor:
+        """What predict() would return without temperature scaling, to tell what it is good for."""
+        return self.views(images)[0].softmax(dim=2).mean(dim=0)
+
     def load_imagenet(self) -> None:
         """Load torchvision's ImageNet weights into the trunk. Raises UserError where they cannot be had."""
         weights = torchvision.models.get_model_weights(self.config.arch).DEFAULT

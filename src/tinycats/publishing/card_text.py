@@ -35,7 +35,8 @@ The class `{{ classifier.other }}` is everything that is none of the others.
 {% endfor %}
 {% endmacro %}
 
-All on the test split of {{ dataset }}, which took no part in training.
+All on the test split of {{ dataset }}, which took no part in training. In brackets 95% intervals: what other pictures, as
+many of them, would give; another training run is not in them.
 {% if rows.classifier %}
 
 ### Classifier
