@@ -40,6 +40,12 @@ def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in content.items():
         if isinstance(value, dict) and name != "per_class_accuracy":
             figures |= flat(value, f"{prefix}{name}.")
+        elif name.endswith(("_low", "_high")) and name.rsplit("_", 1)[0] in content:
+            continue  # stands beside its value
+        elif f"{name}_low" in content:
+            figures[prefix + name] = (
+                f"{show(value)} ({show(content[f'{name}_low'])} to {show(content[f'{name}_high'])})"
+            )
         elif isinstance(value, (int, float)):
             figures[prefix + name] = value
     return figures
@@ -102,6 +108,7 @@ def main() -> None:
 
 Written by `python benchmarks/report.py` from benchmarks/results/, which the scripts in benchmarks/ measured. "FD-classifier" and
 "KD-classifier" are distances on features of the pipeline's own evaluator network; no figure here is an FID.
+In brackets: 95% intervals (what other pictures, as many of them, would give; another training run is not in them).
 
 Machine: {machine["cpu"]}, {machine["cores"]} cores, {machine["memory_gb"]} GB, AMX bf16: {machine["amx_bf16"]}, Python
 {machine["python"]}, torch {machine["torch"]}. It is a virtual machine that shares its host: the steal and the speed of matrix

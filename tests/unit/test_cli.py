@@ -83,8 +83,23 @@ def test_predict_json_is_exactly_this(here: Path) -> None:
         expected = model.predict(pixels[None])[0]
         order = expected.argsort(descending=True)[:2]
         top = [{"class": CLASSES[i], "probability": pytest.approx(float(expected[i]), abs=1e-5)} for i in order]
-        assert item == {"file": str(file), **top[0], "top": top}
-        assert list(item) == ["file", "class", "probability", "top"]
+        assert item == {"file": str(file), **top[0], "sure": None, "top": top}
+        assert list(item) == ["file", "class", "probability", "sure", "top"]
+
+
+def test_predict_is_sure_from_the_threshold_on(here: Path, tmp_path: Path) -> None:
+    file = draw(here / "a.png", 1)
+    model = Classifier.from_pretrained(here / "models/classifier")
+    pixels = torch.tensor(to_square(Image.open(file).convert("RGB"), SIZE))
+    confidence = float(model.predict(pixels[None]).max())
+    best = json.loads(run("predict", file, "--json").stdout)[0]["class"]
+    for threshold, sure in ((0.0, True), (confidence, True), (confidence + 1e-6, False)):
+        model.config = model.config.model_copy(update={"reject_threshold": threshold})
+        path = tmp_path / f"at-{threshold}"
+        model.save_pretrained(path)
+        assert json.loads(run("predict", file, "--json", "--model", path).stdout)[0]["sure"] is sure
+        table = run("predict", "a.png", "--model", path).stdout
+        assert (f"not sure ({best}?)" in table) is not sure
 
 
 def test_predict_table_names_the_class(here: Path) -> None:

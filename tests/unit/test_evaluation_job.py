@@ -47,7 +47,13 @@ def save_models(directory: Path, evaluator_width: int = 4, classes: list[str] = 
     torch.manual_seed(0)
     classifier = Classifier(
         ClassifierConfig(
-            classes=CLASSES, arch="resnet18", image_size=CLASSIFIER_SIZE, other="other", flip_at_test=False
+            classes=CLASSES,
+            arch="resnet18",
+            image_size=CLASSIFIER_SIZE,
+            other="other",
+            flip_at_test=False,
+            temperature=2.0,
+            reject_threshold=0.5,
         )
     )
     torch.nn.init.zeros_(classifier.head.weight)  # says the first class of every picture
@@ -76,6 +82,7 @@ def run(directory: Path, out: str = "out", **changes: Any) -> dict[str, Any]:
         "sampler": SETTINGS,
         "samples_per_class": 10,
         "neighbours": 3,
+        "bootstrap": 50,
         "inception": False,
         "latency_runs": 3,
         "seed": 0,
@@ -112,7 +119,12 @@ def test_a_classifier_that_always_says_one_class_gets_what_chance_gets(metrics):
     assert classifier["cat_or_other"] == pytest.approx(2 / 3)
     assert classifier["per_class_accuracy"] == {"Bengal": 1, "Birman": 0, "other": 0}
     confidence = np.exp(2) / (np.exp(2) + 2)
-    assert classifier["expected_calibration_error"] == pytest.approx(confidence - 1 / 3, abs=1e-6)
+    assert classifier["ece_unscaled"] == pytest.approx(confidence - 1 / 3, abs=1e-6)
+    scaled = np.exp(1) / (np.exp(1) + 2)
+    assert classifier["ece"] == pytest.approx(scaled - 1 / 3, abs=1e-6)
+    assert (classifier["n_accepted"], classifier["coverage"]) == (45, 1)
+    assert classifier["accepted_precision"] == pytest.approx(1 / 3)
+    assert classifier["top1_low"] < 1 / 3 < classifier["top1_high"] < 0.5
     # Every class is asked for equally often, so such a classifier agrees with exactly one in K.
     assert metrics["generator"]["class_agreement"] == pytest.approx(1 / 3)
 
@@ -123,6 +135,8 @@ def test_an_untrained_generator_is_far_from_the_photos_and_copies_nothing(metric
     assert generator["fd_classifier"] > 2 * generator["fd_classifier_floor"] > 0
     assert generator["fd_classifier_noise"] > 2 * generator["fd_classifier_floor"]
     assert generator["kd_classifier"] > 0
+    for name in ("fd_classifier", "kd_classifier", "class_agreement"):
+        assert generator[f"{name}_low"] < generator[name] < generator[f"{name}_high"], name
     assert generator["precision"] == 0
     assert generator["copying"]["pixels"]["median_ratio"] > 0.5
     assert generator["copying"]["features"]["closer_than_p1_of_test"] < 0.1
@@ -142,7 +156,13 @@ def test_two_runs_write_the_same_bytes(workspace, metrics):
     assert run(workspace, out="again") == metrics
     first, again = (workspace / name / "evaluate" for name in ("out", "again"))
     names = sorted(path.name for path in first.iterdir())
-    assert [name for name in names if name.endswith(".csv")] == ["confusion.csv", "per_class.csv", "reliability.csv"]
+    assert [name for name in names if name.endswith(".csv")] == [
+        "confusion.csv",
+        "copying.csv",
+        "nearest.csv",
+        "per_class.csv",
+        "reliability.csv",
+    ]
     assert [name for name in names if name.endswith(".png")] == [
         "confusion.png",
         "mistakes.png",
@@ -168,13 +188,22 @@ def test_plot_data_tells_what_the_metrics_tell(workspace, metrics):
         assert image.height == len(CLASSES) * (GENERATOR_SIZE + 2) + 2
 
 
-def test_a_generator_that_returns_training_pictures_is_found_out(workspace, monkeypatch):
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_generator_that_returns_training_pictures_is_found_out(workspace, monkeypatch, mirrored):
     train = np.load(workspace / "processed" / f"train_{GENERATOR_SIZE}.npy")
-    monkeypatch.setattr(job, "generate", lambda *_: train[:30])
+    monkeypatch.setattr(job, "generate", lambda *_: train[:30, :, ::-1] if mirrored else train[:30])
     copying = run(workspace, out="copies")["generator"]["copying"]
+    nearest = read_csv(workspace / "copies/evaluate/nearest.csv")
+    assert [row["picture"] for row in nearest] == [str(i) for i in range(30)]
+    for kind in ("features", "pixels"):
+        assert [row[f"{kind}_nearest"] for row in nearest] == [f"train/{i}.jpg" for i in range(30)]
+    percentiles = read_csv(workspace / "copies/evaluate/copying.csv")
+    assert [row["percentile"] for row in percentiles] == [str(p) for p in range(101)]
+    assert float(percentiles[50]["test_pixels"]) == pytest.approx(copying["pixels"]["median_test"])
+    assert {row["generated_pixels"] for row in percentiles} == {"0.0"}
     for kind in ("features", "pixels"):
         assert copying[kind]["median_generated"] == 0
-        assert copying[kind]["closer_than_p1_of_test"] == 1
+        assert copying[kind]["closer_than_p1_of_test"] == copying[kind]["closer_than_p5_of_test"] == 1
 
 
 def test_too_few_pictures_leave_the_metric_out_and_say_so(workspace, tmp_path, caplog):

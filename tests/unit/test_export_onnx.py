@@ -36,10 +36,18 @@ SAMPLER = SamplerSettings(method="euler", steps=4, guidance=3.0, guidance_low=0.
 def make_classifier() -> Classifier:
     torch.manual_seed(0)
     model = Classifier(
-        ClassifierConfig(classes=CLASSES, arch="resnet18", image_size=SIZE, other=None, flip_at_test=True)
+        ClassifierConfig(
+            classes=CLASSES,
+            arch="resnet18",
+            image_size=SIZE,
+            other=None,
+            flip_at_test=True,
+            temperature=0.5,
+            reject_threshold=0.7,
+        )
     )
     with torch.no_grad():
-        model.head.weight *= 20  # else an untrained network says 1/3 to everything
+        model.head.weight *= 10  # else an untrained network says 1/3 to everything
     return model.eval()
 
 
@@ -167,6 +175,16 @@ class TestClassifier:
         with torch.no_grad():
             one_way = make_classifier()(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)[0].softmax(1).numpy()
         assert np.abs(model.predict(images) - one_way).max() > 1e-3
+
+    def test_the_temperature_is_inside(self, onnx_dir, test_split):
+        images = np.array(test_split.images[:8])
+        model = make_classifier()
+        with torch.no_grad():
+            logits = model.views(torch.from_numpy(images))[0].numpy()
+        scaled, unscaled = (np.exp(logits / t) for t in (0.5, 1.0))
+        expected, other = ((p / p.sum(axis=2, keepdims=True)).mean(axis=0) for p in (scaled, unscaled))
+        np.testing.assert_allclose(OnnxClassifier(onnx_dir / "classifier.onnx").predict(images), expected, atol=1e-5)
+        assert np.abs(expected - other).max() > 0.01
 
     def test_pictures_get_different_answers_in_the_order_they_came_in(self, onnx_dir, test_split):
         model = OnnxClassifier(onnx_dir / "classifier.onnx")

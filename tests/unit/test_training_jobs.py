@@ -184,6 +184,23 @@ def test_imagenet_weights_without_a_network_are_one_line(monkeypatch: pytest.Mon
         model.load_imagenet()
 
 
+def test_the_network_that_validated_best_is_calibrated_before_it_is_saved(processed: Path, tmp_path: Path) -> None:
+    calls: list[tuple[bool, int]] = []
+
+    def calibrate(model: Evaluator, val: Split) -> None:
+        calls.append((torch.equal(model.head.weight, saved["head.weight"]), len(val.labels)))
+        model.config = model.config.model_copy(update={"classes": ["calibrated", "b", "c"]})
+
+    run_classification(processed, tmp_path)
+    saved = load_file(tmp_path / "model/model.safetensors")
+    run_classification(processed, tmp_path, calibrate=calibrate)  # the same run: nothing is trained again
+    assert calls == [(True, len(load_split(processed, "val", SIZE).labels))]
+    assert Evaluator.from_pretrained(tmp_path / "model").config.classes == ["calibrated", "b", "c"]
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+    run_classification(processed, tmp_path, calibrate=calibrate, smoke=True)
+    assert len(calls) == 1
+
+
 def test_mirrored_twins_are_averaged() -> None:
     torch.manual_seed(0)
     config = ClassifierConfig(classes=CLASSES, other=None, arch="resnet18", image_size=64, flip_at_test=False)

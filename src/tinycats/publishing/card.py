@@ -38,7 +38,7 @@ METRICS = {
         "top5": ("top5_accuracy", "top-5 accuracy"),
         "macro_f1": ("f1", "macro F1"),
         "cat_or_other": ("accuracy", "cat-or-other accuracy"),
-        "expected_calibration_error": ("expected_calibration_error", "expected calibration error"),
+        "ece": ("expected_calibration_error", "expected calibration error"),
     },
     "generator": GENERATOR_METRICS,
     "generator_fast": GENERATOR_METRICS,
@@ -50,6 +50,10 @@ METRICS = {
 }
 NAMES = {key: name for section in METRICS.values() for key, (_, name) in section.items()} | {
     "n": "test pictures",
+    "ece_unscaled": "expected calibration error without temperature scaling",
+    "n_accepted": 'test pictures with an answer that is not "not sure"',
+    "coverage": "their share",
+    "accepted_precision": "share of these answers that is right",
     "n_generated": "generated pictures",
     "n_real": "real test pictures",
     "n_train": "training pictures",
@@ -127,16 +131,20 @@ def _eval_results(evaluate: Mapping[str, Any], source: str, dataset: str) -> lis
 
 
 def _rows(section: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """(name, value) of every number in a nested section, for a table."""
-    return [(name, _number(value)) for name, value in _numbers(section, prefix)]
+    """(name, value) of every number in a nested section, for a table; an interval stands beside its value."""
+    return list(_numbers(section, prefix))
 
 
-def _numbers(section: Any, prefix: str) -> Iterator[tuple[str, float]]:
+def _numbers(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
     for key, value in section.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{prefix}{key.replace('_', ' ')}: ")
+        elif key.endswith(("_low", "_high")) and key.rsplit("_", 1)[0] in section:
+            continue  # stands beside its value
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield prefix + NAMES.get(key, key.replace("_", " ")), value
+            low, high = section.get(f"{key}_low"), section.get(f"{key}_high")
+            interval = "" if low is None or high is None else f" ({_number(low)} to {_number(high)})"
+            yield prefix + NAMES.get(key, key.replace("_", " ")), _number(value) + interval
 
 
 def _number(value: float) -> str:

@@ -38,7 +38,8 @@ The class `{{ classifier.other }}` is everything that is none of the others.
 {% endfor %}
 {% endmacro %}
 
-All on the test split of {{ dataset }}, which took no part in training.
+All on the test split of {{ dataset }}, which took no part in training. In brackets 95% intervals: what other pictures, as
+many of them, would give; another training run is not in them.
 {% if rows.classifier %}
 
 ### Classifier
@@ -102,7 +103,13 @@ Left out: {{ counts.quarantined | words }}.
 ## Intended use and limits
 
 For learning, demonstrations and experiments in a browser or on a small machine. The classifier knows the classes above
-and no others, and gives a probability for each whatever the picture shows. The generator makes pictures of
+and no others, and gives a probability for each whatever the picture shows.
+{% if classifier.reject_threshold is not none %}
+Below a probability of {{ "%.3f" | format(classifier.reject_threshold) }} take its answer for "not sure": above it, 95% of
+the answers on the validation split were right.
+{% endif %}
+Probabilities are calibrated there too: the logits are divided by {{ "%.3f" | format(classifier.temperature) }}, inside
+the ONNX files as well. The generator makes pictures of
 {{ generator.image_size }} pixels; they are no evidence of what a breed looks like. Do not use either where a mistake
 hurts an animal or a person.
 {% if samples %}
