@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from tests.unit.test_export_onnx import CLASSES, ROOT, SAMPLER, SIZE, damaged, workspace  # noqa: F401
+from tests.unit.test_export_onnx import CLASSES, ROOT, SAMPLER, SIZE, damaged, make_classifier, workspace  # noqa: F401
 from tinycats.data.processed import Split, load_split
 from tinycats.errors import UserError
 from tinycats.evaluation.distribution import frechet_distance
@@ -91,6 +91,15 @@ class TestFiles:
             ]
             assert signatures[0][:1] == signatures[1][:1]
             assert [value[:2] for value in signatures[0]] == [value[:2] for value in signatures[1]]
+
+    def test_the_temperature_is_inside(self, place, result):
+        images = np.array(pictures_of(place, "test").images)
+        before, after = (OnnxClassifier(p / "classifier.onnx") for p in (place / "models/onnx", result / "onnx_int8"))
+        assert after.config.temperature == make_classifier().config.temperature != 1
+        apart = np.abs(before.predict(images) - after.predict(images)).mean()
+        with torch.no_grad():
+            logits = make_classifier().views(torch.from_numpy(images))[0]
+        assert apart < np.abs(before.predict(images) - logits.softmax(dim=2).mean(dim=0).numpy()).mean() / 2
 
     def test_every_product_with_a_weight_is_int8(self, place, result):
         found = operators(result / "onnx_int8/generator.onnx")

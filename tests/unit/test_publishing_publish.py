@@ -41,7 +41,15 @@ METRICS: dict[str, Any] = {
         "splits": {"train": 40, "val": 8, "test": 12},
     },
     "evaluate": {
-        "classifier": {"n": 12, "top1": 0.9166, "macro_f1": 0.91, "per_class_accuracy": {"Bengal": 0.75}},
+        "classifier": {
+            "n": 12,
+            "top1": 0.9166,
+            "top1_low": 0.646,
+            "top1_high": 0.985,
+            "ece": 0.05,
+            "macro_f1": 0.91,
+            "per_class_accuracy": {"Bengal": 0.75},
+        },
         "generator": {"n_generated": 30, "class_agreement": 0.8777, "fd_classifier": 3.25, "fd_classifier_floor": 1.5},
     },
     "export": {"classifier": {"max_abs_diff": 1e-6}},
@@ -55,7 +63,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained")
     torch.manual_seed(0)
     classifier = Classifier(
-        ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=SIZE, flip_at_test=True)
+        ClassifierConfig(
+            classes=CLASSES,
+            other="other",
+            arch="resnet18",
+            image_size=SIZE,
+            flip_at_test=True,
+            temperature=0.75,
+            reject_threshold=0.625,
+        )
     ).eval()
     generator = TinyDiT(
         TinyDiTConfig(classes=CLASSES, image_size=SIZE, patch_size=8, width=32, depth=1, heads=2)
@@ -159,6 +175,7 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
     assert manifest["data"] == {"title": "drawn cats", "licence": "cc0-1.0", "source": "synthetic", "synthetic": True}
     assert manifest["classifier"]["classes"] == manifest["generator"]["classes"] == CLASSES
     assert manifest["classifier"]["other"] == "other"
+    assert (manifest["classifier"]["temperature"], manifest["classifier"]["reject_threshold"]) == (0.75, 0.625)
     assert manifest["classifier"]["inputs"] == [{"name": "images", "type": "uint8", "shape": ["batch", SIZE, SIZE, 3]}]
     assert manifest["generator"]["null_class"] == 3
     assert manifest["generator"]["patch_size"] == 8
@@ -210,6 +227,10 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     assert "cc0-1.0" in text
     assert "60 of 62 pictures were used: 40 train, 8 val, 12 test." in text
     assert "| FD-classifier | 3.25 |" in text
+    assert "| top-1 accuracy | 0.9166 (0.646 to 0.985) |" in text
+    assert "| top1 low |" not in text
+    assert "Below a probability of 0.625" in text
+    assert "divided by 0.750" in text
     assert "| evaluate.classifier.top1 | 0.9166 | 0.9 |" in text
     assert "{{" not in text
     # Every row of a table follows its header without a gap, else the Hub shows no table.

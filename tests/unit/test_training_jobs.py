@@ -193,10 +193,9 @@ def test_the_network_that_validated_best_is_calibrated_before_it_is_saved(proces
 
     run_classification(processed, tmp_path)
     saved = load_file(tmp_path / "model/model.safetensors")
-    run_classification(processed, tmp_path, calibrate=calibrate)  # the same run: nothing is trained again
+    run_classification(processed, tmp_path, calibrate=calibrate)
     assert calls == [(True, len(load_split(processed, "val", SIZE).labels))]
     assert Evaluator.from_pretrained(tmp_path / "model").config.classes == ["calibrated", "b", "c"]
-    assert len(list((tmp_path / "runs").iterdir())) == 1
     run_classification(processed, tmp_path, calibrate=calibrate, smoke=True)
     assert len(calls) == 1
 
