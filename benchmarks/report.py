@@ -14,6 +14,8 @@ TITLES = {
     "default_fp32": "The default run in fp32, as on a CPU without AMX",
     "oxford_pets": "Real photos: Oxford-IIIT Pet, 12 breeds and `other`",
     "jersey_numbers": "Real photos: basketball jersey numbers, 42 classes",
+    "few_steps_default": "Few steps: student and teacher on synthetic cats",
+    "few_steps_oxford_pets": "Few steps: student and teacher on Oxford-IIIT Pet",
     "classifier_recipe": "What helps a classifier on few real photos",
     "generator_step": "A training step of the generator",
     "classifier_epoch": "An epoch of the classifier",
@@ -55,8 +57,12 @@ def tables(name: str, result: dict[str, Any]) -> str:
     """A section on what was measured beside a peer."""
     machine = result["machine"]
     speed = f"Matrix products just before: {machine['bf16_gflops']:.0f} (bf16) and {machine['fp32_gflops']:.0f} (fp32) GFLOP/s."
-    parts = [f"## {TITLES[name]}", f"`python benchmarks/{name}.py`. {result['notes']} {speed}"]
-    return "\n\n".join([*parts, *(table(content["head"], content["rows"]) for content in result["tables"])])
+    command = result.get("command", f"{name}.py")
+    parts = [f"## {TITLES.get(name, name)}", f"`python benchmarks/{command}`. {result['notes']} {speed}"]
+    parts += [table(content["head"], content["rows"]) for content in result["tables"]]
+    if "picture" in result:
+        parts.append(f"![{TITLES.get(name, name)}]({result['picture']})")
+    return "\n\n".join(parts)
 
 
 def section(name: str, result: dict[str, Any]) -> str:

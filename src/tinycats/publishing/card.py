@@ -41,14 +41,15 @@ METRICS = {
         "ece": ("expected_calibration_error", "expected calibration error"),
     },
     "generator": GENERATOR_METRICS,
-    "generator_fast": GENERATOR_METRICS,
+    "generator_fast": {key: (kind, f"{name}, few-step student") for key, (kind, name) in GENERATOR_METRICS.items()},
     "inception": {
         "fid": ("fid", "FID"),
         "kid": ("kid", "KID"),
         "inception_score": ("inception_score", "Inception Score"),
     },
 }
-NAMES = {key: name for section in METRICS.values() for key, (_, name) in section.items()} | {
+FEW_STEPS_METRICS = ("fd_classifier", "kd_classifier", "class_agreement")
+NAMES = {key: name for part in ("classifier", "generator", "inception") for key, (_, name) in METRICS[part].items()} | {
     "n": "test pictures",
     "ece_unscaled": "expected calibration error without temperature scaling",
     "n_accepted": 'test pictures with an answer that is not "not sure"',
@@ -96,6 +97,7 @@ def write_card(
         dataset=dataset,
         rows={key: _rows(evaluate.get(key, {})) for key in ("classifier", *generators, "inception")}
         | {key: _rows(metrics.get(key, {})) for key in ("export", "quantize")},
+        few_steps=_few_steps(evaluate, manifest),
         gates={name: (_number(gate["value"]), _number(gate["bound"])) for name, gate in gates.items()},
         example_class=json.dumps(classifier.config.classes[0]),
         arch=classifier.config.arch,
@@ -149,6 +151,24 @@ def _numbers(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _few_steps(evaluate: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of teacher and student in many and few steps: who, steps, FEW_STEPS_METRICS; none where nothing was measured."""
+    teacher, student = (manifest[name]["sampler"]["steps"] for name in ("generator", "generator_fast"))
+    parts = [
+        ("teacher", teacher, evaluate.get("generator", {})),
+        ("student", student, evaluate.get("generator_fast", {})),
+    ]
+    for name, figures in evaluate.get("few_steps", {}).items():
+        who, steps = name.rsplit("_", 1)
+        parts.append((who, int(steps), figures))
+    parts.sort(key=lambda part: (part[0] == "student", -part[1]))
+    return [
+        [who, str(steps), *(_number(figures[key]) if key in figures else "" for key in FEW_STEPS_METRICS)]
+        for who, steps, figures in parts
+        if figures.keys() & set(FEW_STEPS_METRICS)
+    ]
 
 
 def _count(model: nn.Module) -> int:
