@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
+import tinycats.vision  # noqa: F401  # diffusers needs torchvision, which needs this beside a CPU-only torch
 from machine import machine, write_tables
 from tinycats.data.processed import Split
 from tinycats.devices import autocast, resolve_dtype

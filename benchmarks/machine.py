@@ -52,10 +52,13 @@ def write_result(name: str, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def write_tables(name: str, before: dict[str, Any], notes: str, tables: Sequence[dict[str, Any]]) -> None:
-    """Print tables ({"head": names, "rows": lists of cells}) and write them; `before` is machine() before the measurement."""
+def write_tables(name: str, before: dict[str, Any], notes: str, tables: Sequence[dict[str, Any]], **more: str) -> None:
+    """Print tables ({"head": names, "rows": lists of cells}) and write them; `before` is machine() before the measurement.
+
+    more: `command`, the script and its arguments where they are not NAME.py; `picture`, a file in docs/.
+    """
     for table in tables:
         for row in (table["head"], *table["rows"]):
             print("  ".join(str(cell) for cell in row))
         print()
-    write_result(name, {"machine": before, "notes": notes, "tables": list(tables)})
+    write_result(name, {"machine": before, "notes": notes, "tables": list(tables), **more})

@@ -14,6 +14,8 @@ TITLES = {
     "default_fp32": "The default run in fp32, as on a CPU without AMX",
     "oxford_pets": "Real photos: Oxford-IIIT Pet, 12 breeds and `other`",
     "jersey_numbers": "Real photos: basketball jersey numbers, 42 classes",
+    "few_steps_default": "Few steps: student and teacher on synthetic cats",
+    "few_steps_oxford_pets": "Few steps: student and teacher on Oxford-IIIT Pet",
     "classifier_recipe": "What helps a classifier on few real photos",
     "generator_step": "A training step of the generator",
     "classifier_epoch": "An epoch of the classifier",
@@ -40,6 +42,12 @@ def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in content.items():
         if isinstance(value, dict) and name != "per_class_accuracy":
             figures |= flat(value, f"{prefix}{name}.")
+        elif name.endswith(("_low", "_high")) and name.rsplit("_", 1)[0] in content:
+            continue  # stands beside its value
+        elif f"{name}_low" in content:
+            figures[prefix + name] = (
+                f"{show(value)} ({show(content[f'{name}_low'])} to {show(content[f'{name}_high'])})"
+            )
         elif isinstance(value, (int, float)):
             figures[prefix + name] = value
     return figures
@@ -49,8 +57,12 @@ def tables(name: str, result: dict[str, Any]) -> str:
     """A section on what was measured beside a peer."""
     machine = result["machine"]
     speed = f"Matrix products just before: {machine['bf16_gflops']:.0f} (bf16) and {machine['fp32_gflops']:.0f} (fp32) GFLOP/s."
-    parts = [f"## {TITLES[name]}", f"`python benchmarks/{name}.py`. {result['notes']} {speed}"]
-    return "\n\n".join([*parts, *(table(content["head"], content["rows"]) for content in result["tables"])])
+    command = result.get("command", f"{name}.py")
+    parts = [f"## {TITLES.get(name, name)}", f"`python benchmarks/{command}`. {result['notes']} {speed}"]
+    parts += [table(content["head"], content["rows"]) for content in result["tables"]]
+    if "picture" in result:
+        parts.append(f"![{TITLES.get(name, name)}]({result['picture']})")
+    return "\n\n".join(parts)
 
 
 def section(name: str, result: dict[str, Any]) -> str:
@@ -102,6 +114,7 @@ def main() -> None:
 
 Written by `python benchmarks/report.py` from benchmarks/results/, which the scripts in benchmarks/ measured. "FD-classifier" and
 "KD-classifier" are distances on features of the pipeline's own evaluator network; no figure here is an FID.
+In brackets: 95% intervals (what other pictures, as many of them, would give; another training run is not in them).
 
 Machine: {machine["cpu"]}, {machine["cores"]} cores, {machine["memory_gb"]} GB, AMX bf16: {machine["amx_bf16"]}, Python
 {machine["python"]}, torch {machine["torch"]}. It is a virtual machine that shares its host: the steal and the speed of matrix

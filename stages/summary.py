@@ -6,6 +6,7 @@ from pathlib import Path
 
 LOOK = {
     "sample grid": Path("metrics/evaluate/samples.png"),
+    "teacher, student": Path("metrics/evaluate/few_steps.png"),
     "confusion matrix": Path("metrics/evaluate/confusion.png"),
     "published folder": Path("publish"),
 }

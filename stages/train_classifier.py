@@ -8,6 +8,7 @@ from tinycats.data.processed import load_classes
 from tinycats.errors import one_line_errors
 from tinycats.models.classifier import Classifier, ClassifierConfig, imagenet_classifier
 from tinycats.params import load_params
+from tinycats.training.calibration import calibrate
 from tinycats.training.classification_job import train_classification
 from tinycats.training.settings import run_settings
 
@@ -36,6 +37,7 @@ def main() -> None:
             "name": "train_classifier",
             "network": imagenet_classifier if settings.pretrained else Classifier,
             "config": config,
+            "calibrate": calibrate,
             "seed": params.seed,
             "mirror": params.data.mirror,
             **settings.model_dump(exclude={"arch", "pretrained"}),

@@ -241,6 +241,7 @@ class SamplerParams(Section):
 class EvaluateParams(Section):
     samples_per_class: Annotated[int, Field(ge=2)]
     neighbours: Count  # k of precision and recall
+    bootstrap: Annotated[int, Field(ge=50)]  # resamples for the intervals
     inception: bool  # FID, KID and IS too, where the weights can be had
     latency_runs: Annotated[int, Field(ge=3)]
 

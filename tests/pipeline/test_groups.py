@@ -16,7 +16,7 @@ from tinycats.data.raw import read_raw
 
 pytestmark = pytest.mark.xdist_group("readme")  # the tiny run that test_readme.py uses too
 
-TRAININGS = ["train_classifier", "train_evaluator", "train_dit"]
+TRAININGS = ["train_classifier", "train_evaluator", "train_dit", "distill"]
 
 
 def config(project: Project) -> dict:
@@ -70,8 +70,10 @@ def test_the_jersey_numbers_with_splits_of_their_own(project: Project) -> None:
 
 @pytest.mark.parametrize(("group", "steps", "batch"), [("high_accuracy", 400_000, 512), ("standard", 200_000, 256)])
 def test_long_trainings_compose(project: Project, group: str, steps: int, batch: int) -> None:
-    project.run("tinycats", "params", f"train={group}", "dit=small", "data=oxford_pets", "compute=modal")
+    more = ["distill=standard", "dit=small", "data=oxford_pets", "compute=modal"]
+    project.run("tinycats", "params", f"train={group}", *more)
     params = yaml.safe_load(project.read("params.yaml"))
+    assert (params["distill"]["steps"], params["distill"]["compile"]) == (20_000, True)
     assert (params["train"]["steps"], params["train"]["batch_size"]) == (steps, batch)
     assert (params["dit"]["image_size"], params["data"]["source"]) == (128, "oxford_pets")
 
@@ -91,7 +93,8 @@ def test_a_smoke_run_takes_ten_steps_of_each_and_leaves_no_trace(project: Projec
     for stage in TRAININGS:
         assert f"{stage}: step 10/10" in output.stdout + output.stderr
     assert files() == before
-    assert json.loads(project.read("metrics/generator/metrics.json"))["steps"] == 10
+    for model in ("generator", "distill"):
+        assert json.loads(project.read(f"metrics/{model}/metrics.json"))["steps"] == 10
     assert "best_val_top1" not in json.loads(project.read("metrics/classifier/metrics.json"))
     done = project.run("dvc", "repro", check=False)
     assert done.returncode != 0

@@ -13,11 +13,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from tests.conftest import ROOT, SIZE
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 
-STAGES = {"train_classifier": "classifier", "train_dit": "generator"}
+STAGES = {"train_classifier": "classifier", "train_dit": "generator", "distill": "generator_fast"}
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +33,22 @@ def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
         content["classifier"] |= {"image_size": SIZE, "epochs": 8, "batch_size": 8}
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 2, "heads": 2}
         content["train"] |= {"steps": 700, "batch_size": 8, "guard_steps": 150, "sample_every": 150}
+        content["distill"] |= {"steps": 400, "batch_size": 8, "sample_every": 150}
         content["compute"]["checkpoint_every_s"] = 0.2
         (path / "params.yaml").write_text(yaml.safe_dump(content))
         return path
 
     return make
+
+
+def give_teacher(path: Path) -> None:
+    """What distill starts from: weights that are not trained, but depend on everything."""
+    torch.manual_seed(0)
+    config = TinyDiTConfig(classes=["red", "green", "blue"], image_size=SIZE, patch_size=8, width=32, depth=2, heads=2)
+    teacher = TinyDiT(config)
+    for linear in (teacher.final, teacher.final_modulation):
+        torch.nn.init.normal_(linear.weight, std=0.1)
+    teacher.save_pretrained(path / "models/generator")
 
 
 def start(stage: str, workspace: Path, first: str = "") -> subprocess.Popen[str]:
@@ -94,6 +107,8 @@ def undisturbed(workspace):
     @functools.cache
     def run(stage: str) -> Path:
         path = workspace("whole")
+        if stage == "distill":
+            give_teacher(path)
         finish(stage, path)
         return path
 
@@ -114,10 +129,12 @@ run_directory.torch.save = save
 """
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_stopped_and_killed_twelve_times(workspace, undisturbed, stage: str) -> None:
-    """By SIGTERM, while it writes its state, and at ten random moments; then it ends as if nothing had been."""
+@pytest.mark.parametrize(("stage", "kills"), [("train_classifier", 10), ("train_dit", 10), ("distill", 2)])
+def test_stopped_and_killed_many_times(workspace, undisturbed, stage: str, kills: int) -> None:
+    """By SIGTERM, while it writes its state, and at random moments; then it ends as if nothing had been."""
     broken = workspace("broken")
+    if stage == "distill":
+        give_teacher(broken)
     model = broken / f"models/{STAGES[stage]}"
     process = start(stage, broken)
     wait_for_a_new_state(broken, process)
@@ -132,7 +149,7 @@ def test_stopped_and_killed_twelve_times(workspace, undisturbed, stage: str) -> 
     assert list(broken.glob(".tinycats/runs/*/.state.pt.*")), "it was not killed while it saved"
 
     moments = random.Random(stage)
-    for _ in range(10):
+    for _ in range(kills):
         process = start(stage, broken)
         wait_for_a_new_state(broken, process)
         time.sleep(moments.uniform(0, 0.2))
@@ -145,8 +162,8 @@ def test_stopped_and_killed_twelve_times(workspace, undisturbed, stage: str) -> 
 
 def test_killed_while_it_evaluates(workspace, undisturbed) -> None:
     whole = workspace("evaluated")
-    for stage in STAGES:
-        shutil.copytree(undisturbed(stage) / "models", whole / "models", dirs_exist_ok=True)
+    for stage, model in STAGES.items():
+        shutil.copytree(undisturbed(stage) / f"models/{model}", whole / f"models/{model}")
     finish("train_evaluator", whole)
     broken = workspace("broken")
     shutil.copytree(whole / "models", broken / "models")

@@ -30,13 +30,13 @@ def test_the_trainings_run_there_and_the_rest_here(project: Project, service: Mo
     ]  # fmt: skip
     done = project.run("dvc", "exp", "run", *changed, **service.environment)
     assert project.ran(done.stdout + done.stderr) == [
-        "train_classifier", "train_dit", "evaluate", "export_onnx", "quantize", "publish"
+        "train_classifier", "train_dit", "distill", "evaluate", "export_onnx", "quantize", "publish"
     ]  # fmt: skip
     ran = {call.function.function_name: call.function.resources.gpu_config.gpu_type for call in service.calls.values()}
-    assert ran == {"train_classifier": "T4", "train_dit": "A10G", "evaluate": "T4"}
+    assert ran == {"train_classifier": "T4", "train_dit": "A10G", "distill": "A10G", "evaluate": "T4"}
     assert json.loads(project.read("metrics/generator/metrics.json"))["steps"] == 44
     assert "classifier" in json.loads(project.read("metrics/evaluate.json"))
     assert "Data and pipelines are up to date" in project.dvc("status")
     inputs = [path.name for path in service.volume("tinycats").glob("inputs/*.json")]
-    assert len(inputs) == 4  # the data once, and three models
-    assert project.run("tinycats", "runs").stdout.count("finished") == 3
+    assert len(inputs) == 5  # the data once, and four models
+    assert project.run("tinycats", "runs").stdout.count("finished") == 4

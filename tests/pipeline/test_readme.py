@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
@@ -29,6 +30,7 @@ SMALL = (
     "-S preprocess.min_side_px=16 -S preprocess.test_fraction=0.3 -S classifier.image_size=40 "
     "-S classifier.epochs=2 -S classifier.batch_size=8 "
     "-S dit.image_size=32 -S dit.width=32 -S dit.depth=1 -S dit.heads=1 -S train.steps=20 -S train.guard_steps=20 "
+    "-S distill.steps=10 -S distill.levels=2 "
     "-S evaluator.width=4 -S evaluator.epochs=2 -S evaluator.batch_size=8 -S evaluate.latency_runs=3 -S sampler.steps=2 "
     "-S evaluate.samples_per_class=10 -S quantize.samples_per_class=10 -S quantize.max_accuracy_drop=1.0 "
     "-S quantize.max_fd_increase=100.0 -S quantize.calibration_images=8"
@@ -40,11 +42,12 @@ RUN = {
     "dvc plots show",
     "tinycats predict PHOTO.jpg",
     "tinycats generate --class Bengal --count 4 --seed 7",
+    "tinycats generate --model models/generator_fast --steps 2",
 }
 ELSEWHERE = {
     "make test": "it is what runs this",
     "tinycats status --watch": "test_status.py",
-    "dvc exp run -S train.smoke=true train_classifier train_evaluator train_dit": "test_groups.py",
+    "dvc exp run -S train.smoke=true train_classifier train_evaluator distill": "test_groups.py",
     "dvc exp run -S publish.hub.repo_id=user/name": "test_hub.py",
     "tinycats rollback --to TAG --repo user/name": "test_hub.py",
     "dvc push": "test_repro.py",
@@ -79,7 +82,9 @@ def test_it_runs(project: Project, command: str) -> None:
     picture = next(image for image in read_raw(project.path / "data/raw") if image.class_name == "Bengal")
     (project.path / "PHOTO.jpg").write_bytes(picture.content)
     output = shell(project, command)
-    if "generate" in command:
+    if "generator_fast" in command:
+        assert Image.open(project.path / "generated/Bengal-0-0.png").text["few_step"] == "True"
+    elif "generate" in command:
         made = sorted(path.name for path in (project.path / "generated").iterdir())
         assert made == ["Bengal-7-0.png", "Bengal-7-1.png", "Bengal-7-2.png", "Bengal-7-3.png", "grid.png"]
     if "predict" in command:
@@ -166,9 +171,10 @@ def test_a_sweep_of_two_values_runs_in_the_queue(project: Project) -> None:
 def test_weights_and_biases_gets_a_run_for_each_training(project: Project) -> None:
     output = shell(project, readme("dvc exp run -S logging=wandb") + " -S train.steps=60")
     assert "continues from step 40" in output  # logging changes nothing: only the generator runs, for more steps
-    (run,) = (project.path / ".tinycats/wandb/wandb").glob("offline-run-*")
-    assert "train_dit-" in run.name
-    assert list(run.glob("files/media/images/samples_*.png"))
+    runs = sorted((project.path / ".tinycats/wandb/wandb").glob("offline-run-*"))
+    assert [re.sub(r"offline-run-\d+_\d+-(\w+)-.*", r"\1", run.name) for run in runs] == ["train_dit", "distill"]
+    for run in runs:
+        assert list(run.glob("files/media/images/samples_*.png"))
 
 
 def test_sharing_through_s3(project: Project, tmp_path: Path) -> None:

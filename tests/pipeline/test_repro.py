@@ -13,9 +13,9 @@ from tests.pipeline.conftest import Project, copy_project
 
 pytestmark = pytest.mark.xdist_group("repro")  # one tiny run serves them all
 
-ALL = ["fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit", "evaluate", "export_onnx", "quantize",
-       "publish"]  # fmt: skip
-AFTER_GENERATOR = ["train_dit", "evaluate", "export_onnx", "quantize", "publish"]
+ALL = ["fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit", "distill", "evaluate", "export_onnx",
+       "quantize", "publish"]  # fmt: skip
+AFTER_GENERATOR = ["train_dit", "distill", "evaluate", "export_onnx", "quantize", "publish"]
 
 
 def set_param(project: Project, section: str, key: str, value: object) -> None:
@@ -41,7 +41,17 @@ def test_everything_that_the_stages_promise_is_there(reproduced: Project) -> Non
     evaluation = json.loads(reproduced.read("metrics/evaluate.json"))
     assert 0 <= evaluation["classifier"]["top1"] <= 1
     assert evaluation["generator"]["fd_classifier"] > 0
-    for path in ("publish/README.md", "publish/manifest.json", "metrics/evaluate/samples.png", "dvc.lock"):
+    assert evaluation["generator_fast"]["fd_classifier"] > 0
+    assert list(evaluation["few_steps"]) == ["teacher_4", "student_2", "student_1"]
+    config = json.loads(reproduced.read("models/generator_fast/config.json"))
+    assert config == json.loads(reproduced.read("models/generator/config.json")) | {"few_step": True}
+    for path in (
+        "metrics/evaluate/few_steps.png",
+        "publish/README.md",
+        "publish/manifest.json",
+        "metrics/evaluate/samples.png",
+        "dvc.lock",
+    ):
         assert (reproduced.path / path).stat().st_size > 0
 
 
@@ -75,10 +85,35 @@ def test_the_page_and_the_documents_retrain_nothing(project: Project) -> None:
     assert would_run(project) == ["publish"]
 
 
-def test_the_flow_loss_retrains_the_generator_alone(project: Project) -> None:
+def test_the_flow_loss_retrains_the_generator_and_its_student_alone(project: Project) -> None:
     loss = project.path / "src/tinycats/training/flow_matching.py"
     loss.write_text(loss.read_text() + "\n# changed\n")
-    assert would_run(project) == ["train_dit"]  # what follows runs if other weights come out
+    # The student's sample grids are drawn as the generator's. What follows runs if other weights come out
+    assert would_run(project) == ["train_dit", "distill"]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "first"),
+    [
+        ("sampler", "steps", 5, "evaluate"),
+        ("sampler", "fast_steps", 2, "evaluate"),
+        ("sampler", "guidance", 3.0, "distill"),
+        ("sampler", "guidance_high", 0.8, "distill"),
+    ],
+)
+def test_the_student_learns_again_where_its_teacher_is_guided_otherwise(
+    project: Project, section: str, key: str, value: float, first: str
+) -> None:
+    set_param(project, section, key, value)
+    assert would_run(project) == ALL[ALL.index(first) :]
+
+
+def test_the_students_learning_rate_leaves_its_teacher_alone(project: Project) -> None:
+    set_param(project, "distill", "lr", 0.0005)
+    output = project.dvc("repro")
+    assert project.ran(output) == AFTER_GENERATOR[1:]
+    metrics = json.loads(project.read("metrics/distill/metrics.json"))
+    assert {"val_mse_1", "val_mse_2", "val_mse_4", "steps"} <= metrics.keys()
 
 
 def test_the_learning_rate_retrains_the_generator_alone(project: Project) -> None:

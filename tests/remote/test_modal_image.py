@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.remote.modal_double import ModalDouble
 
-STAGES = ("train_classifier", "train_evaluator", "train_dit", "evaluate")
+STAGES = ("train_classifier", "train_evaluator", "train_dit", "distill", "evaluate")
 
 
 @pytest.fixture

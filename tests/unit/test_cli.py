@@ -18,7 +18,8 @@ from tinycats.commands import generate as generate_command
 from tinycats.commands.nearest import nearest_names
 from tinycats.data.decode import to_square
 from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.models.sampler import few_step_settings, initial_noise, sample, to_uint8
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["Bengal", "Maine Coon", "Sphynx", "Birman", "Bombay", "other"]
@@ -27,16 +28,21 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """models/classifier and models/generator with random weights, as a fresh pipeline leaves them."""
+    """models/classifier, models/generator and models/generator_fast with random weights, as a fresh pipeline leaves them."""
     root = tmp_path_factory.mktemp("pipeline")
     torch.manual_seed(0)
     config = ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=SIZE, flip_at_test=True)
     Classifier(config).save_pretrained(root / "models/classifier")
-    generator = TinyDiT(TinyDiTConfig(classes=CLASSES, image_size=SIZE, patch_size=8, width=32, depth=1, heads=2))
-    with torch.no_grad():
-        for parameter in generator.parameters():  # it starts with zeros, where neither noise nor class matters
-            parameter.normal_(std=0.3)
-    generator.save_pretrained(root / "models/generator")
+    for name in ("generator", "generator_fast"):
+        generator = TinyDiT(
+            TinyDiTConfig(
+                classes=CLASSES, image_size=SIZE, patch_size=8, width=32, depth=1, heads=2, few_step="fast" in name
+            )
+        )
+        with torch.no_grad():
+            for parameter in generator.parameters():  # it starts with zeros, where neither noise nor class matters
+                parameter.normal_(std=0.3)
+        generator.save_pretrained(root / "models" / name)
     return root
 
 
@@ -83,8 +89,23 @@ def test_predict_json_is_exactly_this(here: Path) -> None:
         expected = model.predict(pixels[None])[0]
         order = expected.argsort(descending=True)[:2]
         top = [{"class": CLASSES[i], "probability": pytest.approx(float(expected[i]), abs=1e-5)} for i in order]
-        assert item == {"file": str(file), **top[0], "top": top}
-        assert list(item) == ["file", "class", "probability", "top"]
+        assert item == {"file": str(file), **top[0], "sure": None, "top": top}
+        assert list(item) == ["file", "class", "probability", "sure", "top"]
+
+
+def test_predict_is_sure_from_the_threshold_on(here: Path, tmp_path: Path) -> None:
+    file = draw(here / "a.png", 1)
+    model = Classifier.from_pretrained(here / "models/classifier")
+    pixels = torch.tensor(to_square(Image.open(file).convert("RGB"), SIZE))
+    confidence = float(model.predict(pixels[None]).max())
+    best = json.loads(run("predict", file, "--json").stdout)[0]["class"]
+    for threshold, sure in ((0.0, True), (confidence, True), (confidence + 1e-6, False)):
+        model.config = model.config.model_copy(update={"reject_threshold": threshold})
+        path = tmp_path / f"at-{threshold}"
+        model.save_pretrained(path)
+        assert json.loads(run("predict", file, "--json", "--model", path).stdout)[0]["sure"] is sure
+        table = run("predict", "a.png", "--model", path).stdout
+        assert (f"not sure ({best}?)" in table) is not sure
 
 
 def test_predict_table_names_the_class(here: Path) -> None:
@@ -168,13 +189,39 @@ def test_generate_is_a_function_of_class_seed_and_number(here: Path) -> None:
     assert not np.array_equal(first, png_pixels(here / "a/Bengal-8-0.png"))
     assert Image.open(here / "a/Bengal-7-1.png").text == {
         "class": "Bengal", "seed": "7", "number": "1", "method": "euler", "steps": "3", "guidance": "1.5",
-        "guidance_low": "0.1", "guidance_high": "0.9",
+        "guidance_low": "0.1", "guidance_high": "0.9", "few_step": "False",
     }  # fmt: skip
 
 
 def test_generate_makes_all_classes_when_none_is_named(here: Path) -> None:
     assert run("generate", "--count", "1", "--steps", "1").exit_code == 0
     assert len(list((here / "generated").glob("*-0-0.png"))) == len(CLASSES)
+
+
+def test_generate_with_a_student_takes_its_few_steps(here: Path) -> None:
+    model = ("--model", "models/generator_fast", "--class", "Bengal", "--count", "2", "--seed", "7")
+    for out, steps, taken in (("four", (), 4), ("two", ("--steps", "2"), 2)):
+        assert run("generate", *model, *steps, "--out", out).exit_code == 0
+        pictures = sample(
+            TinyDiT.from_pretrained(here / "models/generator_fast"),
+            initial_noise(7, range(2), SIZE),
+            one_hot_classes([CLASSES.index("Bengal")] * 2, len(CLASSES)),
+            few_step_settings(taken),
+        )
+        for number, expected in enumerate(to_uint8(pictures).numpy()):
+            image = Image.open(here / out / f"Bengal-7-{number}.png")
+            assert np.abs(np.asarray(image).astype(int) - expected).max() <= 1
+            assert (image.text["steps"], image.text["few_step"]) == (str(taken), "True")
+
+
+def test_generate_with_a_student_takes_no_guidance(here: Path) -> None:
+    for strength in ("3", "1"):
+        line = error_line(run("generate", "--model", "models/generator_fast", "--guidance", strength))
+        assert (
+            line
+            == "error: --guidance: models/generator_fast is a few-step student, whose guidance is baked in; leave it out"
+        )
+    assert not (here / "generated").exists()
 
 
 def test_generate_leaves_no_half_written_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,9 +247,10 @@ def test_nearest_names() -> None:
 
 
 def test_verify_says_a_line_for_each(here: Path) -> None:
-    result = run("verify", "models/classifier", "models/generator")
+    result = run("verify", "models/classifier", "models/generator", "models/generator_fast")
     assert result.exit_code == 0
-    first, second = result.stdout.splitlines()
+    first, second, third = result.stdout.splitlines()
+    assert third.startswith("models/generator_fast: few-step student, 6 classes")
     assert first.startswith("models/classifier: classifier, 6 classes, resnet18")
     assert second.startswith("models/generator: generator, 6 classes")
 
@@ -275,7 +323,7 @@ def test_params_outside_the_repository(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_defaults_of_generate_are_those_of_the_pipeline() -> None:
     sampler = yaml.safe_load((ROOT / "conf/config.yaml").read_text())["sampler"]
-    names = ("METHOD", "STEPS", "GUIDANCE", "GUIDANCE_LOW", "GUIDANCE_HIGH")
+    names = ("METHOD", "STEPS", "GUIDANCE", "GUIDANCE_LOW", "GUIDANCE_HIGH", "FAST_STEPS")
     assert sampler == {name.lower(): getattr(generate_command, name) for name in names}
 
 

@@ -10,6 +10,7 @@ from tinycats.errors import UserError
 from tinycats.evaluation.classification import (
     calibration_bins,
     classification_metrics,
+    confidence_metrics,
     expected_calibration_error,
     per_class_accuracy,
     top_k_accuracy,
@@ -26,6 +27,7 @@ def test_metrics_of_a_case_worked_by_hand():
     metrics = classification_metrics(PROBABILITIES, LABELS, CLASSES, "other")
     assert metrics["n"] == 5
     assert metrics["top1"] == pytest.approx(3 / 5)
+    assert metrics["top1_low"] < 3 / 5 < metrics["top1_high"]
     assert metrics["top5"] == 1
     # F1 of a: P 1, R 1/2 -> 2/3; of b: P 1/2, R 1/2 -> 1/2; of other: P 1/2, R 1 -> 2/3.
     assert metrics["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
@@ -76,6 +78,29 @@ def test_calibration_error_equals_that_of_torchmetrics():
 def test_a_probability_of_one_falls_into_the_last_bin():
     bins = calibration_bins(np.array([[1.0, 0.0]]), np.array([0]))
     assert [b.n for b in bins] == [0] * 14 + [1]
+
+
+def test_permutation_changes_nothing():
+    order = [3, 0, 4, 1, 2]
+    expected = classification_metrics(PROBABILITIES, LABELS, CLASSES, "other")
+    permuted = classification_metrics(PROBABILITIES[order], LABELS[order], CLASSES, "other")
+    per_class = permuted.pop("per_class_accuracy")
+    assert per_class == expected.pop("per_class_accuracy")
+    assert permuted == pytest.approx(expected)
+
+
+def test_what_is_accepted_at_a_threshold():
+    # Confidences 0.8, 0.5, 0.6, 0.7, 0.95; the third and the last are wrong.
+    metrics = confidence_metrics(PROBABILITIES, PROBABILITIES, LABELS, 0.7)
+    assert metrics["ece_unscaled"] == classification_metrics(PROBABILITIES, LABELS, CLASSES, None)["ece"]
+    assert (metrics["n_accepted"], metrics["coverage"]) == (3, 3 / 5)
+    assert metrics["accepted_precision"] == pytest.approx(2 / 3)
+    everything = confidence_metrics(PROBABILITIES, PROBABILITIES, LABELS, 0.0)
+    assert (everything["coverage"], everything["accepted_precision"]) == (1, 3 / 5)
+    nothing = confidence_metrics(PROBABILITIES, PROBABILITIES, LABELS, 0.99)
+    assert nothing["n_accepted"] == nothing["coverage"] == 0
+    assert "accepted_precision" not in nothing
+    assert list(confidence_metrics(PROBABILITIES, PROBABILITIES, LABELS, None)) == ["ece_unscaled"]
 
 
 def test_worst_mistakes_are_wrong_and_the_most_confident_first():

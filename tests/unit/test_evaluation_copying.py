@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tinycats.errors import UserError
-from tinycats.evaluation.copying import Nearest, closest_pairs, copying_metrics, nearest
+from tinycats.evaluation.copying import Nearest, closest_pairs, copying_metrics, nearer, nearest
 
 
 def pictures(n: int, seed: int) -> np.ndarray:
@@ -33,10 +33,35 @@ def test_a_generator_that_copies_is_told_from_one_that_does_not():
     against_test = nearest(test, train)
     copied = copying_metrics(nearest(copies, train), against_test)
     assert copied["median_ratio"] < 0.05
-    assert copied["closer_than_p1_of_test"] == 1
+    assert copied["closer_than_p1_of_test"] == copied["closer_than_p5_of_test"] == 1
     new = copying_metrics(nearest(honest, train), against_test)
     assert new["median_ratio"] == pytest.approx(1, abs=0.1)
     assert new["closer_than_p1_of_test"] < 0.05
+    assert new["closer_than_p1_of_test"] < new["closer_than_p5_of_test"] < 0.12
+    same = copying_metrics(against_test, against_test)
+    assert same["median_ratio"] == 1
+    assert (same["closer_than_p1_of_test"], same["closer_than_p5_of_test"]) == (3 / 300, 15 / 300)
+
+
+def test_permutation_changes_nothing_and_a_shift_gives_more():
+    rng = np.random.default_rng(0)
+    train, generated = rng.standard_normal((300, 16)), rng.standard_normal((90, 16))
+    first = nearest(generated, train)
+    order, train_order = rng.permutation(90), rng.permutation(300)
+    shuffled = nearest(generated[order], train[train_order])
+    assert shuffled.distances == pytest.approx(first.distances[order])
+    assert train_order[shuffled.rows].tolist() == first.rows[order].tolist()
+    medians = [np.median(nearest(generated + shift, train).distances) for shift in (0, 1, 2)]
+    assert medians == sorted(medians)
+    assert medians[2] > 2 * medians[0]
+
+
+def test_the_nearer_of_a_picture_and_its_mirror_image_counts():
+    one = Nearest(np.array([1, 2, 3]), np.array([0.5, 0.0, 2.0]))
+    other = Nearest(np.array([4, 5, 6]), np.array([0.4, 1.0, 2.0]))
+    both = nearer(one, other)
+    assert both.rows.tolist() == [4, 2, 3]
+    assert both.distances.tolist() == [0.4, 0.0, 2.0]
 
 
 def test_no_ratio_to_a_distance_of_zero():

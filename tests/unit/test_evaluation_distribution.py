@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from scipy.stats import norm
 
 from tinycats.errors import UserError
-from tinycats.evaluation.distribution import frechet_distance, kernel_distance, precision_and_recall
+from tinycats.evaluation.distribution import (
+    frechet_distance,
+    kernel_distance,
+    kernel_distances,
+    precision_and_recall,
+)
 
 
 def normal(n: int, d: int, seed: int) -> np.ndarray:
@@ -105,6 +111,31 @@ class TestKernelDistance:
         assert distances == sorted(distances)
         assert distances[1] > 5 * abs(distances[0])
 
+    def test_two_gaussians_give_the_closed_form(self):
+        # With one feature k(x, y) = (xy + 1)^3, so E k = sum of binomials times products of moments. For N(0, 1) the
+        # moments are 0, 1, 0: E k(x, x') = 1 + 3. For N(1, 1) they are 1, 2, 4: 1 + 3 + 3 * 4 + 16. Between: 1 + 3 * 2.
+        x = norm.ppf((np.arange(2000) + 0.5) / 2000)[:, None]  # quantiles: a sample without chance
+        assert kernel_distance(x, x + 1) == pytest.approx(4 + 32 - 2 * 7, rel=0.02)
+
+    def test_identical_sets_give_zero_but_for_the_bias_that_is_taken_off(self):
+        x = normal(2000, 6, 0)
+        assert kernel_distance(x, x) == pytest.approx(0, abs=0.01 * kernel_distance(x, x + 1))
+
+    def test_counts_are_the_copies_of_a_picture_without_pairs_of_it_with_itself(self):
+        x, y = normal(6, 3, 0), normal(5, 3, 1) + 0.5
+        counts_x, counts_y = np.array([2, 0, 1, 3, 0, 0]), np.array([0, 1, 1, 1, 2])
+
+        def k(a, b):
+            return (a @ b / 3 + 1) ** 3
+
+        def within(z, rows):
+            return np.mean([k(z[i], z[j]) for i in rows for j in rows if i != j])
+
+        rows_x, rows_y = np.repeat(range(6), counts_x), np.repeat(range(5), counts_y)
+        between = np.mean([k(x[i], y[j]) for i in rows_x for j in rows_y])
+        [value] = kernel_distances(x, y, counts_x[None], counts_y[None])
+        assert value == pytest.approx(within(x, rows_x) + within(y, rows_y) - 2 * between, rel=1e-12)
+
     def test_permutation_and_chunks_change_nothing(self):
         x, y = normal(1500, 4, 0), normal(1100, 4, 1) + 0.3
         shuffled = x[np.random.default_rng(2).permutation(1500)]
@@ -128,6 +159,13 @@ class TestPrecisionAndRecall:
         precision, recall = precision_and_recall(normal(500, 3, 0), normal(500, 3, 1), 3)
         assert 0.8 < precision < 1
         assert 0.8 < recall < 1
+
+    def test_a_shift_gives_less_the_further_it_goes(self):
+        x, y = normal(300, 3, 0), normal(300, 3, 1)
+        pairs = [precision_and_recall(x, y + shift, 3) for shift in (0, 1, 2, 9)]
+        for values in zip(*pairs, strict=True):
+            assert sorted(values, reverse=True) == list(values)
+        assert pairs[-1] == (0, 0)
 
     def test_a_generator_that_knows_one_of_two_modes_is_precise_but_recalls_half(self):
         mode = normal(200, 4, 0)

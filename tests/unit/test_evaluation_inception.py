@@ -57,6 +57,37 @@ def test_identical_sets_give_zero_and_the_seed_decides_the_rest():
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+def test_permutation_changes_nothing_and_a_shift_gives_more():
+    real, generated = pictures(60, 0, 200, 0), pictures(60, 0, 200, 1)
+    order = np.random.default_rng(2).permutation(60)
+    distances = [
+        inception_metrics(TinyNetwork(), real, x, seed=0) for x in (generated, generated[order], generated + 50)
+    ]
+    assert distances[1]["fid"] == pytest.approx(distances[0]["fid"])
+    assert distances[1]["kid"] == pytest.approx(distances[0]["kid"])
+    assert distances[2]["fid"] > 2 * distances[0]["fid"]
+    assert distances[2]["kid"] > 2 * abs(distances[0]["kid"])
+
+
+def test_the_inception_score_of_known_logits():
+    """1 where every picture gets the same answer, K where each of K answers is sure and equally frequent."""
+
+    class Logits(TinyNetwork):
+        def __init__(self, sure: float) -> None:
+            super().__init__()
+            self.sure = sure
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return super().forward(images)[0], self.sure * torch.eye(4)[images[:, 0, 0, 0].long() % 4]
+
+    generated = pictures(400, 0, 256, 1)
+    generated[:, 0, 0, 0] = np.arange(400)
+    assert inception_metrics(Logits(0.0), generated, generated, seed=0)["inception_score"] == pytest.approx(1)
+    assert inception_metrics(Logits(50.0), generated, generated, seed=0)["inception_score"] == pytest.approx(
+        4, rel=0.05
+    )
+
+
 def test_too_few_pictures_are_no_numbers():
     with pytest.raises(InceptionUnavailableError, match="got 19 and 30"):
         inception_metrics(TinyNetwork(), pictures(19, 0, 9, 0), pictures(30, 0, 9, 1), seed=0)

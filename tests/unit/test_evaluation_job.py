@@ -1,6 +1,7 @@
 import csv
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from PIL import Image
 
 from tinycats.errors import UserError
 from tinycats.evaluation import job
+from tinycats.evaluation.few_steps import few_step_samplers
 from tinycats.evaluation.inception import InceptionUnavailableError
 from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict
 from tinycats.evaluation.job import evaluate
 from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
-from tinycats.models.sampler import SamplerSettings
+from tinycats.models.sampler import SamplerSettings, few_step_settings
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 
 CLASSES = ["Bengal", "Birman", "other"]
@@ -43,11 +45,20 @@ def write_processed(directory: Path) -> None:
     (directory / "classes.json").write_text(json.dumps({"classes": CLASSES, "other": "other"}))
 
 
-def save_models(directory: Path, evaluator_width: int = 4, classes: list[str] = CLASSES) -> None:
+def save_models(
+    directory: Path, evaluator_width: int = 4, classes: list[str] = CLASSES, other_classes_of: str = ""
+) -> None:
+    """`classes` are those of the generator named by `other_classes_of`; all other models have CLASSES."""
     torch.manual_seed(0)
     classifier = Classifier(
         ClassifierConfig(
-            classes=CLASSES, arch="resnet18", image_size=CLASSIFIER_SIZE, other="other", flip_at_test=False
+            classes=CLASSES,
+            arch="resnet18",
+            image_size=CLASSIFIER_SIZE,
+            other="other",
+            flip_at_test=False,
+            temperature=2.0,
+            reject_threshold=0.5,
         )
     )
     torch.nn.init.zeros_(classifier.head.weight)  # says the first class of every picture
@@ -56,11 +67,15 @@ def save_models(directory: Path, evaluator_width: int = 4, classes: list[str] = 
     classifier.save_pretrained(directory / "classifier")
     evaluator = EvaluatorConfig(classes=CLASSES, image_size=EVALUATOR_SIZE, width=evaluator_width)
     Evaluator(evaluator).save_pretrained(directory / "evaluator")
-    config = TinyDiTConfig(classes=classes, image_size=GENERATOR_SIZE, patch_size=8, width=16, depth=1, heads=2)
-    generator = TinyDiT(config)
-    for linear in (generator.final, generator.final_modulation):  # zero at first, which paints everything grey
-        torch.nn.init.normal_(linear.weight, std=0.3)
-    generator.save_pretrained(directory / "generator")
+    for name in ("generator", "generator_fast"):
+        config = TinyDiTConfig(
+            classes=classes if name == other_classes_of else CLASSES,
+            image_size=GENERATOR_SIZE, patch_size=8, width=16, depth=1, heads=2, few_step=name == "generator_fast",
+        )  # fmt: skip
+        generator = TinyDiT(config)
+        for linear in (generator.final, generator.final_modulation):  # zero at first, which paints everything grey
+            torch.nn.init.normal_(linear.weight, std=0.3)
+        generator.save_pretrained(directory / name)
 
 
 def run(directory: Path, out: str = "out", **changes: Any) -> dict[str, Any]:
@@ -70,12 +85,15 @@ def run(directory: Path, out: str = "out", **changes: Any) -> dict[str, Any]:
         "classifier_dir": directory / "classifier",
         "evaluator_dir": directory / "evaluator",
         "generator_dir": directory / "generator",
+        "student_dir": directory / "generator_fast",
         "metrics_path": metrics_path,
         "plots_dir": directory / out / "evaluate",
         "timing_path": directory / out / "timing" / "evaluate.json",
         "sampler": SETTINGS,
+        "fast_steps": 4,
         "samples_per_class": 10,
         "neighbours": 3,
+        "bootstrap": 50,
         "inception": False,
         "latency_runs": 3,
         "seed": 0,
@@ -112,7 +130,12 @@ def test_a_classifier_that_always_says_one_class_gets_what_chance_gets(metrics):
     assert classifier["cat_or_other"] == pytest.approx(2 / 3)
     assert classifier["per_class_accuracy"] == {"Bengal": 1, "Birman": 0, "other": 0}
     confidence = np.exp(2) / (np.exp(2) + 2)
-    assert classifier["expected_calibration_error"] == pytest.approx(confidence - 1 / 3, abs=1e-6)
+    assert classifier["ece_unscaled"] == pytest.approx(confidence - 1 / 3, abs=1e-6)
+    scaled = np.exp(1) / (np.exp(1) + 2)
+    assert classifier["ece"] == pytest.approx(scaled - 1 / 3, abs=1e-6)
+    assert (classifier["n_accepted"], classifier["coverage"]) == (45, 1)
+    assert classifier["accepted_precision"] == pytest.approx(1 / 3)
+    assert classifier["top1_low"] < 1 / 3 < classifier["top1_high"] < 0.5
     # Every class is asked for equally often, so such a classifier agrees with exactly one in K.
     assert metrics["generator"]["class_agreement"] == pytest.approx(1 / 3)
 
@@ -123,14 +146,65 @@ def test_an_untrained_generator_is_far_from_the_photos_and_copies_nothing(metric
     assert generator["fd_classifier"] > 2 * generator["fd_classifier_floor"] > 0
     assert generator["fd_classifier_noise"] > 2 * generator["fd_classifier_floor"]
     assert generator["kd_classifier"] > 0
+    for name in ("fd_classifier", "kd_classifier", "class_agreement"):
+        assert generator[f"{name}_low"] < generator[name] < generator[f"{name}_high"], name
     assert generator["precision"] == 0
     assert generator["copying"]["pixels"]["median_ratio"] > 0.5
     assert generator["copying"]["features"]["closer_than_p1_of_test"] < 0.1
 
 
+def test_the_student_is_measured_as_the_teacher_is(metrics):
+    teacher, student = metrics["generator"], metrics["generator_fast"]
+    marks = {"fd_classifier_floor", "fd_classifier_noise"}  # the same for both
+    assert teacher.keys() - student.keys() == marks
+    assert student.keys() < teacher.keys()
+    assert (student["n_generated"], student["n_real"], student["n_train"]) == (30, 45, 60)
+    assert student["fd_classifier"] != teacher["fd_classifier"]
+    assert student["copying"]["pixels"]["median_generated"] != teacher["copying"]["pixels"]["median_generated"]
+    assert list(metrics["few_steps"]) == ["teacher_4", "student_2", "student_1"]
+    assert all("fd_classifier" in entry and "copying" not in entry for entry in metrics["few_steps"].values())
+    distances = {entry["fd_classifier"] for entry in (teacher, student, *metrics["few_steps"].values())}
+    assert len(distances) == 5
+
+
+def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics):
+    """The grid: a row a class, the first picture of the class; columns teacher, teacher in 4, student in 4, 2 and 1."""
+    models = {name: TinyDiT.from_pretrained(workspace / name) for name in ("generator", "generator_fast")}
+    labels = np.repeat(np.arange(3), 10)
+    samplers = [SETTINGS, replace(SETTINGS, steps=4), *(few_step_settings(steps) for steps in (4, 2, 1))]
+    with Image.open(workspace / "out/evaluate/few_steps.png") as image:
+        grid = np.asarray(image)
+    pitch = GENERATOR_SIZE + 2
+    assert grid.shape[0] == 3 * pitch + 2
+    left = grid.shape[1] - 5 * pitch  # the names of the classes stand before it
+    for column, settings in enumerate(samplers):
+        model = models["generator_fast" if settings.few_step else "generator"]
+        made = generate(model, labels, settings, 0, CPU)
+        for row in range(3):
+            y, x = 2 + row * pitch, left + column * pitch
+            shown = grid[y : y + GENERATOR_SIZE, x : x + GENERATOR_SIZE]
+            assert np.array_equal(shown, made[10 * row]), (row, column)
+
+
+@pytest.mark.parametrize(
+    ("fast_steps", "names"),
+    [
+        (1, ["teacher", "teacher_1", "student"]),
+        (2, ["teacher", "teacher_2", "student", "student_1"]),
+        (8, ["teacher", "teacher_8", "student", "student_2", "student_1"]),
+    ],
+)
+def test_the_student_is_tried_in_fewer_steps_than_its_own(fast_steps, names):
+    samplers = few_step_samplers(SETTINGS, fast_steps)
+    assert list(samplers) == names
+    assert samplers["teacher"] == SETTINGS
+    assert samplers[f"teacher_{fast_steps}"] == replace(SETTINGS, steps=fast_steps)
+    assert samplers["student"] == few_step_settings(fast_steps)
+
+
 def test_clock_readings_are_in_the_timing_file_alone(workspace, metrics):
     timing = json.loads((workspace / "out" / "timing" / "evaluate.json").read_text())
-    for model in ("classifier", "generator"):
+    for model in ("classifier", "generator", "generator_fast"):
         assert timing[model]["one"]["batch_size"] == 1
         assert timing[model]["one"]["runs"] == 3
         assert timing[model]["batch"]["images_per_second"] > 0
@@ -142,9 +216,16 @@ def test_two_runs_write_the_same_bytes(workspace, metrics):
     assert run(workspace, out="again") == metrics
     first, again = (workspace / name / "evaluate" for name in ("out", "again"))
     names = sorted(path.name for path in first.iterdir())
-    assert [name for name in names if name.endswith(".csv")] == ["confusion.csv", "per_class.csv", "reliability.csv"]
+    assert [name for name in names if name.endswith(".csv")] == [
+        "confusion.csv",
+        "copying.csv",
+        "nearest.csv",
+        "per_class.csv",
+        "reliability.csv",
+    ]
     assert [name for name in names if name.endswith(".png")] == [
         "confusion.png",
+        "few_steps.png",
         "mistakes.png",
         "nearest.png",
         "samples.png",
@@ -168,13 +249,22 @@ def test_plot_data_tells_what_the_metrics_tell(workspace, metrics):
         assert image.height == len(CLASSES) * (GENERATOR_SIZE + 2) + 2
 
 
-def test_a_generator_that_returns_training_pictures_is_found_out(workspace, monkeypatch):
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_generator_that_returns_training_pictures_is_found_out(workspace, monkeypatch, mirrored):
     train = np.load(workspace / "processed" / f"train_{GENERATOR_SIZE}.npy")
-    monkeypatch.setattr(job, "generate", lambda *_: train[:30])
+    monkeypatch.setattr(job, "generate", lambda *_: train[:30, :, ::-1] if mirrored else train[:30])
     copying = run(workspace, out="copies")["generator"]["copying"]
+    nearest = read_csv(workspace / "copies/evaluate/nearest.csv")
+    assert [row["picture"] for row in nearest] == [str(i) for i in range(30)]
+    for kind in ("features", "pixels"):
+        assert [row[f"{kind}_nearest"] for row in nearest] == [f"train/{i}.jpg" for i in range(30)]
+    percentiles = read_csv(workspace / "copies/evaluate/copying.csv")
+    assert [row["percentile"] for row in percentiles] == [str(p) for p in range(101)]
+    assert float(percentiles[50]["test_pixels"]) == pytest.approx(copying["pixels"]["median_test"])
+    assert {row["generated_pixels"] for row in percentiles} == {"0.0"}
     for kind in ("features", "pixels"):
         assert copying[kind]["median_generated"] == 0
-        assert copying[kind]["closer_than_p1_of_test"] == 1
+        assert copying[kind]["closer_than_p1_of_test"] == copying[kind]["closer_than_p5_of_test"] == 1
 
 
 def test_too_few_pictures_leave_the_metric_out_and_say_so(workspace, tmp_path, caplog):
@@ -207,10 +297,11 @@ def test_an_empty_test_split_is_one_line(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_models_of_other_classes_are_refused_and_nothing_is_written(tmp_path):
+@pytest.mark.parametrize("name", ["generator", "generator_fast"])
+def test_models_of_other_classes_are_refused_and_nothing_is_written(tmp_path, name):
     write_processed(tmp_path / "processed")
-    save_models(tmp_path, classes=["Bengal", "Birman", "Sphynx"])
-    with pytest.raises(UserError, match="generator: was trained on other classes"):
+    save_models(tmp_path, classes=["Bengal", "Birman", "Sphynx"], other_classes_of=name)
+    with pytest.raises(UserError, match=f"{name}: was trained on other classes"):
         run(tmp_path)
     assert not (tmp_path / "out").exists()
 

@@ -204,6 +204,11 @@ def test_which_way_is_better() -> None:
         "classifier.per_class_accuracy.Maine_Coon": "higher",
         "best_val_top1": "higher",
         "generator.fd_classifier": "lower",
+        "generator.fd_classifier_high": "lower",
+        "classifier.top1_low": "higher",
+        "classifier.ece": "lower",
+        "classifier.accepted_precision": "higher",
+        "generator.copying.features.closer_than_p5_of_test": "lower",
         "generator.fd_classifier_floor": None,  # a yardstick, not a result
         "classifier.one.p95_ms": "lower",
         "classifier.features_max_rel_diff": "lower",

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +24,31 @@ from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.parity import classifier_parity, generator_parity, require_parity
 from tinycats.export.verify_onnx import verify_onnx
 from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.sampler import SamplerSettings
+from tinycats.models.sampler import SamplerSettings, few_step_settings
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["Bengal", "Korat", "Manx"]
 SIZE, OPSET = 32, 20
 SAMPLER = SamplerSettings(method="euler", steps=4, guidance=3.0, guidance_low=0.2, guidance_high=0.7)
+SAMPLERS = {"generator": SAMPLER, "generator_fast": few_step_settings(2)}
 
 
 def make_classifier() -> Classifier:
     torch.manual_seed(0)
     model = Classifier(
-        ClassifierConfig(classes=CLASSES, arch="resnet18", image_size=SIZE, other=None, flip_at_test=True)
+        ClassifierConfig(
+            classes=CLASSES,
+            arch="resnet18",
+            image_size=SIZE,
+            other=None,
+            flip_at_test=True,
+            temperature=0.5,
+            reject_threshold=0.7,
+        )
     )
     with torch.no_grad():
-        model.head.weight *= 20  # else an untrained network says 1/3 to everything
+        model.head.weight *= 10  # else an untrained network says 1/3 to everything
     return model.eval()
 
 
@@ -50,6 +59,19 @@ def make_generator() -> TinyDiT:
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)  # else it starts as zero, whatever goes in
     return model.eval()
+
+
+def make_student() -> TinyDiT:
+    """The same network with other weights, as a few-step student."""
+    model = make_generator()
+    model.config = model.config.model_copy(update={"few_step": True})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return model
+
+
+MODELS = {"generator": make_generator, "generator_fast": make_student}
 
 
 def make_processed(directory: Path, count: int = 24) -> None:
@@ -69,12 +91,11 @@ def export(workspace: Path, output: Path, **changes: object) -> None:
     settings: dict = {"parity_images": 12, "classifier_tolerance": 1e-4, "generator_tolerance": 1e-4, **changes}
     export_job.export_models(
         classifier_dir=workspace / "models/classifier",
-        generator_dir=workspace / "models/generator",
+        generators={name: (workspace / "models" / name, sampler) for name, sampler in SAMPLERS.items()},
         processed_dir=workspace / "data/processed",
         output_dir=output / "onnx",
         metrics_path=output / "export.json",
         timing_path=output / "timing.json",
-        sampler=SAMPLER,
         opset=OPSET,
         seed=0,
         **settings,
@@ -88,7 +109,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if path.exists():
         return path
     make_classifier().save_pretrained(path / "models/classifier")
-    make_generator().save_pretrained(path / "models/generator")
+    for name, make in MODELS.items():
+        make().save_pretrained(path / "models" / name)
     make_processed(path / "data/processed")
     export(path, path / "out")
     return path
@@ -124,18 +146,20 @@ class TestSignature:
             ("probabilities", "tensor(float)", ["batch", 3]),
             ("features", "tensor(float)", ["batch", 512, 1, 1]),
         ]
-        generator = ort.InferenceSession(onnx_dir / "generator.onnx")
-        assert [(i.name, i.type, i.shape) for i in generator.get_inputs()] == [
-            ("x", "tensor(float)", ["batch", 3, SIZE, SIZE]),
-            ("t", "tensor(float)", ["batch"]),
-            ("h", "tensor(float)", ["batch"]),
-            ("class_weights", "tensor(float)", ["batch", 4]),
-        ]
-        assert [(o.name, o.shape) for o in generator.get_outputs()] == [("prediction", ["batch", 3, SIZE, SIZE])]
+        for name in MODELS:
+            generator = ort.InferenceSession(onnx_dir / f"{name}.onnx")
+            assert [(i.name, i.type, i.shape) for i in generator.get_inputs()] == [
+                ("x", "tensor(float)", ["batch", 3, SIZE, SIZE]),
+                ("t", "tensor(float)", ["batch"]),
+                ("h", "tensor(float)", ["batch"]),
+                ("class_weights", "tensor(float)", ["batch", 4]),
+            ]
+            assert [(o.name, o.shape) for o in generator.get_outputs()] == [("prediction", ["batch", 3, SIZE, SIZE])]
 
     def test_a_lone_file_knows_its_config(self, onnx_dir, workspace):
         assert OnnxClassifier(onnx_dir / "classifier.onnx").config == make_classifier().config
-        assert OnnxGenerator(onnx_dir / "generator.onnx").config == make_generator().config
+        for name, make in MODELS.items():
+            assert OnnxGenerator(onnx_dir / f"{name}.onnx").config == make().config
 
     def test_nothing_of_this_machine_is_in_the_files(self, onnx_dir):
         for path in onnx_dir.glob("*.onnx"):
@@ -168,6 +192,16 @@ class TestClassifier:
             one_way = make_classifier()(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)[0].softmax(1).numpy()
         assert np.abs(model.predict(images) - one_way).max() > 1e-3
 
+    def test_the_temperature_is_inside(self, onnx_dir, test_split):
+        images = np.array(test_split.images[:8])
+        model = make_classifier()
+        with torch.no_grad():
+            logits = model.views(torch.from_numpy(images))[0].numpy()
+        scaled, unscaled = (np.exp(logits / t) for t in (0.5, 1.0))
+        expected, other = ((p / p.sum(axis=2, keepdims=True)).mean(axis=0) for p in (scaled, unscaled))
+        np.testing.assert_allclose(OnnxClassifier(onnx_dir / "classifier.onnx").predict(images), expected, atol=1e-5)
+        assert np.abs(expected - other).max() > 0.01
+
     def test_pictures_get_different_answers_in_the_order_they_came_in(self, onnx_dir, test_split):
         model = OnnxClassifier(onnx_dir / "classifier.onnx")
         probabilities = model.predict(test_split.images)
@@ -176,20 +210,22 @@ class TestClassifier:
 
 
 class TestGenerator:
+    @pytest.mark.parametrize("name", MODELS)
     @pytest.mark.parametrize("batch_size", [1, 2, 5])
-    def test_any_batch_size_gives_what_torch_gives(self, onnx_dir, batch_size):
+    def test_any_batch_size_gives_what_torch_gives(self, onnx_dir, batch_size, name):
         random = torch.Generator().manual_seed(batch_size)
         x = torch.randn(batch_size, 3, SIZE, SIZE, generator=random)
         t, h = torch.rand(2, batch_size, generator=random)
         weights = torch.rand(batch_size, 4, generator=random)
         with torch.no_grad():
-            expected = make_generator()(x, t, h, weights)
-        prediction = OnnxGenerator(onnx_dir / "generator.onnx")(x, t, h, weights)
+            expected = MODELS[name]()(x, t, h, weights)
+        prediction = OnnxGenerator(onnx_dir / f"{name}.onnx")(x, t, h, weights)
         assert float(expected.std()) > 0.1
         torch.testing.assert_close(prediction, expected, atol=1e-5, rtol=0)
 
-    def test_every_input_matters(self, onnx_dir):
-        model = OnnxGenerator(onnx_dir / "generator.onnx")
+    @pytest.mark.parametrize("name", MODELS)
+    def test_every_input_matters(self, onnx_dir, name):
+        model = OnnxGenerator(onnx_dir / f"{name}.onnx")
         inputs = [torch.randn(1, 3, SIZE, SIZE), torch.tensor([0.3]), torch.zeros(1), torch.tensor([[1.0, 0, 0, 0]])]
         changed = [torch.randn(1, 3, SIZE, SIZE), torch.tensor([0.6]), torch.ones(1), torch.tensor([[0, 0, 0, 1.0]])]
         for i, value in enumerate(changed):
@@ -206,12 +242,15 @@ class TestGenerator:
 class TestParity:
     def test_metrics_hold_differences_sizes_and_counts(self, onnx_dir, workspace):
         metrics = json.loads((workspace / "out/export.json").read_text())
-        for name in ("classifier", "generator"):
-            figures = metrics[name]
+        assert list(metrics) == ["classifier", *MODELS]
+        for name, figures in metrics.items():
             assert 0 < figures["mean_abs_diff"] < figures["max_abs_diff"] < 1e-5
             assert figures["n"] == 12
             assert figures["bytes"] == (onnx_dir / f"{name}.onnx").stat().st_size
-        assert 0 < metrics["golden"]["max_abs_diff"] < 1e-4
+        for name, sampler in SAMPLERS.items():
+            golden = metrics[name]["golden"]
+            assert 0 < golden["max_abs_diff"] < 1e-4
+            assert golden["steps"] == sampler.steps
         assert list(json.loads((workspace / "out/timing.json").read_text())) == ["seconds"]
 
     def test_changed_weights_are_noticed(self, onnx_dir, test_split, tmp_path):
@@ -254,7 +293,9 @@ class TestParity:
         assert not (tmp_path / "out").exists()
 
 
-def euler(session: ort.InferenceSession, noise, class_weights, guidance, low, high, steps) -> Iterator[np.ndarray]:
+def euler(
+    session: ort.InferenceSession, noise, class_weights, guidance, low, high, steps, length=0.0
+) -> Iterator[np.ndarray]:
     """The sampler as another implementation would write it: no batching of the two predictions, numpy only."""
     z = noise
     n = len(z)
@@ -262,7 +303,7 @@ def euler(session: ort.InferenceSession, noise, class_weights, guidance, low, hi
     null[:, -1] = 1
 
     def predict(t: float, weights: np.ndarray) -> np.ndarray:
-        feeds = {"x": z, "t": np.full(n, t, np.float32), "h": np.zeros(n, np.float32), "class_weights": weights}
+        feeds = {"x": z, "t": np.full(n, t, np.float32), "h": np.full(n, length, np.float32), "class_weights": weights}
         return session.run(None, feeds)[0]
 
     for i in range(steps):
@@ -300,6 +341,17 @@ class TestGolden:
             wrong_states = np.stack(list(euler(session, *arguments, wrong, *interval)))
             assert np.abs(wrong_states - tensors["states"]).max() > 1e-2
 
+    def test_the_students_run_is_told_the_length_of_its_steps(self, onnx_dir):
+        content = json.loads((onnx_dir / "golden_fast.json").read_text())
+        tensors = {name: decode_tensor(tensor) for name, tensor in content["tensors"].items()}
+        assert content["times"] == [0, 0.5, 1]
+        assert content["sampler"] == asdict(few_step_settings(2))
+        session = ort.InferenceSession(onnx_dir / "generator_fast.onnx")
+        arguments = (session, tensors["noise"], tensors["class_weights"], 1, 0, 1, 2)
+        np.testing.assert_allclose(np.stack(list(euler(*arguments, length=0.5))), tensors["states"], atol=1e-4)
+        for wrong in (0.0, 1.0):
+            assert np.abs(np.stack(list(euler(*arguments, length=wrong))) - tensors["states"]).max() > 1e-2
+
     def test_guidance_1_is_no_guidance(self, golden, session):
         _, tensors = golden
         content = golden_run(make_generator(), replace(SAMPLER, guidance=1.0), seed=0)
@@ -312,20 +364,29 @@ class TestGolden:
         assert np.abs(decode_tensor(other["tensors"]["noise"]) - tensors["noise"]).max() > 1
 
 
+def stage_sampler(teacher: SamplerSettings) -> dict[str, object]:
+    """The section `sampler` of params.yaml, of which a stage makes SAMPLERS."""
+    settings = asdict(teacher)
+    del settings["few_step"]
+    return settings | {"fast_steps": SAMPLERS["generator_fast"].steps}
+
+
 class TestDeterminism:
     def test_the_stage_in_another_process_and_directory_writes_the_same_bytes(self, workspace, onnx_dir, tmp_path):
         for name in ("models", "data"):
             shutil.copytree(workspace / name, tmp_path / name)
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
         params["seed"] = 0
-        params["sampler"] = dict(SAMPLER.__dict__)
+        params["sampler"] = stage_sampler(SAMPLER)
         params["export"].update(opset=OPSET, parity_images=12)
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
         environment = {**os.environ, "PYTHONHASHSEED": "12345"}
         stage = [sys.executable, ROOT / "stages/export_onnx.py"]
         done = subprocess.run(stage, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        for name in ("classifier.onnx", "generator.onnx", "golden.json"):
+        names = sorted(path.name for path in onnx_dir.iterdir())
+        assert names == ["classifier.onnx", "generator.onnx", "generator_fast.onnx", "golden.json", "golden_fast.json"]
+        for name in names:
             assert (tmp_path / "models/onnx" / name).read_bytes() == (onnx_dir / name).read_bytes(), name
         metrics = tmp_path / "metrics/export.json"
         assert metrics.read_bytes() == (workspace / "out/export.json").read_bytes()
@@ -335,7 +396,10 @@ class TestVerify:
     def test_good_files_are_described(self, onnx_dir):
         said = verify_onnx(onnx_dir / "classifier.onnx")
         assert said.startswith("ONNX classifier, fp32, 3 classes, 32 px, images [batch, 32, 32, 3] -> probabilities")
-        assert "opset 20" in verify_onnx(onnx_dir / "generator.onnx")
+        said = verify_onnx(onnx_dir / "generator.onnx")
+        assert said.startswith("ONNX generator, fp32, 3 classes")
+        assert "opset 20" in said
+        assert verify_onnx(onnx_dir / "generator_fast.onnx").startswith("ONNX few-step student, fp32, 3 classes")
 
     def test_damaged_files_are_told_apart(self, onnx_dir, tmp_path):
         content = (onnx_dir / "generator.onnx").read_bytes()

@@ -3,7 +3,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,16 @@ import pytest
 import torch
 import yaml
 
-from tests.unit.test_export_onnx import CLASSES, ROOT, SAMPLER, SIZE, damaged, workspace  # noqa: F401
+from tests.unit.test_export_onnx import (  # noqa: F401
+    CLASSES,
+    ROOT,
+    SAMPLERS,
+    SIZE,
+    damaged,
+    make_classifier,
+    stage_sampler,
+    workspace,
+)
 from tinycats.data.processed import Split, load_split
 from tinycats.errors import UserError
 from tinycats.evaluation.distribution import frechet_distance
@@ -61,7 +69,7 @@ def quantize(place: Path, output: Path, **changes: object) -> None:
         output_dir=output / "onnx_int8",
         metrics_path=output / "quantize.json",
         timing_path=output / "timing.json",
-        sampler=SAMPLER,
+        samplers=SAMPLERS,
         seed=0,
         **settings,
     )
@@ -80,9 +88,10 @@ def operators(path: Path) -> dict[str, list[onnx.NodeProto]]:
 
 class TestFiles:
     def test_smaller_single_files_with_the_same_inputs_outputs_and_config(self, place, result):
-        for name, model in (("classifier", OnnxClassifier), ("generator", OnnxGenerator)):
+        for name in ("classifier", *SAMPLERS):
+            model = OnnxClassifier if name == "classifier" else OnnxGenerator
             before, after = place / f"models/onnx/{name}.onnx", result / f"onnx_int8/{name}.onnx"
-            assert after.stat().st_size < {"classifier": 0.3, "generator": 0.6}[name] * before.stat().st_size
+            assert after.stat().st_size < (0.3 if name == "classifier" else 0.6) * before.stat().st_size
             assert model(after).config == model(before).config
             assert "int8" in verify_onnx(after)
             signatures = [
@@ -92,16 +101,26 @@ class TestFiles:
             assert signatures[0][:1] == signatures[1][:1]
             assert [value[:2] for value in signatures[0]] == [value[:2] for value in signatures[1]]
 
-    def test_every_product_with_a_weight_is_int8(self, place, result):
-        found = operators(result / "onnx_int8/generator.onnx")
+    def test_the_temperature_is_inside(self, place, result):
+        images = np.array(pictures_of(place, "test").images)
+        before, after = (OnnxClassifier(p / "classifier.onnx") for p in (place / "models/onnx", result / "onnx_int8"))
+        assert after.config.temperature == make_classifier().config.temperature != 1
+        apart = np.abs(before.predict(images) - after.predict(images)).mean()
+        with torch.no_grad():
+            logits = make_classifier().views(torch.from_numpy(images))[0]
+        assert apart < np.abs(before.predict(images) - logits.softmax(dim=2).mean(dim=0).numpy()).mean() / 2
+
+    @pytest.mark.parametrize("name", SAMPLERS)
+    def test_every_product_with_a_weight_is_int8(self, place, result, name):
+        found = operators(result / f"onnx_int8/{name}.onnx")
         initializers = {
-            tensor.name: tensor for tensor in onnx.load(result / "onnx_int8/generator.onnx").graph.initializer
+            tensor.name: tensor for tensor in onnx.load(result / f"onnx_int8/{name}.onnx").graph.initializer
         }
         weights = [node.input[1] for node in found["MatMulInteger"]]
         assert all(initializers[name].data_type == onnx.TensorProto.INT8 for name in weights)
         assert "Gemm" not in found
         assert not any(set(node.input) & set(initializers) for node in found["MatMul"])  # attention alone
-        before = operators(place / "models/onnx/generator.onnx")
+        before = operators(place / f"models/onnx/{name}.onnx")
         assert len(weights) == len(before["Gemm"]) + len(before["MatMul"]) - len(found["MatMul"])
 
     def test_convolutions_are_int8_per_channel_and_the_pixels_and_probabilities_are_not(self, result):
@@ -152,26 +171,27 @@ class TestMetrics:
         assert figures["n"] == len(test.labels)
         assert figures["bytes_after"] == (result / "onnx_int8/classifier.onnx").stat().st_size
 
-    def test_generator_is_judged_on_the_same_noise_and_every_class(self, place, result):
-        figures = json.loads((result / "quantize.json").read_text())["generator"]
+    @pytest.mark.parametrize("name", SAMPLERS)
+    def test_generators_are_judged_on_the_same_noise_and_every_class(self, place, result, name):
+        figures = json.loads((result / "quantize.json").read_text())[name]
         evaluator = Evaluator.from_pretrained(place / "models/evaluator")
         real = evaluator.features(torch.from_numpy(np.array(pictures_of(place, "test").images))).numpy()
         weights = one_hot_classes([0] * 6 + [1] * 6 + [2] * 6, 3)
         distances = []
         for directory in (place / "models/onnx", result / "onnx_int8"):
-            generator = OnnxGenerator(directory / "generator.onnx")
-            generated = to_uint8(sample(generator, initial_noise(0, range(18), SIZE), weights, SAMPLER))
+            generator = OnnxGenerator(directory / f"{name}.onnx")
+            generated = to_uint8(sample(generator, initial_noise(0, range(18), SIZE), weights, SAMPLERS[name]))
             distances.append(frechet_distance(real, evaluator.features(generated).numpy()))
         assert figures["fd_classifier_before"] == pytest.approx(distances[0])
         assert figures["fd_classifier_after"] == pytest.approx(distances[1])
         assert figures["fd_increase"] == pytest.approx(distances[1] / distances[0] - 1, abs=1e-5)
         assert 0 < figures["pixel_mean_abs_diff"] < 8
-        assert (figures["n"], figures["n_real"]) == (18, 24)
+        assert (figures["n"], figures["n_real"], figures["sampler_steps"]) == (18, 24, SAMPLERS[name].steps)
 
     def test_clock_readings_are_kept_apart(self, result):
         assert "ms" not in (result / "quantize.json").read_text()
         timing = json.loads((result / "timing.json").read_text())
-        for name in ("classifier", "generator"):
+        for name in ("classifier", *SAMPLERS):
             for when in ("before", "after"):
                 latency = timing[name][when]
                 assert 0 < latency["p50_ms"] <= latency["p95_ms"] <= latency["p99_ms"]
@@ -190,16 +210,19 @@ class TestGates:
         assert not (tmp_path / "result/onnx_int8").exists()
 
     def test_a_worse_generator_stops_the_stage_with_the_figures(self, place, result, tmp_path):
-        figures = json.loads((result / "quantize.json").read_text())["generator"]
-        bound = figures["fd_increase"] - 1e-6
-        message = rf"fd_classifier was {figures['fd_classifier_before']:.4g} and is .*quantize\.max_fd_increase is "
+        both = json.loads((result / "quantize.json").read_text())
+        bound = max(both[name]["fd_increase"] for name in SAMPLERS) - 1e-6
+        name = next(name for name in SAMPLERS if both[name]["fd_increase"] > bound)
+        was = f"{both[name]['fd_classifier_before']:.4g}"
+        message = rf"the int8 {name} is .*: fd_classifier was {was} and is .*quantize\.max_fd_increase is "
         with pytest.raises(UserError, match=message):
             quantize(place, tmp_path, max_fd_increase=bound)
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_generator_that_gives_no_numbers_stops_the_stage(self, place, tmp_path):
+    @pytest.mark.parametrize("name", SAMPLERS)
+    def test_a_generator_that_gives_no_numbers_stops_the_stage(self, place, tmp_path, name):
         shutil.copytree(place / "models", tmp_path / "models")
-        path = tmp_path / "models/onnx/generator.onnx"
+        path = tmp_path / f"models/onnx/{name}.onnx"
         damaged(path, path, lambda weights: weights * np.nan)
         shutil.copytree(place / "data", tmp_path / "data")
         with pytest.raises(UserError, match="the fp32 generator gives values that are not finite"):
@@ -219,13 +242,14 @@ class TestDeterminism:
         for name in ("models", "data"):
             shutil.copytree(place / name, tmp_path / name)
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        params.update(seed=0, sampler=asdict(SAMPLER), quantize=SETTINGS | {"sampler_steps": SAMPLER.steps})
+        teacher = SAMPLERS["generator"]
+        params.update(seed=0, sampler=stage_sampler(teacher), quantize=SETTINGS | {"sampler_steps": teacher.steps})
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
         environment = {**os.environ, "PYTHONHASHSEED": "12345"}
         stage = [sys.executable, ROOT / "stages/quantize.py"]
         done = subprocess.run(stage, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        for name in ("classifier.onnx", "generator.onnx"):
+        for name in ("classifier.onnx", *(f"{generator}.onnx" for generator in SAMPLERS)):
             assert (tmp_path / "models/onnx_int8" / name).read_bytes() == (result / "onnx_int8" / name).read_bytes()
         assert (tmp_path / "metrics/quantize.json").read_bytes() == (result / "quantize.json").read_bytes()
         assert (tmp_path / "metrics/timing/quantize.json").exists()

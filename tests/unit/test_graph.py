@@ -15,8 +15,8 @@ from tests.conftest import ROOT
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = DVC["stages"]
 ORDER = [
-    "fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit", "evaluate", "export_onnx", "quantize",
-    "publish",
+    "fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit", "distill", "evaluate", "export_onnx",
+    "quantize", "publish",
 ]  # fmt: skip
 
 

@@ -64,7 +64,8 @@ def test_the_groups_combine_as_the_design_says() -> None:
         "resnet50",
         24,
     )
-    assert parse("train=standard").train.steps == 200_000
+    params = parse("train=standard", "distill=standard")
+    assert (params.train.steps, params.distill.steps) == (200_000, 20_000)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,21 @@ def test_the_groups_combine_as_the_design_says() -> None:
         ("classifier.small_first", 1.5, "classifier.small_first: input should be less than"),
         ("dit.heads", 5, "dit: heads 5 does not divide width 192"),
         ("train.accumulation", 3, "train: accumulation 3 does not divide batch_size 16"),
+        ("distill.accumulation", 3, "distill: accumulation 3 does not divide batch_size 16"),
+        ("distill.levels", 7, "distill.levels: input should be less than or equal to 6, got 7"),
+        ("distill.teacher_share", 1.0, "distill.teacher_share: input should be less than 1, got 1.0"),
+        ("distill.guidance", 2.0, "distill.guidance: there is no such key"),
+        (
+            "sampler.fast_steps",
+            3,
+            "sampler.fast_steps: must be one of [1, 2, 4, 8], which distill.levels 3 teaches, got 3",
+        ),
+        (
+            "sampler.fast_steps",
+            16,
+            "sampler.fast_steps: must be one of [1, 2, 4, 8], which distill.levels 3 teaches, got 16",
+        ),
+        ("distill.levels", 1, "sampler.fast_steps: must be one of [1, 2], which distill.levels 1 teaches, got 4"),
         ("sampler.guidance_low", 0.95, "sampler: guidance_low 0.95 is not below guidance_high"),
         ("preprocess.test_fraction", 0.85, "preprocess: val_fraction + test_fraction must stay below 0.9"),
         ("publish.hub.repo_id", "cats", "publish.hub.repo_id: must be user/name, got 'cats'"),

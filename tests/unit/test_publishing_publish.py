@@ -7,6 +7,7 @@ import runpy
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from tinycats.errors import UserError
+from tinycats.export.golden import golden_name
 from tinycats.export.onnx_export import export_classifier, export_generator
 from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.sampler import SamplerSettings
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.models.sampler import SamplerSettings, few_step_settings, sample, to_uint8
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.models.verify import verify_model
 from tinycats.publishing import publish as publish_module
 from tinycats.publishing.gates import Gate
@@ -31,7 +33,8 @@ from tinycats.publishing.publish import DataInfo, publish
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["Bengal", "Maine Coon", "other"]
 SIZE = 32
-SAMPLER = SamplerSettings("euler", 4, 2.0, 0.1, 0.9)
+SAMPLERS = {"generator": SamplerSettings("euler", 4, 2.0, 0.1, 0.9), "generator_fast": few_step_settings(2)}
+MODELS = ("classifier", *SAMPLERS)
 METRICS: dict[str, Any] = {
     "fetch": {"pictures": 60},
     "preprocess": {
@@ -41,12 +44,26 @@ METRICS: dict[str, Any] = {
         "splits": {"train": 40, "val": 8, "test": 12},
     },
     "evaluate": {
-        "classifier": {"n": 12, "top1": 0.9166, "macro_f1": 0.91, "per_class_accuracy": {"Bengal": 0.75}},
+        "classifier": {
+            "n": 12,
+            "top1": 0.9166,
+            "top1_low": 0.646,
+            "top1_high": 0.985,
+            "ece": 0.05,
+            "macro_f1": 0.91,
+            "per_class_accuracy": {"Bengal": 0.75},
+        },
         "generator": {"n_generated": 30, "class_agreement": 0.8777, "fd_classifier": 3.25, "fd_classifier_floor": 1.5},
+        "generator_fast": {"n_generated": 30, "class_agreement": 0.8444, "fd_classifier": 3.5},
+        "few_steps": {"student_1": {"fd_classifier": 4.125}},
     },
     "export": {"classifier": {"max_abs_diff": 1e-6}},
     "quantize": {"classifier": {"top1": {"fp32": 0.9166, "int8": 0.9083}}},
 }
+
+
+def generator_config(classes: list[str] = CLASSES, few_step: bool = False) -> TinyDiTConfig:
+    return TinyDiTConfig(classes=classes, image_size=SIZE, patch_size=8, width=32, depth=1, heads=2, few_step=few_step)
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +72,27 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained")
     torch.manual_seed(0)
     classifier = Classifier(
-        ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=SIZE, flip_at_test=True)
-    ).eval()
-    generator = TinyDiT(
-        TinyDiTConfig(classes=CLASSES, image_size=SIZE, patch_size=8, width=32, depth=1, heads=2)
+        ClassifierConfig(
+            classes=CLASSES,
+            other="other",
+            arch="resnet18",
+            image_size=SIZE,
+            flip_at_test=True,
+            temperature=0.75,
+            reject_threshold=0.625,
+        )
     ).eval()
     classifier.save_pretrained(root / "models/classifier")
-    generator.save_pretrained(root / "models/generator")
     (root / "models/onnx").mkdir()
     export_classifier(classifier, root / "models/onnx/classifier.onnx", opset=18)
-    export_generator(generator, root / "models/onnx/generator.onnx", opset=18)
-    (root / "models/onnx/golden.json").write_text('{"steps": 4}\n')
+    for name, sampler in SAMPLERS.items():
+        generator = TinyDiT(generator_config(few_step=sampler.few_step)).eval()
+        with torch.no_grad():
+            for parameter in generator.parameters():  # it starts as zero, whatever goes in
+                parameter += 0.1 * torch.randn_like(parameter)
+        generator.save_pretrained(root / "models" / name)
+        export_generator(generator, root / f"models/onnx/{name}.onnx", opset=18)
+        (root / "models/onnx" / golden_name(name)).write_text(json.dumps({"steps": sampler.steps}))
     shutil.copytree(root / "models/onnx", root / "models/onnx_int8")
     grids = root / "metrics/generator/plots/images"
     grids.mkdir(parents=True)
@@ -75,6 +102,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (grids / "samples_0001500.png", 2),
         (root / "metrics/evaluate/confusion.png", 3),
         (root / "metrics/evaluate/samples.png", 4),
+        (root / "metrics/evaluate/few_steps.png", 5),
     ):
         Image.new("RGB", (4, 4), (shade, 0, 0)).save(path)
     write_metrics(root, METRICS)
@@ -100,9 +128,9 @@ def run_publish(root: Path, **changes: Any) -> dict[str, Any]:
         "licence": "mit",
         "gates": [Gate("evaluate.classifier.top1", 0.9, "min")],
         "data": DataInfo("drawn cats", "cc0-1.0", "synthetic"),
-        "sampler": SAMPLER,
+        "samplers": SAMPLERS,
         "classifier_dir": root / "models/classifier",
-        "generator_dir": root / "models/generator",
+        "generator_dirs": {name: root / "models" / name for name in SAMPLERS},
         "onnx_dir": root / "models/onnx",
         "onnx_int8_dir": root / "models/onnx_int8",
         "metrics_dir": root / "metrics",
@@ -125,10 +153,10 @@ def snippets(card: str) -> list[str]:
 def test_the_folder_has_the_layout_of_the_hub(repository: Path) -> None:
     summary = run_publish(repository)
     hub, web = contents(repository / "publish"), contents(repository / "frontend/public/models")
-    onnx = {f"{folder}/{name}.onnx" for folder in ("onnx", "onnx_int8") for name in ("classifier", "generator")}
-    for_the_page = onnx | {"golden.json", "classifier_head.bin", "manifest.json"}
-    models = {f"{m}/{name}" for m in ("classifier", "generator") for name in ("config.json", "model.safetensors")}
-    samples = {"samples/confusion.png", "samples/samples.png", "samples/training.png"}
+    onnx = {f"{folder}/{name}.onnx" for folder in ("onnx", "onnx_int8") for name in MODELS}
+    for_the_page = onnx | {"golden.json", "golden_fast.json", "classifier_head.bin", "manifest.json"}
+    models = {f"{model}/{name}" for model in MODELS for name in ("config.json", "model.safetensors")}
+    samples = {f"samples/{name}.png" for name in ("confusion", "few_steps", "samples", "training")}
     assert set(web) == for_the_page
     assert set(hub) == for_the_page | models | samples | {"README.md"}
     assert summary["files"] == len(hub)
@@ -138,6 +166,7 @@ def test_the_folder_has_the_layout_of_the_hub(repository: Path) -> None:
     assert hub["samples/training.png"] == last_grid.read_bytes()
     assert verify_model(repository / "publish/classifier").startswith("classifier, 3 classes")
     assert verify_model(repository / "publish/generator").startswith("generator, 3 classes")
+    assert verify_model(repository / "publish/generator_fast").startswith("few-step student, 3 classes")
 
 
 def test_the_manifest_tells_the_truth(repository: Path) -> None:
@@ -147,25 +176,38 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
         manifest = json.loads(files.pop("manifest.json"))
         listed = {entry["path"]: (entry["sha256"], entry["bytes"]) for entry in manifest["files"]}
         assert listed == {path: (hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items()}
-        for part in ("classifier", "generator"):
+        for part in MODELS:
             assert set(manifest[part]["files"].values()) <= set(listed)
             session = onnxruntime.InferenceSession(folder / manifest[part]["files"]["fp32"])
             assert [i["name"] for i in manifest[part]["inputs"]] == [i.name for i in session.get_inputs()]
             assert [o["shape"] for o in manifest[part]["outputs"]] == [o.shape for o in session.get_outputs()]
-        assert {manifest["golden"], manifest["classifier"]["head"]["path"]} <= set(listed)
-    assert manifest["schema_version"] == 1
+        assert manifest["classifier"]["head"]["path"] in listed
+        for part, sampler in SAMPLERS.items():
+            golden = json.loads((folder / manifest[part]["golden"]).read_text())
+            assert golden["steps"] == manifest[part]["sampler"]["steps"] == sampler.steps
+    assert manifest["schema_version"] == 2
+    assert not {"sampler", "golden"} & set(manifest)
     assert manifest["hub"] is None
     assert manifest["revision"] == "0" * 40
     assert manifest["data"] == {"title": "drawn cats", "licence": "cc0-1.0", "source": "synthetic", "synthetic": True}
     assert manifest["classifier"]["classes"] == manifest["generator"]["classes"] == CLASSES
     assert manifest["classifier"]["other"] == "other"
+    assert (manifest["classifier"]["temperature"], manifest["classifier"]["reject_threshold"]) == (0.75, 0.625)
     assert manifest["classifier"]["inputs"] == [{"name": "images", "type": "uint8", "shape": ["batch", SIZE, SIZE, 3]}]
     assert manifest["generator"]["null_class"] == 3
     assert manifest["generator"]["patch_size"] == 8
     assert [entry["name"] for entry in manifest["generator"]["inputs"]] == ["x", "t", "h", "class_weights"]
-    assert manifest["sampler"] == {
-        "method": "euler", "steps": 4, "guidance": 2.0, "guidance_low": 0.1, "guidance_high": 0.9,
+    assert manifest["generator"]["sampler"] == {
+        "method": "euler", "steps": 4, "guidance": 2.0, "guidance_low": 0.1, "guidance_high": 0.9, "few_step": False,
     }  # fmt: skip
+    assert manifest["generator"]["time_convention"] == {"noise": 0, "data": 1, "h": 0}
+    assert manifest["generator_fast"]["sampler"] == {
+        "method": "euler", "steps": 2, "guidance": 1, "guidance_low": 0, "guidance_high": 1, "few_step": True,
+    }  # fmt: skip
+    assert manifest["generator_fast"]["time_convention"] == {"noise": 0, "data": 1, "h": "step"}
+    differ = ("files", "sampler", "golden", "time_convention")
+    alike = [{k: v for k, v in manifest[part].items() if k not in differ} for part in SAMPLERS]
+    assert alike[0] == alike[1]
     assert manifest["metrics"] == {"evaluate": METRICS["evaluate"], "quantize": METRICS["quantize"]}
 
 
@@ -193,10 +235,12 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     card = ModelCard.load(repository / "publish/README.md")
     assert card.data.license == "mit"
     results = {result.metric_name: result.metric_value for result in card.data.eval_results}
-    assert len(results) == 4
+    assert len(card.data.eval_results) == 6
     assert results["top-1 accuracy"] == 0.9166
     assert results["macro F1"] == 0.91
     assert results["FD-classifier"] == 3.25
+    assert results["FD-classifier, few-step student"] == 3.5
+    assert results["class agreement (the classifier's top-1 against the class asked for), few-step student"] == 0.8444
     assert all("synthetic" in result.dataset_name for result in card.data.eval_results)
     header = yaml.safe_load(str(card).split("---")[1])
     assert header["model-index"][0]["name"] == "tinycats"
@@ -210,6 +254,20 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     assert "cc0-1.0" in text
     assert "60 of 62 pictures were used: 40 train, 8 val, 12 test." in text
     assert "| FD-classifier | 3.25 |" in text
+    assert "| top-1 accuracy | 0.9166 (0.646 to 0.985) |" in text
+    assert "| top1 low |" not in text
+    assert "Below a probability of 0.625" in text
+    assert "divided by 0.750" in text
+    assert "| FD-classifier | 3.5 |" in text.split("### Few-step student")[1]
+    assert "| onnx_int8/generator_fast.onnx | few-step student, int8 |" in text
+    assert "in 4 steps" in text.replace("\n", " ")
+    assert text.count("(samples/few_steps.png)") == 1
+    rows = text.split("| | steps | FD-classifier | KD-classifier | class agreement |")[1].splitlines()[2:5]
+    assert rows == [
+        "| teacher | 4 | 3.25 |  | 0.8777 |",
+        "| student | 2 | 3.5 |  | 0.8444 |",
+        "| student | 1 | 4.125 |  |  |",
+    ]
     assert "| evaluate.classifier.top1 | 0.9166 | 0.9 |" in text
     assert "{{" not in text
     # Every row of a table follows its header without a gap, else the Hub shows no table.
@@ -233,6 +291,7 @@ def test_numbers_that_were_not_measured_are_absent(repository: Path) -> None:
     card = ModelCard.load(repository / "publish/README.md")
     assert [result.metric_name for result in card.data.eval_results] == ["top-1 accuracy"]
     assert "class agreement" not in card.text
+    assert "### Few-step student" not in card.text
     assert "### int8" not in card.text
 
 
@@ -243,6 +302,9 @@ def test_the_code_in_the_card_runs(
     folder = repository / "publish"
     code = snippets((folder / "README.md").read_text())
     assert len(code) == 4
+    student = 'manifest["generator_fast"]'
+    assert student in code[3]
+    code.append(code[3].replace(student, 'manifest["generator"]').replace("picture_onnx", "picture_teacher"))
     before = set(contents(folder))
     outputs = []
     monkeypatch.chdir(folder)
@@ -251,8 +313,15 @@ def test_the_code_in_the_card_runs(
         for snippet in code:
             exec(compile(snippet, "README.md", "exec"), {"__name__": "__main__"})
             outputs.append(capsys.readouterr().out)
-    assert set(contents(folder)) - before == {"picture.png", "picture_onnx.png"}
-    assert Image.open(folder / "picture_onnx.png").size == (SIZE, SIZE)
+    assert set(contents(folder)) - before == {"picture.png", "picture_onnx.png", "picture_teacher.png"}
+    for name in ("picture_onnx.png", "picture_teacher.png"):
+        assert Image.open(folder / name).size == (SIZE, SIZE)
+    # The same steps as the sampler's, of which test_export_onnx.py knows that other implementations follow them
+    settings = SAMPLERS["generator_fast"]
+    noise = torch.from_numpy(np.random.default_rng(7).standard_normal((4, 3, SIZE, SIZE), dtype=np.float32))
+    expected = sample(TinyDiT.from_pretrained(folder / "generator_fast"), noise, one_hot_classes([0] * 4, 3), settings)
+    shown = np.asarray(Image.open(folder / "picture_onnx.png")).astype(int)
+    assert np.abs(shown - to_uint8(expected)[0].numpy()).max() <= 1
     for output in (outputs[1], outputs[2]):  # both name a class and its probability
         name, probability = output.rsplit(maxsplit=1)
         assert name in CLASSES
@@ -311,10 +380,15 @@ def test_a_file_that_is_no_onnx(repository: Path) -> None:
     nothing_changed(repository, lambda: run_publish(repository, onnx_dir=repository / "broken"), "is not an ONNX file")
 
 
-def test_models_of_other_classes(repository: Path) -> None:
-    config = TinyDiTConfig(classes=["a", "b", "c"], image_size=SIZE, patch_size=8, width=32, depth=1, heads=2)
-    TinyDiT(config).save_pretrained(repository / "others")
-    nothing_changed(repository, lambda: run_publish(repository, generator_dir=repository / "others"), "other classes")
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_models_of_other_classes(repository: Path, name: str) -> None:
+    TinyDiT(generator_config(["a", "b", "c"])).save_pretrained(repository / "others")
+    directories = {generator: repository / "models" / generator for generator in SAMPLERS} | {
+        name: repository / "others"
+    }
+    nothing_changed(
+        repository, lambda: run_publish(repository, generator_dirs=directories), "others: has other classes"
+    )
 
 
 def test_metrics_that_are_not_finite(repository: Path) -> None:
@@ -327,7 +401,7 @@ def test_metrics_that_are_not_finite(repository: Path) -> None:
 
 def test_the_stage(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["sampler"]["steps"] = 4
+    params["sampler"] |= {"steps": 4, "fast_steps": 2}
     params["publish"]["gates"] = [{"metric": "evaluate.generator.class_agreement", "bound": 0.85, "direction": "min"}]
     (repository / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(repository)
@@ -337,7 +411,8 @@ def test_the_stage(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert summary["files"] == len(contents(repository / "publish"))
     manifest = json.loads((repository / "frontend/public/models/manifest.json").read_text())
     assert manifest["revision"] is None
-    assert manifest["sampler"]["steps"] == 4
+    assert manifest["generator"]["sampler"]["steps"] == 4
+    assert manifest["generator_fast"]["sampler"] == asdict(few_step_settings(2))
 
     shutil.rmtree(repository / "publish")
     write_metrics(repository, {"evaluate": {"generator": {"class_agreement": 0.0769}}})  # what noise gets

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
-from tinycats.models.sampler import SamplerSettings, initial_noise, sample, to_uint8
+from tinycats.models.sampler import SamplerSettings, few_step_settings, initial_noise, sample, to_uint8
 from tinycats.models.tinydit import one_hot_classes
 
 
@@ -12,9 +13,12 @@ class Recorder:
     def __init__(self) -> None:
         self.pictures = 0
         self.times: list[float] = []
+        self.lengths: list[float] = []
 
     def __call__(self, x: torch.Tensor, t: torch.Tensor, h: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        assert torch.equal(h, torch.zeros_like(h))
+        assert h.shape == (len(x),)
+        assert h.unique().numel() == 1
+        self.lengths.append(float(h[0]))
         self.pictures += len(x)
         self.times.append(float(t[0]))
         level = 0.5 * weights[:, 0] + 0.1 * weights[:, -1]
@@ -39,6 +43,22 @@ def test_time_goes_from_noise_to_data_and_the_last_step_lands_on_the_prediction(
 
 def test_without_guidance_every_step_costs_one_evaluation() -> None:
     assert run()[1].pictures == 4 * len(NOISE)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_a_student_is_asked_once_a_step_and_told_how_long_it_is(steps: int) -> None:
+    model = Recorder()
+    pictures = sample(model, NOISE, WEIGHTS, few_step_settings(steps))
+    assert model.pictures == steps * len(NOISE)
+    assert model.times == pytest.approx([i / steps for i in range(steps)])
+    assert model.lengths == pytest.approx([1 / steps] * steps)
+    torch.testing.assert_close(pictures, torch.full_like(pictures, 0.5))
+
+
+@pytest.mark.parametrize("method", ["euler", "heun"])
+def test_a_teacher_is_asked_for_the_instant(method: str) -> None:
+    _, model = run(method=method, guidance=2.0)
+    assert set(model.lengths) == {0.0}
 
 
 def test_guidance_is_applied_once() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -110,7 +112,18 @@ def test_saved_and_loaded_is_the_same(tmp_path) -> None:
     loaded = TinyDiT.from_pretrained(tmp_path / "model")
     weights = one_hot_classes([2, 3], 3)
     assert loaded.config == CONFIG
+    assert not loaded.config.few_step
     assert torch.equal(loaded(x, t, h, weights), model(x, t, h, weights))
+
+
+def test_what_a_model_is_sampled_as_is_saved_with_it(tmp_path) -> None:
+    TinyDiT(CONFIG.model_copy(update={"few_step": True})).save_pretrained(tmp_path / "student")
+    assert TinyDiT.from_pretrained(tmp_path / "student").config.few_step
+    config = tmp_path / "student/config.json"
+    content = json.loads(config.read_text())
+    del content["few_step"]  # as of models that were saved before there were students
+    config.write_text(json.dumps(content))
+    assert TinyDiT.from_pretrained(tmp_path / "student").config == CONFIG
 
 
 def test_weights_that_do_not_fit_the_config_are_refused(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The two training jobs from packed pictures to model directories."""
+"""The training jobs from packed pictures to model directories."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from tinycats.data.processed import Split, load_split
 from tinycats.errors import UserError
 from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
-from tinycats.models.tinydit import TinyDiT
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 from tinycats.training.classification import ClassificationTask
 from tinycats.training.classification_job import train_classification
+from tinycats.training.distillation_job import distill_generator
 from tinycats.training.generator_job import train_generator
 
 CLASSES = ["red", "green", "blue"]
@@ -59,6 +60,26 @@ def generator_arguments(processed: Path, path: Path, **changes: Any) -> dict[str
 
 def run_generator(processed: Path, path: Path, **changes: Any) -> None:
     train_generator(**generator_arguments(processed, path, **changes))
+
+
+def run_distillation(processed: Path, path: Path, **changes: Any) -> None:
+    teacher = path / "teacher"
+    if not teacher.exists():
+        torch.manual_seed(0)
+        config = TinyDiTConfig(classes=CLASSES, image_size=SIZE, patch_size=8, width=32, depth=1, heads=1)
+        model = TinyDiT(config)
+        for linear in (model.final, model.final_modulation):
+            torch.nn.init.normal_(linear.weight, std=0.1)
+        model.save_pretrained(teacher)
+    settings = {
+        "processed": processed, "teacher_dir": teacher, "output": path / "model", "metrics": path / "metrics",
+        "runs": path / "runs", "seed": 0, "guidance": 2.0, "guidance_low": 0.1, "guidance_high": 0.9, "steps": 20,
+        "batch_size": 8, "accumulation": 1, "lr": 0.001, "warmup_steps": 2, "schedule": "cosine", "clip_norm": 1.0,
+        "ema_decay": 0.9, "levels": 2, "teacher_share": 0.5, "teacher_steps": 1, "augmentation": "none", "mirror": True,
+        "sample_every": 10, "precision": "fp32", "compile": False, "gradient_checkpointing": False, "smoke": False,
+        "wandb": None, "device": "cpu", "log_every": 5, "checkpoint_every_s": 1e9,
+    }  # fmt: skip
+    distill_generator(**{**settings, **changes})
 
 
 def task(processed: Path, **changes: Any) -> ClassificationTask:
@@ -167,6 +188,41 @@ def test_sample_grids_appear_during_training(processed: Path, tmp_path: Path) ->
     assert grids == ["samples_0000020.png", "samples_0000030.png"]
 
 
+def test_a_student_is_its_teacher_taught(processed: Path, tmp_path: Path) -> None:
+    run_distillation(processed, tmp_path)
+    teacher, student = (TinyDiT.from_pretrained(tmp_path / name) for name in ("teacher", "model"))
+    assert student.config == teacher.config.model_copy(update={"few_step": True})
+    moved = [
+        name for name, tensor in student.state_dict().items() if not torch.equal(tensor, teacher.state_dict()[name])
+    ]
+    assert len(moved) > 5
+    assert any(name.startswith("h_embedding") for name in moved), moved
+    grids = sorted(path.name for path in (tmp_path / "metrics/plots/images").iterdir())
+    assert grids == ["samples_0000010.png", "samples_0000020.png"]
+    figures = json.loads((tmp_path / "metrics/metrics.json").read_text())
+    assert (figures["steps"], figures["pictures_seen"], figures["n_train"]) == (20, 160, 72)
+    assert all(figures[f"val_mse_{steps}"] > 0 for steps in (1, 2, 4))
+
+
+def test_another_guidance_or_teacher_is_another_student(processed: Path, tmp_path: Path) -> None:
+    run_distillation(processed, tmp_path)
+    run_distillation(processed, tmp_path)
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+    run_distillation(processed, tmp_path, guidance=3.0)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    run_generator(processed, tmp_path, output=tmp_path / "teacher", runs=tmp_path / "others", metrics=tmp_path / "more")
+    run_distillation(processed, tmp_path)
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_a_teacher_of_other_classes_is_one_line(processed: Path, tmp_path: Path) -> None:
+    config = TinyDiTConfig(classes=["a", "b"], image_size=SIZE, patch_size=8, width=32, depth=1, heads=1)
+    TinyDiT(config).save_pretrained(tmp_path / "teacher")
+    with pytest.raises(UserError, match="teacher: was trained on other classes"):
+        run_distillation(processed, tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_another_seed_is_another_run(processed: Path, tmp_path: Path) -> None:
     run_generator(processed, tmp_path)
     run_generator(processed, tmp_path, seed=1)
@@ -182,6 +238,22 @@ def test_imagenet_weights_without_a_network_are_one_line(monkeypatch: pytest.Mon
     )
     with pytest.raises(UserError, match=r"could not be downloaded .* classifier\.pretrained=false"):
         model.load_imagenet()
+
+
+def test_the_network_that_validated_best_is_calibrated_before_it_is_saved(processed: Path, tmp_path: Path) -> None:
+    calls: list[tuple[bool, int]] = []
+
+    def calibrate(model: Evaluator, val: Split) -> None:
+        calls.append((torch.equal(model.head.weight, saved["head.weight"]), len(val.labels)))
+        model.config = model.config.model_copy(update={"classes": ["calibrated", "b", "c"]})
+
+    run_classification(processed, tmp_path)
+    saved = load_file(tmp_path / "model/model.safetensors")
+    run_classification(processed, tmp_path, calibrate=calibrate)
+    assert calls == [(True, len(load_split(processed, "val", SIZE).labels))]
+    assert Evaluator.from_pretrained(tmp_path / "model").config.classes == ["calibrated", "b", "c"]
+    run_classification(processed, tmp_path, calibrate=calibrate, smoke=True)
+    assert len(calls) == 1
 
 
 def test_mirrored_twins_are_averaged() -> None:

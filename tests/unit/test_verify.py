@@ -70,6 +70,11 @@ def test_describes_each_kind(tmp_path: Path, generator: Path, adapter: Path) -> 
     assert verify_model(tmp_path / "classifier") == "classifier, 3 classes, resnet18, 32 px, 11,178,051 parameters"
     assert verify_model(tmp_path / "evaluator").startswith("evaluator, 3 classes, width 4, 32 px, ")
     assert verify_model(generator).startswith("generator, 3 classes, 32 px, patch 8, width 32, depth 1, 2 heads, ")
+    student = TinyDiTConfig.model_validate_json((generator / "config.json").read_text()).model_copy(
+        update={"few_step": True}
+    )
+    TinyDiT(student).save_pretrained(tmp_path / "student")
+    assert verify_model(tmp_path / "student").startswith("few-step student, 3 classes, 32 px, patch 8, width 32, ")
     assert verify_model(adapter) == "LoRA adapter for tinycats, rank 4, 2 tensors, 512 parameters"
 
 

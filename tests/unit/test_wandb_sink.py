@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from wandb.proto.wandb_internal_pb2 import Record
 
-from tests.unit.test_training_jobs import run_classification, run_generator
+from tests.unit.test_training_jobs import run_classification, run_distillation, run_generator
 from tinycats.errors import UserError
 from tinycats.training.wandb_sink import WandbSettings
 
@@ -70,6 +70,18 @@ def test_the_generators_run_holds_curves_and_sample_grids(
     assert len(grids) == 2
     ours = Image.open(tmp_path / "metrics/plots/images/samples_0000030.png")
     assert Image.open(grids[-1]).tobytes() == ours.tobytes()
+
+
+def test_the_students_run_holds_its_errors_and_sample_grids(
+    processed: Path, tmp_path: Path, offline: WandbSettings
+) -> None:
+    run_distillation(processed, tmp_path, wandb=offline, log_every=10)
+    history, config = logged(offline.directory)
+    assert all(len(history[f"val_mse_{steps}"]) == 2 for steps in (1, 2, 4))
+    assert (config["guidance"], config["levels"]) == (2.0, 2)
+    (run,) = offline.directory.glob("wandb/offline-run-*")
+    assert "distill-" in run.name
+    assert len(list(run.glob("files/media/images/samples_*.png"))) == 2
 
 
 def test_the_classifiers_run_holds_accuracies_and_the_confusion_matrix(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { calibrated, heatMap, ranked } from './classification';
+import { heatMap, ranked } from './classification';
 
 test('the mean of the heat map is the logit without its bias', () => {
   const shape = { channels: 3, height: 2, width: 2 };
@@ -10,16 +10,6 @@ test('the mean of the heat map is the logit without its bias', () => {
   const logit = 0.5 * means[0]! - 1 * means[1]! + 2 * means[2]!;
   expect(map.reduce((a, b) => a + b) / 4).toBeCloseTo(logit, 5);
   expect(map[1]).toBeCloseTo(0.5 * 2 - 1 + 10, 5);
-});
-
-test('a temperature above 1 softens as softmax(logits / T) does', () => {
-  const softmax = (logits: number[]) => {
-    const exps = logits.map(Math.exp);
-    return exps.map((value) => value / exps.reduce((a, b) => a + b));
-  };
-  const logits = [2, 0.5, -1];
-  calibrated(softmax(logits), 2).forEach((value, i) => expect(value).toBeCloseTo(softmax(logits.map((l) => l / 2))[i]!, 10));
-  expect(calibrated(softmax(logits), undefined)).toEqual(softmax(logits));
 });
 
 test('ranked by confidence, the first class first where equal', () => {

@@ -14,15 +14,6 @@ export function heatMap(
   return map;
 }
 
-/** softmax(logits / T) from softmax(logits): the constant that is lost in the latter does not matter. */
-export function calibrated(probabilities: ArrayLike<number>, temperature: number | null | undefined): number[] {
-  const values = Array.from(probabilities);
-  if (!temperature || temperature === 1) return values;
-  const powers = values.map((value) => Math.max(value, 1e-30) ** (1 / temperature));
-  const sum = powers.reduce((total, value) => total + value, 0);
-  return powers.map((value) => value / sum);
-}
-
 export interface Ranked {
   label: number;
   confidence: number;

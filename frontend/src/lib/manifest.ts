@@ -46,7 +46,7 @@ export interface Manifest {
     image_size: number;
     files: Record<Precision, string>;
     head: { path: string; shape: [number, number] };
-    /** Divides the logits, so that confidence is calibrated. */
+    /** What the logits are divided by inside the ONNX files, so that confidence is calibrated: not to be applied again. */
     temperature?: number | null;
     /** Below this confidence the answer is "not sure". */
     reject_threshold?: number | null;

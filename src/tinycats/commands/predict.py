@@ -15,6 +15,8 @@ from tinycats.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
+    from tinycats.models.classifier import ClassifierConfig
+
 MODEL = Path("models/classifier")
 ONNX_MODEL = Path("models/onnx/classifier.onnx")
 MAX_PIXELS = 100_000_000  # more is treated as a decompression bomb
@@ -30,7 +32,7 @@ def predict(
         Path | None, typer.Option(help=f"Model directory or .onnx file.  [default: {MODEL}]", show_default=False)
     ] = None,
 ) -> None:
-    """Say which class pictures show.
+    """Say which class pictures show, or "not sure" where the confidence is below the classifier's threshold.
 
     If one of them cannot be read, nothing is printed but a line for each such file, and the exit code is 1.
 
@@ -43,27 +45,27 @@ def predict(
     `tinycats predict cat.jpg --onnx --model publish/onnx_int8/classifier.onnx`
     """
     path = model or (ONNX_MODEL if onnx else MODEL)
-    classes, image_size, run = _load(path, onnx)
-    pixels = _read_all(images, image_size)
+    config, run = _load(path, onnx)
+    pixels = _read_all(images, config.image_size)
     results = []
     for start in range(0, len(images), BATCH_SIZE):
         files = images[start : start + BATCH_SIZE]
         for file, probabilities in zip(files, run(pixels[start : start + BATCH_SIZE]), strict=True):
-            results.append(_result(file, probabilities, classes, top))
+            results.append(_result(file, probabilities, config, top))
     if as_json:
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
     else:
         _print_table(results)
 
 
-def _load(path: Path, onnx: bool) -> tuple[list[str], int, Callable[[np.ndarray], np.ndarray]]:
-    """Classes, image size in pixels, and a function from uint8 [N, S, S, 3] to probabilities [N, K]."""
+def _load(path: Path, onnx: bool) -> tuple[ClassifierConfig, Callable[[np.ndarray], np.ndarray]]:
+    """The config, and a function from uint8 [N, S, S, 3] to probabilities [N, K]."""
     require_model(path)
     if path.suffix == ".onnx":
         from tinycats.export.onnx_models import OnnxClassifier
 
         session = OnnxClassifier(path)
-        return session.config.classes, session.config.image_size, session.predict
+        return session.config, session.predict
     if onnx:
         raise UserError(f"--onnx: {path} is not an .onnx file")
 
@@ -72,7 +74,7 @@ def _load(path: Path, onnx: bool) -> tuple[list[str], int, Callable[[np.ndarray]
     from tinycats.models.classifier import Classifier
 
     network = Classifier.from_pretrained(path)
-    return network.config.classes, network.config.image_size, lambda x: network.predict(torch.from_numpy(x)).numpy()
+    return network.config, lambda x: network.predict(torch.from_numpy(x)).numpy()
 
 
 def _read_all(files: list[Path], image_size: int) -> np.ndarray:
@@ -99,10 +101,13 @@ def _read_all(files: list[Path], image_size: int) -> np.ndarray:
     return np.stack(pictures)
 
 
-def _result(file: Path, probabilities: np.ndarray, classes: list[str], top: int) -> dict[str, Any]:
+def _result(file: Path, probabilities: np.ndarray, config: ClassifierConfig, top: int) -> dict[str, Any]:
+    """`sure` is None where the classifier has no threshold."""
     best = (-probabilities).argsort(kind="stable")[:top]
-    ranked = [{"class": classes[label], "probability": round(float(probabilities[label]), 6)} for label in best]
-    return {"file": str(file), **ranked[0], "top": ranked}
+    ranked = [{"class": config.classes[label], "probability": round(float(probabilities[label]), 6)} for label in best]
+    threshold = config.reject_threshold
+    sure = None if threshold is None else bool(probabilities[best[0]] >= threshold)
+    return {"file": str(file), **ranked[0], "sure": sure, "top": ranked}
 
 
 def _print_table(results: list[dict[str, Any]]) -> None:
@@ -113,5 +118,6 @@ def _print_table(results: list[dict[str, Any]]) -> None:
     table = Table("file", "class", "probability", "then", box=None, header_style="bold")
     for result in results:
         rest = ", ".join(f"{item['class']} {item['probability']:.1%}" for item in result["top"][1:])
-        table.add_row(escape(result["file"]), escape(result["class"]), f"{result['probability']:.1%}", escape(rest))
+        name = f"not sure ({result['class']}?)" if result["sure"] is False else result["class"]
+        table.add_row(escape(result["file"]), escape(name), f"{result['probability']:.1%}", escape(rest))
     Console().print(table)

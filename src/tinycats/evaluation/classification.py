@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from tinycats.errors import UserError
+from tinycats.evaluation.intervals import share
 
 CALIBRATION_BINS = 15
 
@@ -27,7 +28,7 @@ class CalibrationBin:
 def classification_metrics(
     probabilities: np.ndarray, labels: np.ndarray, classes: list[str], other: str | None
 ) -> dict[str, Any]:
-    """n, top1, top5, macro_f1, expected_calibration_error, per_class_accuracy and, with an `other`, cat_or_other.
+    """n, top1, top5, macro_f1, ece, per_class_accuracy and, with an `other`, cat_or_other; top1 and that with intervals.
 
     probabilities: float [N, K] with rows that sum to 1; labels: integers [N] below K. Top 5 is top K where K < 5.
     Macro F1 and per-class accuracy (recall) are over the classes that have pictures. cat_or_other is how often
@@ -37,17 +38,35 @@ def classification_metrics(
     predicted = probabilities.argmax(axis=1)
     metrics: dict[str, Any] = {
         "n": len(labels),
-        "top1": float(np.mean(predicted == labels)),
+        **share("top1", predicted == labels),
         "top5": top_k_accuracy(probabilities, labels, 5),
         "macro_f1": float(f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)),
-        "expected_calibration_error": expected_calibration_error(calibration_bins(probabilities, labels)),
+        "ece": expected_calibration_error(calibration_bins(probabilities, labels)),
     }
     if other is not None:
         other_label = classes.index(other)
-        metrics["cat_or_other"] = float(np.mean((predicted == other_label) == (labels == other_label)))
+        metrics |= share("cat_or_other", (predicted == other_label) == (labels == other_label))
     metrics["per_class_accuracy"] = {
         classes[label]: accuracy for label, (accuracy, _) in per_class_accuracy(probabilities, labels).items()
     }
+    return metrics
+
+
+def confidence_metrics(
+    probabilities: np.ndarray, unscaled: np.ndarray, labels: np.ndarray, reject_threshold: float | None
+) -> dict[str, Any]:
+    """ece_unscaled, temperature scaling left out, and how many answers are accepted at the threshold, if there is one.
+
+    n_accepted, coverage (their share) and, where there are any, accepted_precision: the share of them that is right.
+    probabilities, unscaled: float [N, K]; labels: integers [N].
+    """
+    metrics: dict[str, Any] = {"ece_unscaled": expected_calibration_error(calibration_bins(unscaled, labels))}
+    if reject_threshold is not None:
+        accepted = probabilities.max(axis=1) >= reject_threshold
+        metrics |= {"n_accepted": int(accepted.sum()), "coverage": float(accepted.mean())}
+        if accepted.any():
+            right = probabilities.argmax(axis=1) == labels
+            metrics |= share("accepted_precision", right[accepted])
     return metrics
 
 

@@ -50,9 +50,22 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
     real: float [N, D], generated: float [M, D]. About 0, and as often below as above it, for two sets of one
     distribution. Raises TooFewPicturesError for fewer than 2 pictures in a set.
     """
+    return float(kernel_distances(real, generated, np.ones((1, len(real))), np.ones((1, len(generated))))[0])
+
+
+def kernel_distances(
+    real: np.ndarray, generated: np.ndarray, real_counts: np.ndarray, generated_counts: np.ndarray
+) -> np.ndarray:
+    """kernel_distance of B pairs of sets, float64 [B], in which each picture occurs as often as the counts say.
+
+    real_counts: [B, N], generated_counts: [B, M]. Pairs of a picture with its own copy are left out. Raises as
+    kernel_distance does.
+    """
     _check(real, generated, 2, "a kernel distance")
-    between = _kernel_sum(real, generated) / (len(real) * len(generated))
-    return float(_kernel_mean_of_pairs(real) + _kernel_mean_of_pairs(generated) - 2 * between)
+    pairs = real_counts.sum(axis=1) * generated_counts.sum(axis=1)
+    between = _kernel_sums(real, generated, real_counts, generated_counts) / pairs
+    within = _kernel_means_of_pairs(real, real_counts) + _kernel_means_of_pairs(generated, generated_counts)
+    return within - 2 * between
 
 
 def precision_and_recall(real: np.ndarray, generated: np.ndarray, neighbours: int) -> PrecisionRecall:
@@ -78,17 +91,20 @@ def _kernel(products: np.ndarray, dimensions: int) -> np.ndarray:
     return (products / dimensions + 1) ** 3
 
 
-def _kernel_sum(a: np.ndarray, b: np.ndarray) -> float:
+def _kernel_sums(a: np.ndarray, b: np.ndarray, a_counts: np.ndarray, b_counts: np.ndarray) -> np.ndarray:
     a, b = a.astype(np.float64), b.astype(np.float64)
-    rows = range(0, len(a), _CHUNK)
-    return sum(float(_kernel(a[row : row + _CHUNK] @ b.T, a.shape[1]).sum()) for row in rows)
+    sums = np.zeros(len(a_counts))
+    for row in range(0, len(a), _CHUNK):
+        kernels = _kernel(a[row : row + _CHUNK] @ b.T, a.shape[1])  # [rows, M]
+        sums += (a_counts[:, row : row + _CHUNK] * (b_counts @ kernels.T)).sum(axis=1)
+    return sums
 
 
-def _kernel_mean_of_pairs(a: np.ndarray) -> float:
+def _kernel_means_of_pairs(a: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Mean kernel of two different pictures of one set: leaving out the diagonal makes the estimate unbiased."""
-    n = len(a)
-    diagonal = _kernel(np.square(a.astype(np.float64)).sum(axis=1), a.shape[1]).sum()
-    return float(_kernel_sum(a, a) - diagonal) / (n * (n - 1))
+    same = np.square(counts)
+    diagonal = same @ _kernel(np.square(a.astype(np.float64)).sum(axis=1), a.shape[1])
+    return (_kernel_sums(a, a, counts, counts) - diagonal) / (np.square(counts.sum(axis=1)) - same.sum(axis=1))
 
 
 def _share_inside(manifold: np.ndarray, points: np.ndarray, neighbours: int) -> float:

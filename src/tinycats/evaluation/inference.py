@@ -44,6 +44,11 @@ def predict(classifier: Classifier, images: np.ndarray, device: torch.device) ->
     return _batched(classifier.predict, images, classifier.config.image_size, device)
 
 
+def predict_unscaled(classifier: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
+    """predict() without temperature scaling."""
+    return _batched(classifier.predict_unscaled, images, classifier.config.image_size, device)
+
+
 def evaluator_features(evaluator: Evaluator, images: np.ndarray, device: torch.device) -> np.ndarray:
     """Features, float32 [N, D], of uint8 images [N, H, W, 3] of any size."""
     return _batched(evaluator.features, images, evaluator.config.image_size, device)

@@ -13,20 +13,16 @@ import torch
 from tinycats.data.processed import load_classes, load_split
 from tinycats.devices import autocast, resolve_device, resolve_dtype
 from tinycats.errors import UserError
-from tinycats.evaluation.classification import classification_metrics
-from tinycats.evaluation.copying import copying_metrics, nearest
-from tinycats.evaluation.distribution import (
-    TooFewPicturesError,
-    frechet_distance,
-    kernel_distance,
-    precision_and_recall,
-)
+from tinycats.evaluation import intervals
+from tinycats.evaluation.classification import classification_metrics, confidence_metrics
+from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, nearest
+from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, precision_and_recall
 from tinycats.evaluation.few_steps import few_step_grid, few_step_samplers
 from tinycats.evaluation.figures import save_png
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
-from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict
+from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict, predict_unscaled
 from tinycats.evaluation.latency import measure_latency
-from tinycats.evaluation.plots import write_classifier_plots, write_generator_plots
+from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots, write_generator_plots
 from tinycats.files import atomic_directory, write_json
 from tinycats.models.classifier import Classifier
 from tinycats.models.evaluator import Evaluator
@@ -52,6 +48,7 @@ def evaluate(
     fast_steps: int,
     samples_per_class: int,
     neighbours: int,
+    bootstrap: int,
     inception: bool,
     latency_runs: int,
     seed: int,
@@ -98,27 +95,47 @@ def evaluate(
         "noise": evaluator_features(evaluator, noise_pictures(seed, len(pictures), pictures.shape[1]), target),
         **{name: evaluator_features(evaluator, generated, target) for name, generated in made.items()},
     }
-    nearest_to_test = nearest(features["test"], features["train"]), nearest(test.images, train.images)
-    by_features = {name: nearest(features[name], features["train"]) for name in ("teacher", "student")}
-    by_pixels = {name: nearest(made[name], train.images) for name in ("teacher", "student")}
+
+    def search(images: np.ndarray, of_images: np.ndarray) -> dict[str, Nearest]:
+        """The nearest training pictures by features and by pixels, of the pictures or their mirror images."""
+        mirrored = images[:, :, ::-1]
+        of_mirrored = evaluator_features(evaluator, mirrored, target)
+        return {
+            "features": nearer(nearest(of_images, features["train"]), nearest(of_mirrored, features["train"])),
+            "pixels": nearer(nearest(images, train.images), nearest(mirrored, train.images)),
+        }
+
+    nearest_of_test = search(test.images, features["test"])
+    nearest_training = {
+        name: {
+            kind: {"generated": found, "test": nearest_of_test[kind]}
+            for kind, found in search(made[name], features[name]).items()
+        }
+        for name in ("teacher", "student")
+    }
 
     def judge(name: str) -> dict[str, Any]:
         asked = predict(classifier, made[name], target).argmax(axis=1) == labels
         return {
             "n_generated": len(made[name]),
             "n_real": len(test.images),
-            **_distances(features["test"], features[name], neighbours),
-            "class_agreement": float(asked.mean()),
+            **_distances(features["test"], features[name], neighbours, bootstrap, seed),
+            **intervals.share("class_agreement", asked),
         }
 
     def copying(name: str) -> dict[str, Any]:
         return {
-            "features": copying_metrics(by_features[name], nearest_to_test[0]),
-            "pixels": copying_metrics(by_pixels[name], nearest_to_test[1]),
+            kind: copying_metrics(found["generated"], found["test"]) for kind, found in nearest_training[name].items()
         }
 
+    unscaled = predict_unscaled(classifier, test_for_classifier.images, target)
     metrics: dict[str, Any] = {
-        "classifier": classification_metrics(probabilities, test_for_classifier.labels, classes, other),
+        "classifier": {
+            **classification_metrics(probabilities, test_for_classifier.labels, classes, other),
+            **confidence_metrics(
+                probabilities, unscaled, test_for_classifier.labels, classifier.config.reject_threshold
+            ),
+        },
         "generator": {
             "n_train": len(train.images),
             **judge("teacher"),
@@ -137,18 +154,19 @@ def evaluate(
 
     with atomic_directory(plots_dir) as directory:
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
-        write_generator_plots(directory, pictures, train.images, by_features["teacher"], by_pixels["teacher"], classes)
+        write_generator_plots(directory, pictures, classes)
+        write_copying_plots(directory, pictures, labels, train, nearest_training["teacher"], classes)
         save_png(few_step_grid(list(made.values()), classes), directory / "few_steps.png")
     write_json(timing_path, timing)
     write_json(metrics_path, metrics)
 
 
-def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int) -> dict[str, float]:
-    """FD, KD, precision and recall of features [N, D] against those of the test split."""
+def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int, bootstrap: int, seed: int) -> dict[str, float]:
+    """FD and KD with intervals, precision and recall of features [N, D] against those of the test split."""
     return _all_that_can_be_had(
         {
-            "FD-classifier": lambda: {"fd_classifier": frechet_distance(test, generated)},
-            "KD-classifier": lambda: {"kd_classifier": kernel_distance(test, generated)},
+            "FD-classifier": lambda: intervals.frechet("fd_classifier", test, generated, bootstrap, seed),
+            "KD-classifier": lambda: intervals.kernel("kd_classifier", test, generated, bootstrap, seed),
             "precision and recall": lambda: precision_and_recall(test, generated, neighbours)._asdict(),
         }
     )

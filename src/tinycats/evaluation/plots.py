@@ -43,21 +43,44 @@ def write_classifier_plots(directory: Path, probabilities: np.ndarray, test: Spl
     save_png(captioned_sheet([test.images[i : i + 1] for i in mistakes], captions, 6), directory / "mistakes.png")
 
 
-def write_generator_plots(
-    directory: Path,
-    pictures: np.ndarray,
-    train: np.ndarray,
-    by_features: Nearest,
-    by_pixels: Nearest,
-    classes: list[str],
-) -> None:
+def write_generator_plots(directory: Path, pictures: np.ndarray, classes: list[str]) -> None:
     rows = pictures.reshape(len(classes), -1, *pictures.shape[1:])[:, :GRID_COLUMNS]  # (K, columns, S, S, 3)
     save_png(class_grid(rows.reshape(-1, *pictures.shape[1:]), classes), directory / "samples.png")
+
+
+def write_copying_plots(
+    directory: Path,
+    pictures: np.ndarray,
+    labels: np.ndarray,
+    train: Split,
+    found: dict[str, dict[str, Nearest]],
+    classes: list[str],
+) -> None:
+    """Write nearest.csv (every generated picture), copying.csv (the distances as percentiles) and nearest.png.
+
+    found: {"features", "pixels"} -> {"generated", "test"} -> the nearest training pictures of those pictures.
+    """
+    made = {kind: by_set["generated"] for kind, by_set in found.items()}
+    _write_csv(
+        directory / "nearest.csv",
+        ("picture", "class", *(f"{kind}_{what}" for kind in made for what in ("distance", "nearest"))),
+        (
+            (i, classes[label], *(v for n in made.values() for v in (n.distances[i], train.names[n.rows[i]])))
+            for i, label in enumerate(labels)
+        ),
+    )
+    percentiles = np.arange(101)
+    columns = {
+        f"{name}_{kind}": np.percentile(by_set[name].distances, percentiles)
+        for kind, by_set in found.items()
+        for name in ("generated", "test")
+    }
+    _write_csv(directory / "copying.csv", ("percentile", *columns), zip(percentiles, *columns.values(), strict=True))
     groups, captions = [], []
-    for name, found in (("features", by_features), ("pixels", by_pixels)):
-        for i in closest_pairs(found, PAIRS_SHOWN):
-            groups.append(np.stack([pictures[i], train[found.rows[i]]]))
-            captions.append(f"generated | nearest in training\nby {name}: {found.distances[i]:.3g}")
+    for kind, nearest in made.items():
+        for i in closest_pairs(nearest, PAIRS_SHOWN):
+            groups.append(np.stack([pictures[i], train.images[nearest.rows[i]]]))
+            captions.append(f"generated | nearest in training\nby {kind}: {nearest.distances[i]:.3g}")
     save_png(captioned_sheet(groups, captions, 5), directory / "nearest.png")
 
 

@@ -9,10 +9,10 @@ from typing import Literal
 # val_x_mse_<percent> do: its error on given pictures, noise and times.
 HIGHER = re.compile(
     r"(best_)?(val_)?top[15](_before|_after)?|macro_f1|cat_or_other|class_agreement|agreement|precision|recall"
-    r"|images_per_second|inception_score|passed"
+    r"|coverage|accepted_precision|images_per_second|inception_score|passed"
 )
 LOWER = re.compile(
-    r"expected_calibration_error|(fd|kd)_classifier(_before|_after)?|fid|kid|closer_than_p1_of_test"
+    r"ece(_unscaled)?|(fd|kd)_classifier(_before|_after)?|fid|kid|closer_than_p[15]_of_test"
     r"|(best_)?val_x_mse_\d+"
     r"|accuracy_drop|fd_increase|(.*_)?(max|mean)_(abs|rel)_diff"
     r"|bytes(_before|_after)?|p\d\d_ms|seconds|peak_memory_mb"
@@ -22,6 +22,7 @@ LOWER = re.compile(
 def better(key: str) -> Literal["higher", "lower"] | None:
     """None where it is not known or a matter of taste. `key` is dotted."""
     *parents, name = key.split(".")
+    name = re.sub("_(low|high)$", "", name)  # the ends of an interval
     if HIGHER.fullmatch(name) or "per_class_accuracy" in parents:  # below it are names of classes
         return "higher"
     return "lower" if LOWER.fullmatch(name) else None

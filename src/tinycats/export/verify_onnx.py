@@ -29,7 +29,10 @@ def verify_onnx(path: Path) -> str:
         raise UserError(f"{path}: keeps weights in a second file; it must be a single file")
     for batch_size in BATCH_SIZES:
         _check_run(model, path, batch_size)
-    kind = "classifier" if isinstance(model, OnnxClassifier) else "generator"
+    if isinstance(model, OnnxClassifier):
+        kind = "classifier"
+    else:
+        kind = "few-step student" if model.config.few_step else "generator"
     precision = "int8" if INT8_OPERATORS & {node.op_type for node in proto.graph.node} else "fp32"
     opset = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     signature = " -> ".join(

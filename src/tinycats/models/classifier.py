@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import urllib.error
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from tinycats.errors import UserError
@@ -24,6 +25,8 @@ class ClassifierConfig(ModelConfig):
     image_size: int
     other: str | None  # the class that is not a cat, if there is one
     flip_at_test: bool  # predict() averages over the picture and its mirror image
+    temperature: Annotated[float, Field(gt=0)] = 1.0  # divides the logits before the softmax
+    reject_threshold: Annotated[float, Field(ge=0, le=1)] | None = None  # below it "not sure"; None: there is none
 
 
 class Classifier(PretrainedModel):
@@ -47,21 +50,33 @@ class Classifier(PretrainedModel):
         features = self.trunk((pixels - self.mean) / self.std)  # (B, C, h, w)
         return self.head(features.mean(dim=(2, 3))), features
 
-    def probabilities(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return probabilities (B, K) and the feature map (B, C, h, w) of uint8 images (B, H, W, 3)."""
+    def views(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (V, B, K) and the feature map (B, C, h, w) of uint8 images (B, H, W, 3).
+
+        The views of a picture are the picture itself and, with flip_at_test, its mirror image.
+        """
         pixels = images.permute(0, 3, 1, 2).float() / 255
         if not self.config.flip_at_test:
             logits, features = self(pixels)
-            return logits.float().softmax(dim=1), features.float()
+            return logits.float()[None], features.float()
         logits, features = self(torch.cat([pixels, pixels.flip(3)]))  # (2B, K)
         # unflatten and not chunk: the latter makes the ONNX exporter fix the size of the batch
-        both = logits.float().softmax(dim=1).unflatten(0, (2, -1))  # (2, B, K)
-        return both.mean(dim=0), features.float().unflatten(0, (2, -1))[0]
+        return logits.float().unflatten(0, (2, -1)), features.float().unflatten(0, (2, -1))[0]
+
+    def probabilities(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities (B, K) and the feature map (B, C, h, w) of uint8 images (B, H, W, 3)."""
+        logits, features = self.views(images)
+        return (logits / self.config.temperature).softmax(dim=2).mean(dim=0), features
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Tensor:
         """Return probabilities, float32 (B, K), of uint8 images (B, H, W, 3)."""
         return self.probabilities(images)[0]
+
+    @torch.inference_mode()
+    def predict_unscaled(self, images: Tensor) -> Tensor:
+        """What predict() would return without temperature scaling, to tell what it is good for."""
+        return self.views(images)[0].softmax(dim=2).mean(dim=0)
 
     def load_imagenet(self) -> None:
         """Load torchvision's ImageNet weights into the trunk. Raises UserError where they cannot be had."""

@@ -88,7 +88,7 @@ def _describe(model: PretrainedModel) -> str:
         case EvaluatorConfig():
             kind, details = "evaluator", [f"width {config.width}", f"{config.image_size} px"]
         case TinyDiTConfig():
-            kind = "generator"
+            kind = "few-step student" if config.few_step else "generator"
             details = [f"{config.image_size} px", f"patch {config.patch_size}"]
             details += [f"width {config.width}", f"depth {config.depth}", f"{config.heads} heads"]
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -38,18 +38,23 @@ METRICS = {
         "top5": ("top5_accuracy", "top-5 accuracy"),
         "macro_f1": ("f1", "macro F1"),
         "cat_or_other": ("accuracy", "cat-or-other accuracy"),
-        "expected_calibration_error": ("expected_calibration_error", "expected calibration error"),
+        "ece": ("expected_calibration_error", "expected calibration error"),
     },
     "generator": GENERATOR_METRICS,
-    "generator_fast": GENERATOR_METRICS,
+    "generator_fast": {key: (kind, f"{name}, few-step student") for key, (kind, name) in GENERATOR_METRICS.items()},
     "inception": {
         "fid": ("fid", "FID"),
         "kid": ("kid", "KID"),
         "inception_score": ("inception_score", "Inception Score"),
     },
 }
-NAMES = {key: name for section in METRICS.values() for key, (_, name) in section.items()} | {
+FEW_STEPS_METRICS = ("fd_classifier", "kd_classifier", "class_agreement")
+NAMES = {key: name for part in ("classifier", "generator", "inception") for key, (_, name) in METRICS[part].items()} | {
     "n": "test pictures",
+    "ece_unscaled": "expected calibration error without temperature scaling",
+    "n_accepted": 'test pictures with an answer that is not "not sure"',
+    "coverage": "their share",
+    "accepted_precision": "share of these answers that is right",
     "n_generated": "generated pictures",
     "n_real": "real test pictures",
     "n_train": "training pictures",
@@ -92,6 +97,7 @@ def write_card(
         dataset=dataset,
         rows={key: _rows(evaluate.get(key, {})) for key in ("classifier", *generators, "inception")}
         | {key: _rows(metrics.get(key, {})) for key in ("export", "quantize")},
+        few_steps=_few_steps(evaluate, manifest),
         gates={name: (_number(gate["value"]), _number(gate["bound"])) for name, gate in gates.items()},
         example_class=json.dumps(classifier.config.classes[0]),
         arch=classifier.config.arch,
@@ -127,20 +133,42 @@ def _eval_results(evaluate: Mapping[str, Any], source: str, dataset: str) -> lis
 
 
 def _rows(section: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """(name, value) of every number in a nested section, for a table."""
-    return [(name, _number(value)) for name, value in _numbers(section, prefix)]
+    """(name, value) of every number in a nested section, for a table; an interval stands beside its value."""
+    return list(_numbers(section, prefix))
 
 
-def _numbers(section: Any, prefix: str) -> Iterator[tuple[str, float]]:
+def _numbers(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
     for key, value in section.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{prefix}{key.replace('_', ' ')}: ")
+        elif key.endswith(("_low", "_high")) and key.rsplit("_", 1)[0] in section:
+            continue  # stands beside its value
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield prefix + NAMES.get(key, key.replace("_", " ")), value
+            low, high = section.get(f"{key}_low"), section.get(f"{key}_high")
+            interval = "" if low is None or high is None else f" ({_number(low)} to {_number(high)})"
+            yield prefix + NAMES.get(key, key.replace("_", " ")), _number(value) + interval
 
 
 def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _few_steps(evaluate: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of teacher and student in many and few steps: who, steps, FEW_STEPS_METRICS; none where nothing was measured."""
+    teacher, student = (manifest[name]["sampler"]["steps"] for name in ("generator", "generator_fast"))
+    parts = [
+        ("teacher", teacher, evaluate.get("generator", {})),
+        ("student", student, evaluate.get("generator_fast", {})),
+    ]
+    for name, figures in evaluate.get("few_steps", {}).items():
+        who, steps = name.rsplit("_", 1)
+        parts.append((who, int(steps), figures))
+    parts.sort(key=lambda part: (part[0] == "student", -part[1]))
+    return [
+        [who, str(steps), *(_number(figures[key]) if key in figures else "" for key in FEW_STEPS_METRICS)]
+        for who, steps, figures in parts
+        if figures.keys() & set(FEW_STEPS_METRICS)
+    ]
 
 
 def _count(model: nn.Module) -> int:

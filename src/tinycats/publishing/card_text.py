@@ -38,7 +38,8 @@ The class `{{ classifier.other }}` is everything that is none of the others.
 {% endfor %}
 {% endmacro %}
 
-All on the test split of {{ dataset }}, which took no part in training.
+All on the test split of {{ dataset }}, which took no part in training. In brackets 95% intervals: what other pictures, as
+many of them, would give; another training run is not in them.
 {% if rows.classifier %}
 
 ### Classifier
@@ -60,6 +61,14 @@ same data: compare them within this project only.
 
 The generator distilled: the same network, guidance baked in, {{ generator_fast.sampler.steps }} steps of one evaluation each.
 {{ table(rows.generator_fast) }}
+{% endif %}
+{% if few_steps %}
+
+| | steps | FD-classifier | KD-classifier | class agreement |
+|---|---|---|---|---|
+{% for row in few_steps %}
+| {{ row | join(" | ") }} |
+{% endfor %}
 {% endif %}
 {% if "few_steps.png" in samples %}
 
@@ -102,13 +111,19 @@ Left out: {{ counts.quarantined | words }}.
 ## Intended use and limits
 
 For learning, demonstrations and experiments in a browser or on a small machine. The classifier knows the classes above
-and no others, and gives a probability for each whatever the picture shows. The generator makes pictures of
+and no others, and gives a probability for each whatever the picture shows.
+{% if classifier.reject_threshold is not none %}
+Below a probability of {{ "%.3f" | format(classifier.reject_threshold) }} take its answer for "not sure": above it, 95% of
+the answers on the validation split were right.
+{% endif %}
+Probabilities are calibrated there too: the logits are divided by {{ "%.3f" | format(classifier.temperature) }}, inside
+the ONNX files as well. The generator makes pictures of
 {{ generator.image_size }} pixels; they are no evidence of what a breed looks like. Do not use either where a mistake
 hurts an animal or a person.
 {% if samples %}
 
 ## Pictures
-{% for sample in samples %}
+{% for sample in samples if sample != "few_steps.png" %}
 
 ![{{ sample }}](samples/{{ sample }})
 {% endfor %}
@@ -186,7 +201,7 @@ probabilities = probabilities[0]
 print(classifier["classes"][probabilities.argmax()], probabilities.max())
 ```
 
-Generate with the teacher in ONNX Runtime (Euler steps from t=0, noise, to t=1, data; the network predicts the clean picture):
+Generate with ONNX Runtime (Euler steps from t=0, noise, to t=1, data; the network predicts the clean picture):
 
 ```python
 import json
@@ -197,23 +212,26 @@ import onnxruntime
 from PIL import Image
 
 manifest = json.loads(Path("manifest.json").read_text(encoding="utf-8"))
-generator, sampler = manifest["generator"], manifest["generator"]["sampler"]
-session = onnxruntime.InferenceSession("onnx/generator.onnx")
+generator = manifest["generator_fast"]  # the student; manifest["generator"] is the teacher
+sampler = generator["sampler"]
+session = onnxruntime.InferenceSession(generator["files"]["fp32"])
 names = [item["name"] for item in generator["inputs"]]  # x, t, h, class weights
+steps = sampler["steps"]
+h = 1 / steps if generator["time_convention"]["h"] == "step" else 0  # a student is told how long the step is
 
 
 def predict(z, t, label):
     weights = np.eye(generator["null_class"] + 1, dtype=np.float32)[[label] * len(z)]
-    times, zeros = np.full(len(z), t, np.float32), np.zeros(len(z), np.float32)
-    return session.run(None, dict(zip(names, (z, times, zeros, weights))))[0]
+    times, lengths = np.full(len(z), t, np.float32), np.full(len(z), h, np.float32)
+    return session.run(None, dict(zip(names, (z, times, lengths, weights))))[0]
 
 
-label, steps, size = generator["classes"].index({{ example_class }}), sampler["steps"], generator["image_size"]
+label, size = generator["classes"].index({{ example_class }}), generator["image_size"]
 z = np.random.default_rng(7).standard_normal((4, 3, size, size), dtype=np.float32)
 for step in range(steps):
     t = step / steps
     x = predict(z, t, label)
-    if sampler["guidance_low"] <= t < sampler["guidance_high"]:
+    if sampler["guidance"] != 1 and sampler["guidance_low"] <= t < sampler["guidance_high"]:
         null = predict(z, t, generator["null_class"])
         x = null + sampler["guidance"] * (x - null)
     z = z + (x - z) / (1 - t) / steps

@@ -35,6 +35,8 @@ def describe_classifier(config: ClassifierConfig, folder: Path, channels: int) -
         "classes": config.classes,
         "other": config.other,
         "image_size": config.image_size,
+        "temperature": config.temperature,  # is in the ONNX files already
+        "reject_threshold": config.reject_threshold,
         "files": {"fp32": "onnx/classifier.onnx", "int8": "onnx_int8/classifier.onnx"},
         "inputs": inputs,
         "outputs": outputs,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from tinycats.data.augment import Level
-from tinycats.data.processed import load_split
+from tinycats.data.processed import Split, load_split
 from tinycats.devices import Precision, resolve_device, resolve_dtype
 from tinycats.models.pretrained import ModelConfig, PretrainedModel
 from tinycats.training.classification import ClassificationTask
@@ -54,9 +54,11 @@ def train_classification(
     device: Literal["auto", "cpu", "cuda"],
     log_every: int,
     checkpoint_every_s: float,
+    calibrate: Callable[[Any, Split], None] | None = None,
 ) -> None:
     """Train `network(config)` on the packed pictures in `processed`; save the weights that validated best to `output`.
 
+    `calibrate` is called with those weights' network and the validation split, and may change the network's config.
     Random crops are cut from pictures of `source_size` pixels, by default `image_size`.
     Curves go to the DVCLive directory `metrics`, the state to a directory below `runs`. Raises UserError where nothing is
     learned. `smoke` runs ten steps in a run directory that is thrown away.
@@ -119,6 +121,8 @@ def train_classification(
         model.load_state_dict(task.best)
         summary |= {"best_val_top1": task.best_accuracy, "best_step": task.best_step}
     if is_main():
+        if calibrate is not None and not smoke:
+            calibrate(model, val_split)
         model.save_pretrained(output)
     history.finish(summary)
 
@@ -126,4 +130,5 @@ def train_classification(
 # What cannot change the result, and what is hashed by its content instead.
 _NOT_IN_KEY = {
     "network", "config", "processed", "output", "metrics", "runs", "smoke", "wandb", "device", "log_every", "checkpoint_every_s",
+    "calibrate",
 }  # fmt: skip

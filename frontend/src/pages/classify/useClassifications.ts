@@ -1,6 +1,6 @@
 import { useCallback, useRef, useState } from 'react';
 import { messageOf } from '../../lib/errors';
-import { calibrated, ranked, type Ranked } from '../../lib/classification';
+import { ranked, type Ranked } from '../../lib/classification';
 import { bytes } from '../../lib/format';
 import { Cancelled } from '../../lib/sampler';
 import { useModels } from '../../ui/models';
@@ -25,10 +25,9 @@ export interface Item {
 
 /** Pictures and what the classifier says of them, one after the other. */
 export function useClassifications() {
-  const { engine, manifest, precision } = useModels();
+  const { engine, precision } = useModels();
   const [items, setItems] = useState<Item[]>([]);
   const nextId = useRef(1);
-  const { temperature } = manifest.classifier;
 
   const run = useCallback(
     async (item: Item) => {
@@ -43,14 +42,14 @@ export function useClassifications() {
         await engine.call('load', { model: 'classifier', precision });
         const start = performance.now();
         const result = await engine.call('classify', { picture: item.file, precision });
-        const confidences = calibrated(result.probabilities, temperature);
+        const confidences = Array.from(result.probabilities);
         change({ answer: { ...result, confidences, ranking: ranked(confidences), answerMs: performance.now() - start } });
       } catch (error) {
         if (!(error instanceof Cancelled)) change({ error: messageOf(error) });
         else setItems((current) => current.filter((other) => other.id !== item.id));
       }
     },
-    [engine, precision, temperature],
+    [engine, precision],
   );
 
   const add = useCallback(

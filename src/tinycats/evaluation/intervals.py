@@ -1,0 +1,56 @@
+"""95% intervals, as numbers beside a figure: `top1`, `top1_low`, `top1_high`. They speak of chance among pictures alone.
+
+Another training run, seed or data set differs by more than they say.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import binomtest
+
+from tinycats.evaluation.distribution import frechet_distance, kernel_distance, kernel_distances
+
+LEVEL = 0.95
+
+
+def share(name: str, hits: np.ndarray) -> dict[str, float]:
+    """The share of True in hits (bool [N], N at least 1), with Wilson's interval.
+
+    The bootstrap gives the same on some hundreds of pictures, but none at all where every picture is a hit.
+    """
+    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(LEVEL, method="wilson")
+    return {name: float(hits.mean()), f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
+
+
+def frechet(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    """frechet_distance, with the bootstrap's percentiles of both sets drawn anew, moved to have the figure as their mean.
+
+    A Frechet distance is biased upwards, the more the fewer pictures and the more features; a resampled set has fewer
+    different pictures than its set and shows that bias again (with 128 features and some hundreds of pictures half as
+    much again as the figure), so that the bare percentiles would lie above it. The interval is therefore one for what
+    as many other pictures would give on average: it compares runs of equal numbers of pictures, says nothing of the
+    distance between infinitely many, and is a little too wide where pictures are few. Errors as of frechet_distance.
+    """
+    value = frechet_distance(real, generated)
+    counts = zip(_counts(len(real), resamples, seed), _counts(len(generated), resamples, seed + 1), strict=True)
+    again = [frechet_distance(real.repeat(r, axis=0), generated.repeat(g, axis=0)) for r, g in counts]
+    return _with_percentiles(name, value, np.array(again) - np.mean(again) + value)
+
+
+def kernel(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    """kernel_distance, with the bootstrap's percentiles of both sets drawn anew.
+
+    Unbiased as the distance itself: pairs of a picture with its own copy are left out. Errors as of kernel_distance.
+    """
+    counts = (_counts(len(real), resamples, seed), _counts(len(generated), resamples, seed + 1))
+    return _with_percentiles(name, kernel_distance(real, generated), kernel_distances(real, generated, *counts))
+
+
+def _counts(n: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each of n pictures is drawn, int64 [resamples, n], when n are drawn with replacement."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+
+
+def _with_percentiles(name: str, value: float, values: np.ndarray) -> dict[str, float]:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}

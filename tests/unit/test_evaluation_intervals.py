@@ -1,0 +1,73 @@
+"""95% intervals hold the truth about 95 times in a hundred, and stand around their figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tinycats.evaluation import intervals
+from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, kernel_distance
+
+N, M, FEATURES, ROUNDS, RESAMPLES = 80, 70, 3, 100, 60
+
+
+def sets(rng: np.random.Generator, n: int = N, m: int = M) -> tuple[np.ndarray, np.ndarray]:
+    return rng.standard_normal((n, FEATURES)), 1.3 * rng.standard_normal((m, FEATURES)) + 0.5
+
+
+@pytest.mark.parametrize(("interval", "distance"), [
+    (intervals.frechet, frechet_distance),
+    (intervals.kernel, kernel_distance),
+])  # fmt: skip
+def test_a_distance_holds_what_as_many_pictures_give_on_average(
+    interval: Callable[..., dict[str, float]], distance: Callable[..., float]
+) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.mean([distance(*sets(rng)) for _ in range(1000)])
+    found = [interval("d", *sets(rng), RESAMPLES, seed) for seed in range(ROUNDS)]
+    assert all(f["d_low"] < f["d"] < f["d_high"] for f in found)
+    covered = np.mean([f["d_low"] <= truth <= f["d_high"] for f in found])
+    assert 0.87 <= covered <= 1  # 0.95, and what 100 rounds may miss of it by chance
+    assert np.mean([f["d_high"] - f["d_low"] for f in found]) < 2 * truth  # and not by holding everything
+
+
+@pytest.mark.parametrize("probability", [0.5, 0.9, 0.99])
+def test_a_share_holds_the_truth(probability: float) -> None:
+    rng = np.random.default_rng(0)
+    found = [intervals.share("s", rng.random(200) < probability) for _ in range(1000)]
+    covered = np.mean([f["s_low"] <= probability <= f["s_high"] for f in found])
+    assert 0.92 <= covered <= 0.99
+
+
+def test_a_share_of_all_says_how_sure_that_is() -> None:
+    few, many = (intervals.share("s", np.ones(n, dtype=bool)) for n in (10, 1000))
+    assert few["s"] == few["s_high"] == many["s"] == 1
+    assert few["s_low"] == pytest.approx(1 / (1 + 1.96**2 / 10), abs=1e-4)  # Wilson 1927, with no miss
+    assert many["s_low"] > 0.995
+
+
+def test_the_bias_of_a_frechet_distance_of_many_features_is_not_added_again() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((100, 30)), rng.standard_normal((90, 30)) + 0.1
+    bare = frechet_distance(x[rng.integers(0, 100, 100)], y[rng.integers(0, 90, 90)])
+    found = intervals.frechet("fd", x, y, 60, 0)
+    assert found["fd_low"] < found["fd"] < found["fd_high"] < bare
+
+
+def test_the_seed_decides_and_more_pictures_make_it_narrower() -> None:
+    rng = np.random.default_rng(0)
+    small, large = sets(rng), sets(rng, 10 * N, 10 * M)
+    for interval in (intervals.frechet, intervals.kernel):
+        assert interval("d", *small, 60, 1) == interval("d", *small, 60, 1)
+        assert interval("d", *small, 60, 1) != interval("d", *small, 60, 2)
+        widths = [found["d_high"] - found["d_low"] for found in (interval("d", *x, 60, 1) for x in (small, large))]
+        assert widths[1] < widths[0] / 2
+
+
+def test_too_few_pictures_are_refused_with_the_number_needed() -> None:
+    with pytest.raises(TooFewPicturesError, match="at least 4 pictures in each set, got 9 real and 3 generated"):
+        intervals.frechet("fd", np.zeros((9, 3)), np.zeros((3, 3)), 60, 0)
+    with pytest.raises(TooFewPicturesError, match="at least 2 pictures"):
+        intervals.kernel("kd", np.zeros((9, 3)), np.zeros((1, 3)), 60, 0)
