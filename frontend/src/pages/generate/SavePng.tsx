@@ -14,7 +14,7 @@ export function SavePng({ settings, picture, what }: { settings: Settings; pictu
 
   const savePng = async () => {
     const { guidance_low, guidance_high, few_step } = samplerOf(settings, manifest);
-    const guidance = few_step
+    const guidance: Record<string, string> = few_step
       ? { guidance: 'built in' }
       : { guidance_low: String(guidance_low), guidance_high: String(guidance_high) };
     const text = {
