@@ -30,6 +30,7 @@ const PAGES = {
     use: async (page) => {
       await page.getByRole('button', { name: 'Generate', exact: true }).click();
       await page.getByText(/The classifier says/).waitFor();
+      await page.getByRole('button', { name: 'Generate', exact: true }).waitFor();
       await page.getByRole('button', { name: 'Show frame 4' }).click();
     },
   },
@@ -58,6 +59,7 @@ const PAGES = {
 async function generate(page) {
   await page.getByRole('button', { name: 'Generate', exact: true }).click();
   await page.getByText(/The classifier agrees/).waitFor();
+  await page.getByRole('button', { name: 'Generate', exact: true }).waitFor(); // all pictures have their verdict
 }
 
 mkdirSync(output, { recursive: true });

@@ -17,6 +17,8 @@ import { AnswerCard } from './AnswerCard';
 import { AnswerCanvas } from './AnswerCanvas';
 import type { Item } from './useClassifications';
 
+const WIDE = { display: { xs: 'none', sm: 'table-cell' } }; // on a phone, the answer in full has it
+
 /** One answer in full; several in a table, one of which is shown in full. */
 export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (item: Item) => void }) {
   const { manifest } = useModels();
@@ -67,7 +69,9 @@ export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (i
                   <TableCell>Picture</TableCell>
                   <TableCell>Class</TableCell>
                   <TableCell align="right">Confidence</TableCell>
-                  <TableCell align="right">Time</TableCell>
+                  <TableCell align="right" sx={WIDE}>
+                    Time
+                  </TableCell>
                 </TableRow>
               </TableHead>
               <TableBody>
@@ -81,7 +85,7 @@ export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (i
                           <Button
                             size="small"
                             onClick={() => setChosen(item.id)}
-                            sx={{ justifyContent: 'start', textAlign: 'left', overflowWrap: 'anywhere', minWidth: 0, px: 0.5 }}
+                            sx={{ justifyContent: 'start', textAlign: 'left', overflowWrap: 'anywhere', minWidth: 96, px: 0.5 }}
                           >
                             {item.name}
                           </Button>
@@ -91,7 +95,9 @@ export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (i
                         {threshold != null && best.confidence < threshold ? 'not sure' : displayName(classes[best.label]!)}
                       </TableCell>
                       <TableCell align="right">{percent(best.confidence)}</TableCell>
-                      <TableCell align="right">{milliseconds(item.answer!.answerMs)}</TableCell>
+                      <TableCell align="right" sx={WIDE}>
+                        {milliseconds(item.answer!.answerMs)}
+                      </TableCell>
                     </TableRow>
                   );
                 })}
