@@ -33,7 +33,17 @@ export function Pictures({ generation }: { generation: Generation }) {
           onChange={(_, value) => setStep(value === settings.steps ? null : Math.min(value as number, reached))}
         />
       </Box>
-      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: 'repeat(2, minmax(0, 1fr))', lg: 'repeat(4, minmax(0, 1fr))' } }}>
+      <Box
+        sx={{
+          display: 'grid',
+          gap: 2,
+          gridTemplateColumns: {
+            xs: 'repeat(2, minmax(0, 1fr))',
+            md: 'repeat(3, minmax(0, 1fr))',
+            lg: 'repeat(4, minmax(0, 1fr))',
+          },
+        }}
+      >
         {pictures.map((picture) => (
           <PictureCard key={picture.number} picture={picture} generation={generation} step={step} />
         ))}
