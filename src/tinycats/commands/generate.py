@@ -30,7 +30,11 @@ GUIDANCE_HIGH = 0.9
 def generate(
     class_names: Annotated[
         list[str] | None,
-        typer.Option("--class", help="A class; may be given several times.  [default: all]", show_default=False),
+        typer.Option(
+            "--class",
+            help="A class; may be given several times.  [default: all, or the adapter's own]",
+            show_default=False,
+        ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures of each class.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 0,
@@ -38,6 +42,9 @@ def generate(
     guidance: Annotated[float, typer.Option(min=0, help="Strength of the class; 1 is no guidance.")] = GUIDANCE,
     out: Annotated[Path, typer.Option(help="Directory for the PNG files.")] = Path("generated"),
     model: Annotated[Path, typer.Option(help="Model directory.")] = Path("models/generator"),
+    adapter: Annotated[
+        Path | None, typer.Option(help="Directory that `tinycats adapt` made for this model.", show_default=False)
+    ] = None,
 ) -> None:
     """Generate pictures as CLASS-SEED-NUMBER.png, and all of them as grid.png, a row for each class.
 
@@ -50,6 +57,8 @@ def generate(
     `tinycats generate --class Bengal --class Sphynx --steps 50 --guidance 3 --out cats`
 
     `tinycats generate --model publish/generator`
+
+    `tinycats generate --adapter adapters/mimi`
     """
     import numpy as np
 
@@ -58,9 +67,15 @@ def generate(
 
     settings = SamplerSettings(METHOD, steps, guidance, GUIDANCE_LOW, GUIDANCE_HIGH)
     require_model(model)
-    network = TinyDiT.from_pretrained(model)
+    if adapter is None:
+        network = TinyDiT.from_pretrained(model)
+    else:
+        from tinycats.models.adapter import load_adapted
+
+        require_model(adapter)
+        network = load_adapted(model, adapter)
     classes = network.config.classes
-    chosen = list(dict.fromkeys(class_names or classes))
+    chosen = list(dict.fromkeys(class_names or (classes if adapter is None else classes[-1:])))
     for name in chosen:
         if name not in classes:
             raise UserError(f"--class: {unknown_class(name, classes)}")
@@ -72,7 +87,7 @@ def generate(
             for number in range(count):
                 picture = _sample_one(network, classes.index(name), seed, number, settings)
                 text = {"class": name, "seed": seed, "number": number, **asdict(settings)}
-                _save_png(picture, out / f"{_slug(name)}-{seed}-{number}.png", text)
+                _save_png(picture, out / f"{slug(name)}-{seed}-{number}.png", text)
                 pictures.append(picture)
                 bar.update(1)
     size = network.config.image_size
@@ -105,6 +120,6 @@ def _save_png(picture: np.ndarray, path: Path, text: dict[str, object]) -> None:
         Image.fromarray(picture).save(temporary, format="PNG", pnginfo=info)
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A class name as part of a file name: the model may come from anywhere."""
     return re.sub(r"[^\w-]+", "_", name)
