@@ -15,6 +15,7 @@ TITLES = {
     "oxford_pets": "Real photos: Oxford-IIIT Pet, 12 breeds and `other`",
     "jersey_numbers": "Real photos: basketball jersey numbers, 42 classes",
     "classifier_recipe": "What helps a classifier on few real photos",
+    "adapter": "An adapter for a breed that the generator has never seen",
     "generator_step": "A training step of the generator",
     "classifier_epoch": "An epoch of the classifier",
     "preprocessing": "preprocess, beside Pillow alone",

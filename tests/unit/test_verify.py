@@ -23,8 +23,8 @@ def generator(tmp_path: Path) -> Path:
     return tmp_path / "generator"
 
 
-def edit_config(directory: Path, name: str = "config.json", **changes: object) -> None:
-    path = directory / name
+def edit_config(directory: Path, **changes: object) -> None:
+    path = directory / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 

@@ -10,6 +10,7 @@ import onnx
 
 from tinycats.errors import UserError
 from tinycats.files import file_hash
+from tinycats.models.adapter import Adapter
 from tinycats.models.classifier import ClassifierConfig
 from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiTConfig
@@ -65,6 +66,12 @@ def describe_generator(config: TinyDiTConfig, folder: Path) -> dict[str, Any]:
     }
 
 
+def describe_adapter(adapter: Adapter, path: str) -> dict[str, Any]:
+    """`path`: of its directory in the published folder."""
+    info = adapter.info
+    return {"path": path, "name": info.name, "like": info.like, "rank": adapter.rank, "base_sha256": info.base_sha256}
+
+
 def describe(
     *,
     name: str,
@@ -73,6 +80,7 @@ def describe(
     data: dict[str, Any],
     classifier: dict[str, Any],
     generator: dict[str, Any],
+    adapters: list[dict[str, Any]],
     sampler: SamplerSettings,
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
@@ -85,6 +93,7 @@ def describe(
         "data": data,
         "classifier": classifier,
         "generator": generator,
+        "adapters": adapters,
         "sampler": asdict(sampler),
         "golden": GOLDEN_NAME,
         "metrics": {key: metrics[key] for key in ("evaluate", "quantize") if key in metrics},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +43,10 @@ class AdapterResult:
 
 
 class AdapterTask(FlowMatchingTask):
-    """Flow matching on photos that are too few to validate on others, and too soon over for pictures on the way."""
+    """Flow matching on photos that are too few to validate on others, and too soon over for pictures on the way.
+
+    Its `validation_errors` are those of the pictures predicted for these same photos.
+    """
 
     def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
         return False
@@ -84,27 +87,9 @@ def train_adapter(
     if images.shape[1:] != (size, size, 3):
         raise UserError(f"the photos are {list(images.shape[1:])}, the generator makes {[size, size, 3]}")
     target = resolve_device(device)
-    task = AdapterTask(
-        name="adapt",
-        model=generator.to(target),
-        train=_split(images, 0),
-        val=_split(images, 0),
-        seed=seed,
-        batch_size=BATCH_SIZE,
-        steps=steps,
-        label_dropout=LABEL_DROPOUT,
-        t_mean=T_MEAN,
-        t_std=T_STD,
-        augmentation="basic",
-        mirror=True,
-        sample_every=steps,
-        device=target,
-        dtype=resolve_dtype(precision, target),
-    )
-    like = like or nearest_class(task)
+    like = like or nearest_class(generator.to(target), images, seed, precision, target)
     model = add_class(generator.cpu(), name, like).to(target)
-    photos = _split(images, model.config.num_classes - 1)
-    task = replace(task, model=model, train=photos, val=photos)
+    task = adapter_task(model, images, model.config.num_classes - 1, seed, precision, target)
     before = float(np.mean(task.validation_errors(model)))
     torch.manual_seed(seed)
     inject_adapter(model, rank)
@@ -136,18 +121,37 @@ def train_adapter(
     return AdapterResult(like, before, after)
 
 
-def nearest_class(task: FlowMatchingTask) -> str:
-    """The class given which the task's model predicts its validation pictures best (Li et al. 2023, diffusion classifiers)."""
-    images = task.val.images
+def adapter_task(
+    model: TinyDiT, images: np.ndarray, label: int, seed: int, precision: Precision, device: torch.device
+) -> AdapterTask:
+    """Flow matching on photos, uint8 [N, S, S, 3], all of the class `label`."""
+    photos = Split(images, np.full(len(images), label), [str(row) for row in range(len(images))])
+    return AdapterTask(
+        name="adapt",
+        model=model,
+        train=photos,
+        val=photos,
+        seed=seed,
+        batch_size=BATCH_SIZE,
+        steps=0,  # and sample_every: only for what after_step does in the other task
+        label_dropout=LABEL_DROPOUT,
+        t_mean=T_MEAN,
+        t_std=T_STD,
+        augmentation="basic",
+        mirror=True,
+        sample_every=0,
+        device=device,
+        dtype=resolve_dtype(precision, device),
+    )
+
+
+def nearest_class(model: TinyDiT, images: np.ndarray, seed: int, precision: Precision, device: torch.device) -> str:
+    """The class given which the model predicts the photos best (Li et al. 2023, a diffusion model as classifier)."""
     errors = [
-        np.mean(replace(task, val=_split(images, label)).validation_errors(task.model))
-        for label in range(task.model.config.num_classes)
+        np.mean(adapter_task(model, images, label, seed, precision, device).validation_errors(model))
+        for label in range(model.config.num_classes)
     ]
-    return task.model.config.classes[int(np.argmin(errors))]
-
-
-def _split(images: np.ndarray, label: int) -> Split:
-    return Split(images, np.full(len(images), label), [str(row) for row in range(len(images))])
+    return model.config.classes[int(np.argmin(errors))]
 
 
 # What cannot change the result, and what is hashed by its content instead.
