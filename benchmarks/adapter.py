@@ -128,9 +128,9 @@ def main() -> None:
         "adapter",
         before,
         f"A generator of {len(classes) - 1} classes that never saw {arguments.breed} ({arguments.base_steps} steps), adapted "
-        f"with rank {arguments.rank} in {arguments.steps} steps. Errors: mean squared, of the picture predicted for {len(held_out)} "
-        f"photos of the breed that took no part, in [-1, 1], fixed noise. The last columns: {SAMPLES} generated pictures as a "
-        "classifier that knows the breed sees them, and the seconds that adapting takes. "
+        f"with rank {arguments.rank} in {arguments.steps} steps. Errors: mean squared, of the picture predicted for "
+        f"{len(held_out)} photos of the breed that took no part, in [-1, 1], fixed noise. The last columns: {SAMPLES} "
+        "generated pictures as a classifier that knows the breed sees them, and the seconds that adapting takes. "
         "![Held-out photos, the base, and the adapters with the same noise](adapter.png)",
         [{"head": ["generator", *heads, agrees, "seconds"], "rows": rows}],
     )

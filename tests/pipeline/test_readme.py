@@ -239,7 +239,7 @@ def test_ones_own_cat(project: Project) -> None:
     shell(project, readme("tinycats generate --adapter"))
     assert len(list((project.path / "generated").glob("Mimi-0-*.png"))) == 8
     shell(project, readme("tinycats merge"))
-    assert json.loads(project.read("models/mimi/config.json"))["classes"][-1] == "Mimi"
+    assert json.loads(project.read("adapters/mimi-full/config.json"))["classes"][-1] == "Mimi"
     output = shell(project, readme("dvc exp run -S 'publish.adapters"))
     assert project.ran(output) == ["publish"]
     assert json.loads(project.read("publish/manifest.json"))["adapters"][0]["path"] == "adapters/mimi"
