@@ -1,4 +1,4 @@
-"""An adapter for a breed that the generator has never seen: what it learns from 5 to 30 photos, on other photos of it.
+"""An adapter for a breed that the generator has never seen: what it learns from a few photos, judged on others of the breed.
 
     dvc exp run -S data=oxford_pets -S dit=nano          (or any other data with classes; its pictures and classifier are read)
     python benchmarks/adapter.py [--data CLONE] [--breed Sphynx] [--base-steps 1500] [--photos 5 10 20 30]
@@ -127,10 +127,10 @@ def main() -> None:
     write_tables(
         "adapter",
         before,
-        f"A generator of {len(classes) - 1} classes, never {arguments.breed} ({arguments.base_steps} steps), adapted with "
-        f"rank {arguments.rank} in {arguments.steps} steps. Errors: mean squared, of the picture predicted for {len(held_out)} "
-        f"photos of the breed that took no part, in [-1, 1], fixed noise. The last columns: {SAMPLES} generated pictures as a "
-        "classifier that knows the breed sees them, and the seconds that adapting takes. "
+        f"A generator of {len(classes) - 1} classes that never saw {arguments.breed} ({arguments.base_steps} steps), adapted "
+        f"with rank {arguments.rank} in {arguments.steps} steps. Errors: mean squared, of the picture predicted for "
+        f"{len(held_out)} photos of the breed that took no part, in [-1, 1], fixed noise. The last columns: {SAMPLES} "
+        "generated pictures as a classifier that knows the breed sees them, and the seconds that adapting takes. "
         "![Held-out photos, the base, and the adapters with the same noise](adapter.png)",
         [{"head": ["generator", *heads, agrees, "seconds"], "rows": rows}],
     )
