@@ -19,6 +19,7 @@ TITLES = {
     "classifier_recipe": "What helps a classifier on few real photos",
     "adapter": "An adapter for a breed that the generator has never seen",
     "generator_step": "A training step of the generator",
+    "generator_profile": "Where the time of a training step goes",
     "classifier_epoch": "An epoch of the classifier",
     "preprocessing": "preprocess, beside Pillow alone",
     "web_page": "The web page in headless Chromium",
