@@ -83,6 +83,8 @@ def train_adapter(
             f"there are {len(images)} photos; an adapter needs at least {MIN_PHOTOS}, better 10 to {MAX_PHOTOS}"
         )
     generator = TinyDiT.from_pretrained(base)
+    if generator.config.few_step:
+        raise UserError(f"{base}: is a few-step student, which learns from its teacher alone; adapt the teacher")
     size = generator.config.image_size
     if images.shape[1:] != (size, size, 3):
         raise UserError(f"the photos are {list(images.shape[1:])}, the generator makes {[size, size, 3]}")
