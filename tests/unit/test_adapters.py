@@ -181,6 +181,21 @@ def test_another_base_is_refused(base: Path, made: tuple[Path, AdapterResult], t
             load_adapted(tmp_path / name, made[0])
 
 
+def test_a_few_step_student_is_refused(base: Path, tmp_path: Path) -> None:
+    config = TinyDiT.from_pretrained(base).config.model_copy(update={"few_step": True})
+    TinyDiT(config).save_pretrained(tmp_path / "student")
+    images = np.zeros((5, SIZE, SIZE, 3), np.uint8)
+    with pytest.raises(UserError, match="student: is a few-step student"):
+        train_adapter(
+            images=images,
+            base=tmp_path / "student",
+            output=tmp_path / "adapter",
+            runs=tmp_path,
+            name="Mimi",
+            like="red",
+        )
+
+
 @pytest.fixture
 def here(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with the generator, and photos of Mimi."""

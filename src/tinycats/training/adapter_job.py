@@ -84,7 +84,7 @@ def train_adapter(
         )
     generator = TinyDiT.from_pretrained(base)
     if generator.config.few_step:
-        raise UserError(f"{base}: is a few-step student; adapt the generator that it was distilled from")
+        raise UserError(f"{base}: is a few-step student, which learns from its teacher alone; adapt the teacher")
     size = generator.config.image_size
     if images.shape[1:] != (size, size, 3):
         raise UserError(f"the photos are {list(images.shape[1:])}, the generator makes {[size, size, 3]}")
