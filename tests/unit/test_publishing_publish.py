@@ -235,7 +235,7 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     card = ModelCard.load(repository / "publish/README.md")
     assert card.data.license == "mit"
     results = {result.metric_name: result.metric_value for result in card.data.eval_results}
-    assert len(card.data.eval_results) == 6
+    assert len(card.data.eval_results) == len(results) == 7
     assert results["top-1 accuracy"] == 0.9166
     assert results["macro F1"] == 0.91
     assert results["FD-classifier"] == 3.25
