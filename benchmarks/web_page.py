@@ -3,7 +3,7 @@
     python benchmarks/web_page.py [RUNS]
 
 It needs the production build with published models in it (frontend/dist, as `make app` makes it). frontend/bench.mjs drives
-the browser. The generator is timed as it was published, and as dit=small: that one is untrained, which changes no time.
+the browser. Both generators are timed as they were published, and as dit=small: those are untrained, which changes no time.
 """
 
 from __future__ import annotations
@@ -20,70 +20,88 @@ import torch
 import yaml
 
 from machine import ROOT, machine, write_tables
+from tinycats.errors import UserError, one_line_errors
 from tinycats.export.onnx_export import export_generator
 from tinycats.export.quantize import quantize_generator
+from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.publishing.layout import GENERATORS
 from tinycats.publishing.manifest import describe_generator, list_files
 
-STEPS = 8
 DIST = ROOT / "frontend/dist"
-HEAD = ["model", "precision", "threads", "session runs", "p50 ms", "p95 ms", "p99 ms", "images/s", "MB"]
+KEYS = {"teacher": "generator", "fast": "generator_fast"}  # the page's words and the manifest's
+STEPS = {"teacher": (8,), "fast": (4, 1)}
+RUNTIMES = (("int8", 1), ("fp32", 1), ("int8", 2), ("fp32", 2))
+HEAD = ["model", "precision", "threads", "session runs", "p50 ms", "p95 ms", "p99 ms", "images/s", "MB", "memory MB"]
 
 
-def put_small_generator(models: Path) -> None:
-    """Replace the published generator below `models` by an untrained one of dit=small."""
+def put_small_generators(models: Path) -> None:
+    """Replace the published generators below `models` by untrained ones of dit=small."""
     manifest = json.loads((models / "manifest.json").read_text())
     shape = yaml.safe_load((ROOT / "conf/dit/small.yaml").read_text())
-    torch.manual_seed(0)
-    model = TinyDiT(TinyDiTConfig(classes=manifest["generator"]["classes"], **shape)).eval()
-    export_generator(model, models / "onnx/generator.onnx", opset=20)
-    quantize_generator(models / "onnx/generator.onnx", models / "onnx_int8/generator.onnx")
-    manifest |= {"generator": describe_generator(model.config, models), "files": list_files(models)}
-    (models / "manifest.json").write_text(json.dumps(manifest))
+    for name in GENERATORS:
+        published = manifest[name]
+        sampler = SamplerSettings(**published["sampler"])
+        torch.manual_seed(0)
+        config = TinyDiTConfig(classes=published["classes"], few_step=sampler.few_step, **shape)
+        files = {precision: models / path for precision, path in published["files"].items()}
+        export_generator(TinyDiT(config).eval(), files["fp32"], opset=20)
+        quantize_generator(files["fp32"], files["int8"])
+        manifest[name] = describe_generator(name, config, sampler, models)
+    (models / "manifest.json").write_text(json.dumps({**manifest, "files": list_files(models)}))
 
 
-def measure(dist: Path, models: str, runs: int) -> list[list[Any]]:
-    """A row for each model, precision and number of threads; `models` is a choice of the page's form."""
-    manifest = json.loads((dist / "models/manifest.json").read_text())
-    rows: list[list[Any]] = []
-    for precision in ("int8", "fp32"):
-        for threads in (1, 2):
-            command = ["node", "bench.mjs", str(dist), models, precision, str(threads), str(STEPS), str(runs)]
-            done = subprocess.run(command, cwd=ROOT / "frontend", capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(f"error: {done.stderr.strip()}")
-            report = json.loads(done.stdout)
-            for result in report["results"]:
-                summary = result["summary_ms"]
-                rows.append(
-                    [
-                        f"{result['model']}, {manifest[result['model']]['image_size']} px",
-                        precision,
-                        report["device"]["threads"],
-                        result["session_runs"],
-                        *(round(summary[key], 1) for key in ("p50", "p95", "p99")),
-                        round(result["images_per_second"], 2),
-                        round(result["bytes"] / 1e6, 1),
-                    ]
-                )
-    return rows
+def measure(dist: Path, model: str, precision: str, threads: int, steps: int, runs: int) -> list[Any]:
+    """A row of the table."""
+    command = ["node", "bench.mjs", str(dist), model, precision, str(threads), str(steps), str(runs)]
+    done = subprocess.run(command, cwd=ROOT / "frontend", capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{' '.join(command)}: {done.stderr.strip()}")
+    report = json.loads(done.stdout)
+    (result,) = report["results"]
+    summary, sampler = result["summary_ms"], result["sampler"]
+    size = json.loads((dist / "models/manifest.json").read_text())[KEYS.get(model, model)]["image_size"]
+    how = f", {sampler['steps']} steps{', guided' if sampler['guidance'] != 1 else ''}" if sampler else ""
+    return [
+        f"{model}, {size} px{how}",
+        precision,
+        report["device"]["threads"],
+        result["session_runs"],
+        *(round(summary[key], 1) for key in ("p50", "p95", "p99")),
+        round(result["images_per_second"], 2),
+        round(result["bytes"] / 1e6, 1),
+        round(report["runtime_memory_bytes"] / 1e6),
+    ]
+
+
+def generators(dist: Path, runs: int) -> list[list[Any]]:
+    return [
+        measure(dist, model, precision, threads, steps, runs)
+        for model, all_steps in STEPS.items()
+        for steps in all_steps
+        for precision, threads in RUNTIMES
+    ]
 
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    if not (DIST / "models/manifest.json").exists():
+        raise UserError(f"{DIST.relative_to(ROOT)}: no build with models in it; run `make app` once")
     before = machine()
-    rows = measure(DIST, "both", runs)
+    rows = [measure(DIST, "classifier", precision, threads, 1, runs) for precision, threads in RUNTIMES]
+    rows += generators(DIST, runs)
     with tempfile.TemporaryDirectory() as temporary:
         dist = Path(temporary) / "dist"
         shutil.copytree(DIST, dist)
-        put_small_generator(dist / "models")
-        rows += measure(dist, "generator", runs)
+        put_small_generators(dist / "models")
+        rows += generators(dist, runs)
     notes = (
         f"The page's benchmark in headless Chromium: {runs} runs after 3 of warm-up. Classifier: from a 256 px JPEG to the "
-        f"answer. Generator: a whole picture of {STEPS} steps with guidance; at 128 px it is dit=small, untrained."
+        "answer. Generators: a whole picture; at 128 px they are dit=small, untrained. Memory: of ONNX Runtime, with the model."
     )
     write_tables("web_page", before, notes, [{"head": HEAD, "rows": rows}])
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -1,11 +1,11 @@
 // Runs the page's own benchmark in headless Chromium and prints its report:
-// node bench.mjs DIST MODELS PRECISION THREADS STEPS RUNS
+// node bench.mjs DIST MODEL PRECISION THREADS STEPS RUNS, where MODEL is classifier, fast or teacher
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { chromium } from 'playwright-core';
 import { findChromium, ISOLATION, serveFiles } from './serve.mjs';
 
-const [dist = 'dist', models = 'both', precision = 'int8', threads = '1', steps = '8', runs = '20'] = process.argv.slice(2);
+const [dist = 'dist', model = 'classifier', precision = 'int8', threads = '1', steps = '8', runs = '20'] = process.argv.slice(2);
 const PATIENCE_MS = 1_800_000;
 
 const server = createServer(serveFiles(dist, '/', ISOLATION));
@@ -23,12 +23,15 @@ try {
   page.setDefaultTimeout(PATIENCE_MS);
   await page.goto(`http://127.0.0.1:${port}/#/benchmark`);
   await page.getByLabel('Models').click();
-  await page.getByRole('option', { name: models }).click();
+  await page.getByRole('option', { name: model }).click();
   await page.getByLabel('Warm-up').fill('3');
   await page.getByLabel('Runs').fill(runs);
-  await page.getByLabel('Steps').fill(steps);
+  if (model !== 'classifier') await page.getByLabel(`Steps, ${model}`).fill(steps);
   await page.getByRole('button', { name: 'Measure' }).click();
-  await page.getByTestId('machine').waitFor();
+  // what went wrong is said on the page, and ends this at once
+  const failure = page.getByRole('alert').filter({ has: page.getByRole('button', { name: 'Try again' }) });
+  await page.getByTestId('machine').or(failure).first().waitFor();
+  if (await failure.count()) throw new Error(await failure.first().innerText());
   const waiting = page.waitForEvent('download');
   await page.getByRole('button', { name: 'Export JSON' }).click();
   process.stdout.write(readFileSync(await (await waiting).path(), 'utf8'));

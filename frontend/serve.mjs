@@ -38,14 +38,18 @@ export function serveFiles(root, base, headers) {
       response.writeHead(404, { 'Content-Type': 'text/plain', ...headers }).end('not found\n');
       return;
     }
-    response.writeHead(200, {
+    const { size } = statSync(file);
+    const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0); // the rest of a download
+    const part = start > 0 && start < size;
+    response.writeHead(part ? 206 : 200, {
       'Content-Type': TYPES[/** @type {keyof typeof TYPES} */ (extname(file))] ?? 'application/octet-stream',
-      'Content-Length': statSync(file).size,
+      'Content-Length': part ? size - start : size,
+      ...(part && { 'Content-Range': `bytes ${start}-${size - 1}/${size}` }),
       'Cache-Control': path.includes('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
       ...headers,
     });
     if (request.method === 'HEAD') response.end();
-    else createReadStream(file).pipe(response);
+    else createReadStream(file, { start: part ? start : 0 }).pipe(response);
   };
 }
 

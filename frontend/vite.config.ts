@@ -19,5 +19,5 @@ export default defineConfig({
     __ORT_WASM_BYTES__: ortBytes('ort-wasm-simd-threaded.wasm'),
   },
   build: { target: 'es2022', chunkSizeWarningLimit: 1000 },
-  test: { include: ['src/**/*.test.{ts,tsx}'], environment: 'node' },
+  test: { include: ['src/**/*.test.{ts,tsx}'], environment: 'node', testTimeout: 120_000 },
 });

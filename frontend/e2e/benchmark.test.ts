@@ -1,5 +1,6 @@
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { generatorInfo, generatorNames } from '../src/lib/manifest.ts';
 import type { Report } from '../src/pages/benchmark/measure.ts';
 import { downloaded, launch, manifest, openPage, pixels, visit, workerThreads } from './browser.ts';
 import type { Site } from './server.ts';
@@ -28,14 +29,16 @@ function percentile(samples: number[], p: number): number {
 test('the exported report has every sample, and the percentiles that follow from them', async () => {
   const { page, errors, close } = await visit(browser, isolated, '/benchmark');
   await page.getByLabel('Runs').fill('4');
-  await page.getByLabel('Steps').fill('2');
+  await page.getByLabel('Steps, teacher').fill('2');
+  await page.getByLabel('Steps, fast').fill('3');
   await page.getByRole('button', { name: 'Measure' }).click();
   await page.getByTestId('machine').waitFor();
   const { content } = await downloaded(page, () => page.getByRole('button', { name: 'Export JSON' }).click());
   const report = JSON.parse(content.toString()) as Report;
-  expect(report.results.map(({ model, session_runs }) => [model, session_runs])).toEqual([
-    ['classifier', 1],
-    ['generator', 2],
+  expect(report.results.map(({ model, session_runs, sampler }) => [model, session_runs, sampler?.few_step])).toEqual([
+    ['classifier', 1, undefined],
+    ['generator_fast', 3, true],
+    ['generator', 2, false],
   ]);
   for (const { model, samples_ms, session_ms, summary_ms, images_per_second, bytes } of report.results) {
     expect(samples_ms.length).toBe(4);
@@ -43,11 +46,12 @@ test('the exported report has every sample, and the percentiles that follow from
     for (const p of [50, 95, 99] as const) expect(summary_ms[`p${p}`]).toBeCloseTo(percentile(samples_ms, p), 6);
     const mean = samples_ms.reduce((a, b) => a + b) / 4;
     expect(images_per_second).toBeCloseTo(1000 / mean, 6);
-    const path = manifest()[model].files.int8;
+    const path = manifest()[model]!.files.int8;
     expect(bytes).toBe(manifest().files.find((file) => file.path === path)!.bytes);
-    const row = await page.getByTestId(`row-${model}`).textContent();
-    expect(row).toContain(summary_ms.p50 >= 100 ? `${summary_ms.p50.toFixed(0)} ms` : `${summary_ms.p50.toFixed(1)} ms`);
+    const shown = await page.getByTestId(`p50-${model}`).textContent();
+    expect(shown).toBe(summary_ms.p50 >= 100 ? `${summary_ms.p50.toFixed(0)} ms` : `${summary_ms.p50.toFixed(1)} ms`);
   }
+  expect(report.runtime_memory_bytes).toBeGreaterThan(report.results.reduce((sum, { bytes }) => sum + bytes, 0));
   expect(report.device).toMatchObject({ backend: 'wasm', threads: 1 });
   expect(report.machine.cross_origin_isolated).toBe(true);
   expect(errors).toEqual([]);
@@ -57,16 +61,38 @@ test('the exported report has every sample, and the percentiles that follow from
 test('the sampler goes through the states that the pipeline recorded, step by step', async () => {
   const { page, errors, close } = await visit(browser, isolated, '/benchmark');
   await page.getByRole('button', { name: 'Check', exact: true }).click();
-  await page.getByTestId('check').waitFor();
-  const differences = (await page.getByTestId('check-steps').textContent())!.split(', ').map(Number);
-  expect(differences.length).toBe(manifest().sampler.steps);
-  expect(Math.max(...differences)).toBeLessThan(1e-3);
+  expect(generatorNames(manifest())).toEqual(['generator_fast', 'generator']);
+  for (const name of generatorNames(manifest())) {
+    const steps = page.getByTestId(`check-${name}`).getByTestId('check-steps');
+    await steps.waitFor();
+    const differences = (await steps.textContent())!.split(', ').map(Number);
+    expect(differences.length).toBe(generatorInfo(manifest(), name).sampler.steps);
+    expect(Math.max(...differences)).toBeLessThan(1e-3);
+  }
   expect(errors).toEqual([]);
   await close();
 });
 
-test('a duel of two precisions shows two pictures of one seed', async () => {
+async function chooseSide(page: Page, label: string, option: string): Promise<void> {
+  await page.getByLabel(label).click();
+  await page.getByRole('option', { name: option }).click();
+}
+
+test('a duel of student against teacher, then of two precisions and two addresses, is of one seed', async () => {
   const { page, errors, close } = await visit(browser, isolated, '/benchmark');
+  await page.getByRole('button', { name: 'Compare' }).click();
+  await page.getByTestId('duel').waitFor();
+  await page.getByText('A: teacher, int8').waitFor();
+  await page.getByText('B: fast, int8').waitFor();
+  const { generator, generator_fast } = manifest();
+  const stepsRow = page.getByRole('row', { name: /^Steps/ });
+  expect(await stepsRow.getByRole('cell').allTextContents()).toEqual(
+    [generator, generator_fast!].map(({ sampler }) => String(sampler.steps)),
+  );
+  expect(await pixels(page.getByTestId('fighter').first())).not.toEqual(await pixels(page.getByTestId('fighter').last()));
+
+  await chooseSide(page, 'Side A: model', 'fast');
+  await chooseSide(page, 'Side A: precision', 'fp32');
   await page.getByRole('button', { name: 'Compare' }).click();
   await page.getByTestId('duel').waitFor();
   const [a, b] = [await pixels(page.getByTestId('fighter').first()), await pixels(page.getByTestId('fighter').last())];
@@ -75,8 +101,7 @@ test('a duel of two precisions shows two pictures of one seed', async () => {
   await page.getByText(`Difference x 4; mean ${mean.toFixed(2)}`).waitFor();
   const address = `${isolated.origin}/tinycats/models`;
   await page.getByLabel('Side B: address of another version').fill(address);
-  await page.getByLabel('Side B: precision').click();
-  await page.getByRole('option', { name: 'fp32' }).click();
+  await chooseSide(page, 'Side B: precision', 'fp32');
   await page.getByRole('button', { name: 'Compare' }).click();
   await page.getByText('Difference x 4; mean 0.00').waitFor(); // the same version under its own address
   expect(errors).toEqual([]);

@@ -1,6 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readText } from '../src/lib/png.ts';
+import { generatorInfo } from '../src/lib/manifest.ts';
 import { sessionRuns } from '../src/lib/sampler.ts';
 import { downloaded, launch, manifest, openPage, pixels, visit, type Visit, type VisitOptions } from './browser.ts';
 import type { Site } from './server.ts';
@@ -50,9 +51,10 @@ async function make(page: Page, settings: string): Promise<number[]> {
   return pixels(page.getByTestId('picture').first());
 }
 
-test('the same link gives the same pixels; seed, class, guidance and method change them', async () => {
+test('the same link gives the same pixels; seed, class, guidance, method and model change them', async () => {
   const settings = (part = {}) =>
     new URLSearchParams({
+      model: 'teacher',
       class: FIRST,
       seed: '7',
       steps: `${STEPS}`,
@@ -65,7 +67,14 @@ test('the same link gives the same pixels; seed, class, guidance and method chan
     await generate(page);
     const first = await pixels(page.getByTestId('picture'));
     expect(new Set(first).size).toBeGreaterThan(4); // not a plane: of its colours there is one value a channel, and alpha
-    const others = [{ seed: '8' }, { class: SECOND }, { class: `${FIRST}:1,${SECOND}:1` }, { guidance: '1' }, { method: 'heun' }];
+    const others = [
+      { seed: '8' },
+      { class: SECOND },
+      { class: `${FIRST}:1,${SECOND}:1` },
+      { guidance: '1' },
+      { method: 'heun' },
+      { model: 'fast' },
+    ];
     for (const other of others) expect(await make(page, settings(other)), JSON.stringify(other)).not.toEqual(first);
     expect(await make(page, settings())).toEqual(first);
     await page.reload();
@@ -75,11 +84,39 @@ test('the same link gives the same pixels; seed, class, guidance and method chan
 });
 
 test.each(['euler', 'heun'] as const)('%s takes as many session runs as the settings say', async (method) => {
-  await withPage(`class=${FIRST}&seed=1&steps=${STEPS}&guidance=2&method=${method}&count=2`, async ({ page }) => {
-    const runs = sessionRuns({ ...manifest().sampler, method, steps: STEPS });
+  await withPage(`model=teacher&class=${FIRST}&seed=1&steps=${STEPS}&guidance=2&method=${method}&count=2`, async ({ page }) => {
+    const runs = sessionRuns({ ...manifest().generator.sampler, method, steps: STEPS });
     await page.getByText(`${2 * runs} session runs`).waitFor();
     await generate(page);
     for (const text of await page.getByTestId('runs').allTextContents()) expect(text).toMatch(new RegExp(`^${runs} runs, `));
+  });
+});
+
+test('the student is what the page begins with: its own steps, no guidance to set, the same pixels again', async () => {
+  await withPage(`class=${FIRST}&seed=7&count=1`, async ({ page }) => {
+    const { steps } = generatorInfo(manifest(), 'generator_fast').sampler;
+    await page.getByText(`${steps} session runs`).waitFor();
+    await page.getByText(/Guidance is built in/).waitFor();
+    expect(await page.getByRole('slider', { name: 'Guidance' }).count()).toBe(0);
+    expect(await page.getByRole('slider', { name: 'Steps' }).getAttribute('max')).toBe('8');
+    await generate(page);
+    expect(await page.getByTestId('runs').textContent()).toMatch(new RegExp(`^${steps} runs, `));
+    const first = await pixels(page.getByTestId('picture'));
+    expect(new Set(first).size).toBeGreaterThan(4);
+    const link = (part: string) => `model=fast&class=${FIRST}&count=1&${part}`;
+    for (const other of ['seed=8', 'seed=7&steps=1', 'seed=7&steps=2', 'seed=7&steps=8']) {
+      expect(await make(page, link(other)), other).not.toEqual(first);
+    }
+    expect(await make(page, `model=fast&class=${SECOND}&count=1&seed=7`)).not.toEqual(first);
+    expect(await make(page, link(`seed=7&steps=${steps}`))).toEqual(first);
+
+    await page.getByRole('button', { name: /^teacher \(/ }).click();
+    await page.getByText(`${sessionRuns(manifest().generator.sampler)} session runs`).waitFor();
+    await page.getByRole('slider', { name: 'Guidance' }).waitFor();
+    await page.waitForURL(/model=teacher/);
+    await page.getByRole('button', { name: /^fast \(/ }).click();
+    await page.waitForURL(/model=fast/);
+    await page.getByText(`${steps} session runs`).waitFor();
   });
 });
 
@@ -99,7 +136,7 @@ test('the scrubber goes from the noise to the picture, and every step differs', 
 });
 
 test('cancel stops before the last step, and the next run is whole', async () => {
-  await withPage(`class=${FIRST}&seed=3&steps=100&count=12`, async ({ page }) => {
+  await withPage(`model=teacher&class=${FIRST}&seed=3&steps=100&count=12`, async ({ page }) => {
     await page.getByRole('button', { name: 'Generate', exact: true }).click();
     await page.getByText(/^Picture \d+ of 12, step [1-9]\d* of 100$/).waitFor();
     await page.getByRole('button', { name: 'Cancel' }).click();
@@ -112,13 +149,19 @@ test('cancel stops before the last step, and the next run is whole', async () =>
   });
 });
 
-test('a PNG holds the pixels that are shown and the settings that made them', async () => {
-  await withPage(`class=${FIRST}&seed=5&steps=2&count=1`, async ({ page }) => {
+test.each([
+  { model: 'fast', guidance: { guidance: 'built in' } },
+  { model: 'teacher', guidance: { guidance: '3', method: 'heun' } },
+])('a PNG of $model holds the pixels that are shown and the settings that made them', async ({ model, guidance }) => {
+  const settings = `model=${model}&class=${FIRST}&seed=5&steps=2&guidance=3&method=heun&count=1`;
+  await withPage(settings, async ({ page }) => {
     await generate(page);
     const shown = await pixels(page.getByTestId('picture'));
     const { name, content } = await downloaded(page, () => page.getByRole('button', { name: /Save PNG of picture 1/ }).click());
     expect(name).toBe(`${FIRST}-5-0.png`);
     expect(readText(content)).toMatchObject({
+      ...guidance,
+      model,
       class: FIRST,
       seed: '5',
       steps: '2',
@@ -159,8 +202,8 @@ test('the copied link makes the same picture in another browser', async () => {
   });
 });
 
-test('a walk goes from one class to another, each frame between its neighbours', async () => {
-  await withPage(`class=${FIRST}&seed=1&steps=2&to=${SECOND}&toSeed=1&frames=4`, async ({ page }) => {
+test.each(['fast', 'teacher'])('%s: a walk goes from one class to another, each frame between its neighbours', async (model) => {
+  await withPage(`model=${model}&class=${FIRST}&seed=1&steps=2&to=${SECOND}&toSeed=1&frames=4`, async ({ page }) => {
     await generateWalk(page);
     const frames = await Promise.all([0, 1, 2, 3].map((i) => pixels(page.getByTestId('walk-frame').nth(i))));
     const apart = (i: number, j: number) => frames[i]!.reduce((sum, value, at) => sum + Math.abs(value - frames[j]![at]!), 0);

@@ -73,6 +73,39 @@ test.each([
   },
 );
 
+test('what breaks off goes on where it stopped, also on the next visit', async () => {
+  const content = readFileSync(join(DIST, 'models', CLASSIFIER));
+  const half = content.length >> 1;
+  const ranges: (string | undefined)[] = [];
+  site.fault = (request, response) => {
+    if (!request.url!.endsWith(CLASSIFIER)) return false;
+    ranges.push(request.headers.range);
+    if (ranges.length > 1) {
+      response.destroy(); // the rest cannot be had
+      return true;
+    }
+    response.writeHead(200, { 'Content-Length': content.length, 'Cross-Origin-Resource-Policy': 'same-origin' });
+    response.write(content.subarray(0, half), () => setTimeout(() => response.destroy(), 1000));
+    return true;
+  };
+  const { page, close } = await visit(browser, site, '/classify');
+  await classify(page);
+  await page.getByText(`broke off after ${half} of ${content.length} bytes; fetching the rest.`).waitFor();
+  await page.getByRole('alert').filter({ hasText: 'could not be loaded' }).waitFor();
+  expect(ranges.slice(0, 2)).toEqual([undefined, `bytes=${half}-`]);
+  site.fault = (request) => {
+    if (request.url!.endsWith(CLASSIFIER)) ranges.push(request.headers.range);
+    return false;
+  };
+  await page.reload();
+  await classify(page);
+  await page.getByTestId('answer').waitFor();
+  expect(ranges.at(-1)).toBe(`bytes=${half}-`);
+  await page.getByTestId('device').click();
+  await page.getByText(/^2 files, /).waitFor(); // and nothing is left of the part
+  await close();
+});
+
 test('one broken download heals by itself, and the page says so', async () => {
   let broken = 0;
   site.fault = (request, response) => request.url!.endsWith(CLASSIFIER) && broken++ === 0 && sent(response, altered());

@@ -19,7 +19,7 @@ const PAGES = {
   },
   '/benchmark': async (page: Page) => {
     await page.getByLabel('Runs').fill('3');
-    await page.getByLabel('Steps').fill('2');
+    await page.getByLabel('Steps, teacher').fill('2');
     await page.getByRole('button', { name: 'Measure' }).click();
     await page.getByTestId('machine').waitFor();
   },

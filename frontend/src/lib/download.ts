@@ -17,6 +17,12 @@ export interface Progress {
   from: 'hub' | 'page' | 'cache';
 }
 
+/** As much of a file as is there; the rest of `bytes` is to be filled. */
+export interface Received {
+  bytes: Uint8Array<ArrayBuffer>;
+  loaded: number;
+}
+
 export interface DownloadOptions {
   onProgress?: (progress: Progress) => void;
   onNotice?: (notice: string) => void;
@@ -33,33 +39,43 @@ export function sourcesOf(manifest: Manifest, folder: string, path: string): Sou
 
 /**
  * The bytes of a published file, of the size and hash that the manifest says, from the cache or else the first source
- * that has them. Every source gets a second try where its bytes are wrong. Raises UserError where none can be had.
+ * that has them. Every source gets a second try where its bytes are wrong. What broke off goes on where it stopped, also
+ * on a later visit. Raises UserError where none can be had.
  */
 export async function download(
   file: ManifestFile,
   sources: Source[],
   { onProgress, onNotice, silenceMs = SILENCE_MS }: DownloadOptions = {},
 ): Promise<ArrayBuffer> {
+  if (!self.isSecureContext) {
+    throw new UserError('Models can be verified on https:// or at 127.0.0.1 only; open this page under such an address.');
+  }
   const cached = await fromCache(file);
   if (cached) {
     onProgress?.({ path: file.path, loaded: file.bytes, total: file.bytes, from: 'cache' });
     return cached;
   }
+  const received = (await keptPart(file)) ?? { bytes: new Uint8Array(file.bytes), loaded: 0 };
+  const parts = new PartKeeper(file, received);
   const reasons: string[] = [];
   for (const { url, from } of sources) {
     const where = from === 'hub' ? 'the Hub' : "the page's own copy";
     for (let attempt = 1; attempt <= 2; attempt++) {
       try {
-        const bytes = await fetchBytes(url, file.bytes, silenceMs, (loaded) =>
-          onProgress?.({ path: file.path, loaded, total: file.bytes, from }),
-        );
-        await verify(bytes, file);
-        await intoCache(file, bytes);
-        return bytes;
+        await fetchBytes(url, received, silenceMs, (loaded) => {
+          parts.at(loaded);
+          onProgress?.({ path: file.path, loaded, total: file.bytes, from });
+        });
+        const { buffer } = received.bytes;
+        await verify(buffer, file);
+        await intoCache(file, buffer);
+        await parts.drop();
+        return buffer;
       } catch (error) {
         const reason = reasonOf(error);
-        if (error instanceof WrongBytes && attempt === 1) {
-          onNotice?.(`${file.path} from ${where} ${reason}; fetching it again.`);
+        if (error instanceof WrongBytes) received.loaded = 0;
+        if ((error instanceof WrongBytes || error instanceof BrokenOff) && attempt === 1) {
+          onNotice?.(`${file.path} from ${where} ${reason}; fetching ${received.loaded ? 'the rest' : 'it again'}.`);
           continue;
         }
         reasons.push(`${where} ${reason}`);
@@ -68,25 +84,29 @@ export async function download(
       }
     }
   }
+  await (received.loaded ? parts.keep() : parts.drop());
   throw new UserError(`${file.path} could not be loaded: ${reasons.join('; ')}. Check the connection and try again.`);
 }
 
 class WrongBytes extends Error {}
+class BrokenOff extends Error {}
 class HttpError extends Error {}
 class Silence extends Error {}
 
 function reasonOf(error: unknown): string {
-  if (error instanceof WrongBytes || error instanceof HttpError || error instanceof Silence) return error.message;
+  const told = [WrongBytes, BrokenOff, HttpError, Silence].some((kind) => error instanceof kind);
+  if (told) return (error as Error).message;
   return 'could not be reached';
 }
 
-/** A body that is read to its end, with its progress; `expected` bytes, or it is refused. */
+/** Fills `received`, with its progress: a body of as many bytes as are missing there, or it is refused. */
 export async function fetchBytes(
   url: string,
-  expected: number,
+  received: Received,
   silenceMs: number,
   onLoaded: (loaded: number) => void,
-): Promise<ArrayBuffer> {
+): Promise<void> {
+  const expected = received.bytes.length;
   const abort = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = () => {
@@ -101,12 +121,12 @@ export async function fetchBytes(
       referrerPolicy: 'no-referrer',
       credentials: 'omit',
       cache: 'no-store',
+      headers: received.loaded ? { Range: `bytes=${received.loaded}-` } : {},
     });
     if (!response.ok) throw new HttpError(`answered ${response.status}`);
     if (!response.body) throw new WrongBytes('sent nothing');
-    const bytes = new Uint8Array(expected);
-    let loaded = 0;
-    onLoaded(0);
+    if (response.status !== 206) received.loaded = 0; // the whole file, whatever was asked for
+    onLoaded(received.loaded);
     const reader = response.body.getReader();
     for (;;) {
       let chunk: ReadableStreamReadResult<Uint8Array>;
@@ -114,20 +134,19 @@ export async function fetchBytes(
         chunk = await reader.read();
       } catch (error) {
         if (abort.signal.aborted) throw abort.signal.reason;
-        throw new WrongBytes(`broke off after ${loaded} of ${expected} bytes`, { cause: error });
+        throw new BrokenOff(`broke off after ${received.loaded} of ${expected} bytes`, { cause: error });
       }
       if (chunk.done) break;
       alive();
-      if (loaded + chunk.value.length > expected) {
+      if (received.loaded + chunk.value.length > expected) {
         void reader.cancel();
         throw new WrongBytes(`sent more than the ${expected} bytes that were published`);
       }
-      bytes.set(chunk.value, loaded);
-      loaded += chunk.value.length;
-      onLoaded(loaded);
+      received.bytes.set(chunk.value, received.loaded);
+      received.loaded += chunk.value.length;
+      onLoaded(received.loaded);
     }
-    if (loaded < expected) throw new WrongBytes(`ended after ${loaded} of ${expected} bytes`);
-    return bytes.buffer;
+    if (received.loaded < expected) throw new BrokenOff(`ended after ${received.loaded} of ${expected} bytes`);
   } catch (error) {
     throw abort.signal.aborted ? abort.signal.reason : error;
   } finally {
@@ -144,8 +163,8 @@ async function verify(bytes: ArrayBuffer, file: ManifestFile): Promise<void> {
   if ((await sha256(bytes)) !== file.sha256) throw new WrongBytes('is not what was published (its SHA-256 differs)');
 }
 
-function cacheKey(file: ManifestFile): string {
-  return new URL(`/tinycats-models/sha256/${file.sha256}`, self.location.origin).href;
+function cacheKey(file: ManifestFile, kind: 'sha256' | 'part' = 'sha256'): string {
+  return new URL(`/tinycats-models/${kind}/${file.sha256}`, self.location.origin).href;
 }
 
 /** null also where the browser has no cache, as in some private windows, or holds something else under this hash. */
@@ -164,11 +183,61 @@ async function fromCache(file: ManifestFile): Promise<ArrayBuffer | null> {
 }
 
 async function intoCache(file: ManifestFile, bytes: ArrayBuffer): Promise<void> {
+  await put(cacheKey(file), new Uint8Array(bytes));
+}
+
+async function put(key: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
   try {
-    const headers = { 'Content-Length': String(file.bytes), 'Content-Type': 'application/octet-stream' };
-    await (await caches.open(CACHE)).put(cacheKey(file), new Response(bytes, { headers }));
+    const headers = { 'Content-Length': String(bytes.length), 'Content-Type': 'application/octet-stream' };
+    await (await caches.open(CACHE)).put(key, new Response(bytes, { headers }));
   } catch {
     // full or forbidden: it works without, and is fetched again next time
+  }
+}
+
+/** The beginning of a file that an earlier download left. */
+async function keptPart(file: ManifestFile): Promise<Received | null> {
+  try {
+    const found = await (await caches.open(CACHE)).match(cacheKey(file, 'part'));
+    const part = found && new Uint8Array(await found.arrayBuffer());
+    if (!part || part.length >= file.bytes) return null;
+    const bytes = new Uint8Array(file.bytes);
+    bytes.set(part);
+    return { bytes, loaded: part.length };
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps what is there of a download: at each quarter of it, since a page may be closed at any time, and when asked. */
+class PartKeeper {
+  private quarter = 1;
+  private last: Promise<unknown> = Promise.resolve();
+  private readonly file: ManifestFile;
+  private readonly received: Received;
+
+  constructor(file: ManifestFile, received: Received) {
+    this.file = file;
+    this.received = received;
+  }
+
+  at(loaded: number): void {
+    if (loaded < (this.quarter * this.file.bytes) / 4 || loaded === this.file.bytes) return;
+    this.quarter = Math.floor((4 * loaded) / this.file.bytes) + 1;
+    void this.keep();
+  }
+
+  keep(): Promise<unknown> {
+    const { bytes, loaded } = this.received;
+    return (this.last = this.last.then(() => put(cacheKey(this.file, 'part'), bytes.slice(0, loaded))));
+  }
+
+  async drop(): Promise<void> {
+    await this.last;
+    await caches
+      .open(CACHE)
+      .then((cache) => cache.delete(cacheKey(this.file, 'part')))
+      .catch(() => undefined);
   }
 }
 

@@ -1,6 +1,6 @@
 import { UserError } from './errors';
 
-/** manifest.json of the pipeline's `publish` stage, schema version 1: what the page knows about its models. */
+/** manifest.json of the pipeline's `publish` stage, schema version 2: what the page knows about its models. */
 export interface ManifestFile {
   path: string;
   sha256: string;
@@ -8,7 +8,9 @@ export interface ManifestFile {
 }
 
 export type Precision = 'fp32' | 'int8';
-export type ModelName = 'classifier' | 'generator';
+/** `generator_fast` is the few-step student, `generator` its teacher; not every version has a student. */
+export type GeneratorName = 'generator' | 'generator_fast';
+export type ModelName = 'classifier' | GeneratorName;
 
 export interface SamplerSettings {
   method: 'euler' | 'heun';
@@ -16,10 +18,23 @@ export interface SamplerSettings {
   guidance: number;
   guidance_low: number;
   guidance_high: number;
+  /** Whether the model is told how long a step is; else its second time is 0. */
+  few_step: boolean;
+}
+
+export interface GeneratorInfo {
+  classes: string[];
+  null_class: number;
+  image_size: number;
+  files: Record<Precision, string>;
+  /** What it is meant to be sampled with. */
+  sampler: SamplerSettings;
+  /** File of a recorded run. */
+  golden: string;
 }
 
 export interface Manifest {
-  schema_version: 1;
+  schema_version: 2;
   name: string;
   licence: string;
   revision: string | null;
@@ -36,36 +51,61 @@ export interface Manifest {
     /** Below this confidence the answer is "not sure". */
     reject_threshold?: number | null;
   };
-  generator: {
-    classes: string[];
-    null_class: number;
-    image_size: number;
-    files: Record<Precision, string>;
-  };
-  sampler: SamplerSettings;
-  golden: string;
+  generator: GeneratorInfo;
+  generator_fast?: GeneratorInfo;
   metrics: Record<string, unknown>;
   files: ManifestFile[];
 }
 
 /** Raises UserError where it is no manifest that this page can read. */
 export function parseManifest(content: unknown): Manifest {
-  const manifest = content as Manifest;
   if (typeof content !== 'object' || content === null || !('schema_version' in content)) {
     throw new UserError('The list of models (manifest.json) is no manifest.');
   }
-  if (manifest.schema_version !== 1) {
+  const manifest = content.schema_version === 1 ? fromVersion1(content as ManifestVersion1) : (content as Manifest);
+  if (manifest.schema_version !== 2) {
     throw new UserError(
-      `The list of models has schema version ${String(manifest.schema_version)}; this page reads version 1. Build the page again.`,
+      `The list of models has schema version ${String(content.schema_version)}; this page reads versions 1 and 2. Build the page again.`,
     );
   }
-  for (const [name, model] of Object.entries({ classifier: manifest.classifier, generator: manifest.generator })) {
+  const { classifier, generator, generator_fast } = manifest;
+  const generators = Object.entries({ generator, ...(generator_fast && { generator_fast }) });
+  for (const [name, model] of [['classifier', classifier] as const, ...generators]) {
     if (!Array.isArray(model?.classes) || !Number.isInteger(model.image_size) || typeof model.files?.fp32 !== 'string') {
       throw new UserError(`The list of models says too little about the ${name}. Run the publish stage again.`);
     }
   }
+  for (const [name, { sampler }] of generators) {
+    if (!Number.isInteger(sampler?.steps)) {
+      throw new UserError(`The list of models does not say how to sample the ${name}. Run the publish stage again.`);
+    }
+  }
   if (!Array.isArray(manifest.files)) throw new UserError('The list of models names no files. Run the publish stage again.');
   return manifest;
+}
+
+type ManifestVersion1 = Omit<Manifest, 'schema_version' | 'generator_fast'> & {
+  schema_version: 1;
+  sampler: Omit<SamplerSettings, 'few_step'>;
+  golden: string;
+};
+
+/** What was published before there was a student, for a duel with it. */
+function fromVersion1({ sampler, golden, generator, ...others }: ManifestVersion1): Manifest {
+  return { ...others, schema_version: 2, generator: { ...generator, sampler: { ...sampler, few_step: false }, golden } };
+}
+
+/** The student first, where there is one. */
+export function generatorNames(manifest: Manifest): GeneratorName[] {
+  return manifest.generator_fast ? ['generator_fast', 'generator'] : ['generator'];
+}
+
+/** Raises UserError where this version has no such generator. */
+export function generatorInfo(manifest: Manifest, name: GeneratorName): GeneratorInfo {
+  const info = manifest[name];
+  if (!info)
+    throw new UserError(`The version ${manifest.revision?.slice(0, 10) ?? 'here'} has no fast generator; choose the teacher.`);
+  return info;
 }
 
 export function fileOf(manifest: Manifest, path: string): ManifestFile {
@@ -75,8 +115,12 @@ export function fileOf(manifest: Manifest, path: string): ManifestFile {
 }
 
 export function modelFile(manifest: Manifest, model: ModelName, precision: Precision): ManifestFile {
-  return fileOf(manifest, manifest[model].files[precision]);
+  const { files } = model === 'classifier' ? manifest.classifier : generatorInfo(manifest, model);
+  return fileOf(manifest, files[precision]);
 }
+
+/** In the words of the page. */
+export const MODEL_NAMES: Record<ModelName, string> = { classifier: 'classifier', generator: 'teacher', generator_fast: 'fast' };
 
 /** Class names as the pipeline has them are also file names: underscores stand for spaces. */
 export function displayName(name: string): string {

@@ -2,7 +2,14 @@ import { expect, test } from 'vitest';
 import type { SamplerSettings } from './manifest';
 import { Cancelled, sample, sessionRuns, times, toRgba } from './sampler';
 
-const PLAIN: SamplerSettings = { method: 'euler', steps: 5, guidance: 1, guidance_low: 0, guidance_high: 1 };
+const PLAIN: SamplerSettings = {
+  method: 'euler',
+  steps: 5,
+  guidance: 1,
+  guidance_low: 0,
+  guidance_high: 1,
+  few_step: false,
+};
 const NOISE = Float32Array.of(1, -0.5, 0.25, 2);
 const WEIGHTS = Float32Array.of(1, 0, 0);
 
@@ -37,7 +44,7 @@ test('guidance runs class and null class as one batch, inside its interval alone
   const settings = { ...PLAIN, guidance: 3, guidance_low: 0.2, guidance_high: 0.6 };
   const batches: number[] = [];
   const seen: number[][] = [];
-  const denoise = async (x: Float32Array, _t: number, weights: Float32Array, batch: number) => {
+  const denoise = async (x: Float32Array, _t: number, _h: number, weights: Float32Array, batch: number) => {
     batches.push(batch);
     if (batch === 2) seen.push([...weights]);
     return x.map((_, i) => (i < 4 ? 0.3 : 0.1)); // class, null
@@ -58,6 +65,19 @@ test.each(['euler', 'heun'] as const)('the number of session runs of %s is as sa
   };
   await sample(denoise, NOISE, WEIGHTS, 1, { ...PLAIN, method });
   expect(runs).toBe(sessionRuns({ ...PLAIN, method }));
+});
+
+test.each([
+  { few_step: false, lengths: [0, 0, 0, 0] },
+  { few_step: true, lengths: [0.25, 0.25, 0.25, 0.25] },
+])('few_step: $few_step tells the model that steps are $lengths long', async ({ few_step, lengths }) => {
+  const told: number[] = [];
+  const denoise = async (x: Float32Array, _t: number, h: number) => {
+    told.push(h);
+    return x;
+  };
+  await sample(denoise, NOISE, WEIGHTS, 1, { ...PLAIN, steps: 4, few_step });
+  expect(told).toEqual(lengths);
 });
 
 test('a step may cancel', async () => {

@@ -1,7 +1,10 @@
 import type { SamplerSettings } from './manifest';
 
-/** The predicted pictures [batch, D] of states x [batch, D] at time t, for class weights [batch, K + 1]. */
-export type Denoise = (x: Float32Array, t: number, classWeights: Float32Array, batch: number) => Promise<Float32Array>;
+/**
+ * The predicted pictures [batch, D] of states x [batch, D] at time t, for class weights [batch, K + 1]; `h` is the length
+ * of the step that the prediction is for, 0 where the model knows none.
+ */
+export type Denoise = (x: Float32Array, t: number, h: number, classWeights: Float32Array, batch: number) => Promise<Float32Array>;
 
 export class Cancelled extends Error {
   override name = 'Cancelled';
@@ -30,7 +33,7 @@ function oneMinusProduct(a: number, b: number): number {
 
 /**
  * From noise at t=0 to pictures at t=1 along the probability flow, with classifier-free guidance: the arithmetic of
- * tinycats/models/sampler.py in float32. `noise` is [n, D], `classWeights` [n, K + 1], whose last column is the null
+ * tinycats/models/sampler.py in float32. A few-step student is told the length of its step. `noise` is [n, D], `classWeights` [n, K + 1], whose last column is the null
  * class. `onStep(i, state)` sees the state after step i and may throw Cancelled. The result is clipped to [-1, 1].
  */
 export async function sample(
@@ -46,11 +49,12 @@ export async function sample(
   for (let i = 0; i < settings.steps; i++) {
     const t = moments[i]!;
     const next = moments[i + 1]!;
-    const predicted = await predict(denoise, z, t, classWeights, n, settings);
+    const h = settings.few_step ? next - t : 0;
+    const predicted = await predict(denoise, z, t, h, classWeights, n, settings);
     const velocity = velocityOf(predicted, z, t);
     let zNext = advance(z, velocity, next - t);
     if (settings.method === 'heun' && i + 1 < settings.steps) {
-      const corrected = velocityOf(await predict(denoise, zNext, next, classWeights, n, settings), zNext, next);
+      const corrected = velocityOf(await predict(denoise, zNext, next, h, classWeights, n, settings), zNext, next);
       for (let j = 0; j < corrected.length; j++) velocity[j] = (velocity[j]! + corrected[j]!) / 2;
       zNext = advance(z, velocity, next - t);
     }
@@ -73,11 +77,12 @@ async function predict(
   denoise: Denoise,
   z: Float32Array,
   t: number,
+  h: number,
   classWeights: Float32Array,
   n: number,
   { guidance, guidance_low, guidance_high }: SamplerSettings,
 ): Promise<Float32Array> {
-  if (guidance === 1 || t < guidance_low || t >= guidance_high) return denoise(z, t, classWeights, n);
+  if (guidance === 1 || t < guidance_low || t >= guidance_high) return denoise(z, t, h, classWeights, n);
   const columns = classWeights.length / n;
   const twice = new Float32Array(2 * z.length);
   twice.set(z);
@@ -85,7 +90,7 @@ async function predict(
   const weights = new Float32Array(2 * classWeights.length);
   weights.set(classWeights);
   for (let row = n; row < 2 * n; row++) weights[row * columns + columns - 1] = 1;
-  const both = await denoise(twice, t, weights, 2 * n);
+  const both = await denoise(twice, t, h, weights, 2 * n);
   const free = both.subarray(z.length);
   return z.map((_, j) => free[j]! + Math.fround(guidance * Math.fround(both[j]! - free[j]!)));
 }

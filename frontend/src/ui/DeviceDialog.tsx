@@ -11,7 +11,7 @@ import Typography from '@mui/material/Typography';
 import { useEffect, useState } from 'react';
 import { clearModels, storedModels, type Stored } from '../lib/download';
 import { bytes } from '../lib/format';
-import { modelFile, type Precision } from '../lib/manifest';
+import { generatorNames, modelFile, type ModelName, type Precision } from '../lib/manifest';
 import { DeviceFields } from './DeviceFields';
 import { deviceName } from './deviceName';
 import { useEngineState, type Models } from './models';
@@ -24,8 +24,8 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
   useEffect(() => {
     void storedModels().then(setStored);
   }, []);
-  const size = (of: Precision) =>
-    bytes(modelFile(models.manifest, 'classifier', of).bytes + modelFile(models.manifest, 'generator', of).bytes);
+  const names: ModelName[] = ['classifier', ...generatorNames(models.manifest)];
+  const size = (of: Precision) => bytes(names.reduce((sum, name) => sum + modelFile(models.manifest, name, of).bytes, 0));
   return (
     <Dialog open onClose={onClose} fullWidth maxWidth="xs" aria-labelledby="device-title">
       <DialogTitle id="device-title">Device and models</DialogTitle>
@@ -52,8 +52,8 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
             helperText={choice.backend === 'webgpu' ? 'WebGPU has no int8 operators' : 'int8 is smaller and faster, fp32 exact'}
             disabled={choice.backend === 'webgpu'}
           >
-            <MenuItem value="int8">int8 ({size('int8')} for both models)</MenuItem>
-            <MenuItem value="fp32">fp32 ({size('fp32')} for both models)</MenuItem>
+            <MenuItem value="int8">int8 ({size('int8')} for all models)</MenuItem>
+            <MenuItem value="fp32">fp32 ({size('fp32')} for all models)</MenuItem>
           </TextField>
           <Stack direction="row" spacing={1} sx={{ alignItems: 'center', justifyContent: 'space-between' }}>
             <Typography variant="body2" data-testid="stored">

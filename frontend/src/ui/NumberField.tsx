@@ -5,15 +5,20 @@ interface Props {
   label: string;
   value: number;
   limits: readonly [number, number];
+  /** Whether it has to be one without a fraction. */
+  whole?: boolean;
   disabled?: boolean;
   onChange: (value: number) => void;
 }
 
 /** A number within limits; what is typed counts as soon as it is one. */
-export function NumberField({ label, value, limits: [low, high], disabled = false, onChange }: Props) {
+export function NumberField({ label, value, limits: [low, high], whole = false, disabled = false, onChange }: Props) {
   const [text, setText] = useState(String(value));
-  const typed = text.trim() === '' ? NaN : Number(text);
-  const wrong = !(typed >= low && typed <= high);
+  const numberOf = (typed: string) => {
+    const number = typed.trim() === '' ? NaN : Number(typed);
+    return number >= low && number <= high && (!whole || Number.isInteger(number)) ? number : null;
+  };
+  const wrong = numberOf(text) === null;
   return (
     <TextField
       size="small"
@@ -21,12 +26,12 @@ export function NumberField({ label, value, limits: [low, high], disabled = fals
       value={text}
       disabled={disabled}
       error={wrong}
-      helperText={wrong ? `${low} to ${high}` : undefined}
+      helperText={wrong ? `${whole ? 'a whole number, ' : ''}${low} to ${high}` : undefined}
       slotProps={{ htmlInput: { inputMode: 'decimal' } }}
       onChange={(event) => {
         setText(event.target.value);
-        const number = Number(event.target.value);
-        if (event.target.value.trim() && number >= low && number <= high) onChange(number);
+        const number = numberOf(event.target.value);
+        if (number !== null) onChange(number);
       }}
     />
   );

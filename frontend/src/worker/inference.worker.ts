@@ -1,7 +1,15 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-web/wasm';
 import { download, sourcesOf } from '../lib/download';
-import { fileOf, modelFile, type Manifest, type ModelName, type Precision } from '../lib/manifest';
-import { Cancelled, sample } from '../lib/sampler';
+import {
+  fileOf,
+  generatorInfo,
+  modelFile,
+  type GeneratorName,
+  type Manifest,
+  type ModelName,
+  type Precision,
+} from '../lib/manifest';
+import { Cancelled, sample, type Denoise } from '../lib/sampler';
 import { readPicture } from './picture';
 import type {
   CheckResult,
@@ -14,7 +22,7 @@ import type {
   Operations,
   Request,
 } from './protocol';
-import { startRuntime, type Runtime } from './runtime';
+import { startRuntime, wasmBytes, type Runtime } from './runtime';
 
 interface Session {
   session: InferenceSession;
@@ -84,8 +92,10 @@ class Inference {
         const onStep = (step: number, state: Float32Array) => this.post({ kind: 'step', id, step, state });
         return { result: await this.generate(payload, onStep, stop), transfer: [] };
       }
+      case 'memory':
+        return { result: { bytes: wasmBytes() }, transfer: [] };
       case 'check':
-        return { result: await this.check(payload.precision, stop), transfer: [] };
+        return { result: await this.check(payload.model, payload.precision, stop), transfer: [] };
     }
   }
 
@@ -156,12 +166,11 @@ class Inference {
   }
 
   private async generate(
-    { precision, noise, classWeights, settings }: GenerateRequest,
+    { model, precision, noise, classWeights, settings }: GenerateRequest,
     onStep: (step: number, state: Float32Array) => void,
     stop: () => boolean,
   ): Promise<GenerateResult> {
-    const { session } = await this.session('generator', precision);
-    const { denoise, runMs } = this.denoiser(session);
+    const { denoise, runMs } = await this.denoiser(model, precision);
     const start = performance.now();
     const picture = await sample(denoise, noise, classWeights, 1, settings, async (step, state) => {
       onStep(step, state);
@@ -171,16 +180,17 @@ class Inference {
     return { picture, runs: runMs.length, runMs, totalMs: performance.now() - start };
   }
 
-  private denoiser(session: InferenceSession) {
-    const size = this.manifest.generator.image_size;
+  private async denoiser(model: GeneratorName, precision: Precision): Promise<{ denoise: Denoise; runMs: number[] }> {
+    const { session } = await this.session(model, precision);
+    const size = generatorInfo(this.manifest, model).image_size;
     const { Tensor: OrtTensor } = this.ort;
     const runMs: number[] = [];
-    const denoise = async (x: Float32Array, t: number, weights: Float32Array, batch: number) => {
+    const denoise: Denoise = async (x, t, h, weights, batch) => {
       const start = performance.now();
       const outputs = await session.run({
         x: new OrtTensor('float32', x, [batch, 3, size, size]),
         t: new OrtTensor('float32', new Float32Array(batch).fill(t), [batch]),
-        h: new OrtTensor('float32', new Float32Array(batch), [batch]),
+        h: new OrtTensor('float32', new Float32Array(batch).fill(h), [batch]),
         class_weights: new OrtTensor('float32', weights, [batch, weights.length / batch]),
       });
       const prediction = (await outputs.prediction!.getData()) as Float32Array;
@@ -190,17 +200,18 @@ class Inference {
     return { denoise, runMs };
   }
 
-  /** The pipeline's own run of the sampler, repeated here: golden.json has its noise and the state after every step. */
-  private async check(precision: Precision, stop: () => boolean): Promise<CheckResult> {
-    const { session } = await this.session('generator', precision);
-    const golden = JSON.parse(new TextDecoder().decode(await this.fetch(this.manifest.golden)));
+  /** The pipeline's own run of the sampler, repeated here: a golden file has its noise and the state after every step. */
+  private async check(model: GeneratorName, precision: Precision, stop: () => boolean): Promise<CheckResult> {
+    const { denoise, runMs } = await this.denoiser(model, precision);
+    const { golden: path, sampler } = generatorInfo(this.manifest, model);
+    const golden = JSON.parse(new TextDecoder().decode(await this.fetch(path)));
     const noise = decodeTensor(golden.tensors.noise.base64);
     const states = decodeTensor(golden.tensors.states.base64);
     const n = golden.tensors.noise.shape[0] as number;
-    const { denoise, runMs } = this.denoiser(session);
     const maxAbsDiff: number[] = [];
     const weights = decodeTensor(golden.tensors.class_weights.base64);
-    await sample(denoise, noise, weights, n, golden.sampler, async (step, state) => {
+    const settings = { ...sampler, ...golden.sampler };
+    await sample(denoise, noise, weights, n, settings, async (step, state) => {
       const expected = states.subarray(step * state.length, (step + 1) * state.length);
       maxAbsDiff.push(state.reduce((largest, value, i) => Math.max(largest, Math.abs(value - expected[i]!)), 0));
       await nextTask();

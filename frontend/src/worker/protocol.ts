@@ -1,5 +1,5 @@
 import type { Progress } from '../lib/download';
-import type { Manifest, ModelName, Precision, SamplerSettings } from '../lib/manifest';
+import type { GeneratorName, Manifest, ModelName, Precision, SamplerSettings } from '../lib/manifest';
 
 export type Backend = 'wasm' | 'webgpu';
 
@@ -33,6 +33,7 @@ export interface ClassifyResult {
 }
 
 export interface GenerateRequest {
+  model: GeneratorName;
   precision: Precision;
   noise: Float32Array;
   /** [K + 1], the last for the null class. */
@@ -60,7 +61,8 @@ export interface Operations {
   load: { request: { model: ModelName; precision: Precision }; result: { loadMs: number; bytes: number } };
   classify: { request: { picture: Blob; precision: Precision }; result: ClassifyResult };
   generate: { request: GenerateRequest; result: GenerateResult };
-  check: { request: { precision: Precision }; result: CheckResult };
+  memory: { request: Record<string, never>; result: { bytes: number } };
+  check: { request: { model: GeneratorName; precision: Precision }; result: CheckResult };
 }
 
 export type Operation = keyof Operations;

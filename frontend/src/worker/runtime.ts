@@ -9,11 +9,26 @@ export type Runtime = typeof Ort;
 
 const SILENCE_MS = 20_000;
 
+const memories: WebAssembly.Memory[] = [];
+
+/** ONNX Runtime does not say how much memory it takes, but makes it here. */
+class CountedMemory extends WebAssembly.Memory {
+  constructor(descriptor: WebAssembly.MemoryDescriptor) {
+    super(descriptor);
+    memories.push(this);
+  }
+}
+
+export function wasmBytes(): number {
+  return memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
+}
+
 /** Loads ONNX Runtime and says what it really runs on. Falls back to WASM, and says why, where there is no real GPU. */
 export async function startRuntime(
   choice: DeviceChoice,
   onProgress: (progress: Progress) => void,
 ): Promise<{ ort: Runtime; device: Device }> {
+  WebAssembly.Memory = CountedMemory;
   let reason: string | null = null;
   if (choice.backend === 'webgpu') {
     const found = await findAdapter();
@@ -34,10 +49,12 @@ export async function startRuntime(
   ort.env.logLevel = 'error';
   ort.env.wasm.numThreads = threads;
   ort.env.wasm.proxy = false; // this is a worker already
+  const received = { bytes: new Uint8Array(__ORT_WASM_BYTES__), loaded: 0 };
   try {
-    ort.env.wasm.wasmBinary = await fetchBytes(wasmUrl, __ORT_WASM_BYTES__, SILENCE_MS, (loaded) =>
+    await fetchBytes(wasmUrl, received, SILENCE_MS, (loaded) =>
       onProgress({ path: 'ONNX Runtime', loaded, total: __ORT_WASM_BYTES__, from: 'page' }),
     );
+    ort.env.wasm.wasmBinary = received.bytes.buffer;
   } catch (error) {
     throw new UserError(`ONNX Runtime ${messageOf(error)}. Check the connection and try again.`);
   }

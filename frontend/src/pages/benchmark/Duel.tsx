@@ -15,7 +15,7 @@ import { useEffect, useRef, useState } from 'react';
 import { Engine } from '../../lib/engine';
 import { messageOf } from '../../lib/errors';
 import { bytes, milliseconds } from '../../lib/format';
-import { displayName, type Precision } from '../../lib/manifest';
+import { displayName, generatorNames, MODEL_NAMES, type GeneratorName, type Precision } from '../../lib/manifest';
 import { Cancelled } from '../../lib/sampler';
 import { Activity } from '../../ui/Activity';
 import { ErrorNote } from '../../ui/ErrorNote';
@@ -25,6 +25,7 @@ import { SeedField } from '../generate/SeedField';
 import { difference, fight, type Fighter } from './fight';
 
 interface Side {
+  model: GeneratorName;
   precision: Precision;
   /** Address of another published folder; empty for this page's own. */
   address: string;
@@ -32,10 +33,17 @@ interface Side {
 
 export function Duel() {
   const { manifest, folder, choice } = useModels();
-  const [sides, setSides] = useState<[Side, Side]>([
-    { precision: 'fp32', address: '' },
-    { precision: 'int8', address: '' },
-  ]);
+  const [sides, setSides] = useState<[Side, Side]>(
+    manifest.generator_fast
+      ? [
+          { model: 'generator', precision: 'int8', address: '' },
+          { model: 'generator_fast', precision: 'int8', address: '' },
+        ]
+      : [
+          { model: 'generator', precision: 'fp32', address: '' },
+          { model: 'generator', precision: 'int8', address: '' },
+        ],
+  );
   const [seed, setSeed] = useState(1);
   const [name, setName] = useState(manifest.generator.classes[0]!);
   const [engine, setEngine] = useState<Engine | null>(null);
@@ -66,7 +74,8 @@ export function Duel() {
         Duel
       </Typography>
       <Typography variant="body2" color="textSecondary" sx={{ mb: 2 }}>
-        The same class and seed through two precisions or two published versions.
+        The same class and seed through {manifest.generator_fast ? 'student and teacher, ' : ''}two precisions or two published
+        versions, each with the steps that it is published with.
       </Typography>
       <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr', sm: '1fr 1fr' } }}>
         {sides.map((side, index) => (
@@ -74,6 +83,7 @@ export function Duel() {
             key={index}
             title={`Side ${'AB'[index]}`}
             side={side}
+            models={generatorNames(manifest)}
             onChange={(changed) => setSides(index === 0 ? [changed, sides[1]] : [sides[0], changed])}
           />
         ))}
@@ -104,9 +114,31 @@ export function Duel() {
   );
 }
 
-function SideFields({ title, side, onChange }: { title: string; side: Side; onChange: (side: Side) => void }) {
+interface SideFieldsProps {
+  title: string;
+  side: Side;
+  models: GeneratorName[];
+  onChange: (side: Side) => void;
+}
+
+function SideFields({ title, side, models, onChange }: SideFieldsProps) {
   return (
-    <Stack spacing={1} role="group" aria-label={title}>
+    <Stack spacing={1.5} role="group" aria-label={title}>
+      {models.length > 1 && (
+        <TextField
+          select
+          size="small"
+          label={`${title}: model`}
+          value={side.model}
+          onChange={(event) => onChange({ ...side, model: event.target.value as GeneratorName })}
+        >
+          {models.map((model) => (
+            <MenuItem key={model} value={model}>
+              {MODEL_NAMES[model]}
+            </MenuItem>
+          ))}
+        </TextField>
+      )}
       <TextField
         select
         size="small"
@@ -134,19 +166,31 @@ function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
   const figure = (value: number | null) => (value === null ? 'not available' : value.toPrecision(4));
   const rows: [string, (fighter: Fighter) => string][] = [
     ['Version', ({ manifest }) => manifest.revision?.slice(0, 10) ?? 'not available'],
+    ['Steps', ({ steps, runs }) => (steps === runs ? String(steps) : `${steps} (${runs} session runs)`)],
     ['Size', (fighter) => bytes(fighter.bytes)],
     ['Whole picture', (fighter) => milliseconds(fighter.ms)],
     ['FD-classifier, as published', (fighter) => figure(fighter.fd)],
     ["Classifier's top-1, as published", (fighter) => figure(fighter.top1)],
   ];
   return (
-    <Box sx={{ mt: 2 }} data-testid="duel">
-      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: 'repeat(3, minmax(0, 200px))' }}>
+    <Box
+      data-testid="duel"
+      sx={{
+        mt: 2,
+        display: 'grid',
+        columnGap: 3,
+        rowGap: 1,
+        gridTemplateColumns: { xs: 'minmax(0, 1fr)', md: 'repeat(2, minmax(0, 1fr))' },
+      }}
+    >
+      <Box
+        sx={{ display: 'grid', gap: { xs: 1, sm: 2 }, gridTemplateColumns: 'repeat(3, minmax(0, 200px))', alignContent: 'start' }}
+      >
         {[a, b].map((fighter, index) => (
           <Box key={index} component="figure" sx={{ m: 0 }}>
             <PictureCanvas rgba={fighter.rgba} size={fighter.size} label={`Side ${'AB'[index]}`} testId="fighter" />
             <Typography component="figcaption" variant="body2">
-              {'AB'[index]}: {fighter.precision}
+              {'AB'[index]}: {MODEL_NAMES[fighter.model]}, {fighter.precision}
             </Typography>
           </Box>
         ))}
@@ -159,8 +203,8 @@ function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
           </Box>
         )}
       </Box>
-      <TableContainer tabIndex={0} sx={{ mt: 1 }}>
-        <Table size="small" aria-label="Duel" sx={{ maxWidth: 640 }}>
+      <TableContainer tabIndex={0}>
+        <Table size="small" aria-label="Duel" sx={{ '& td, & th': { px: { xs: 0.75, sm: 2 } } }}>
           <TableHead>
             <TableRow>
               <TableCell>What</TableCell>

@@ -9,7 +9,7 @@ import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { Engine } from '../../lib/engine';
 import { messageOf } from '../../lib/errors';
 import { bytes, save } from '../../lib/format';
-import type { ModelName, Precision } from '../../lib/manifest';
+import { generatorNames, MODEL_NAMES, type ModelName, type Precision } from '../../lib/manifest';
 import { Cancelled } from '../../lib/sampler';
 import { Activity } from '../../ui/Activity';
 import { DeviceFields } from '../../ui/DeviceFields';
@@ -17,26 +17,27 @@ import { deviceName } from '../../ui/deviceName';
 import { ErrorNote } from '../../ui/ErrorNote';
 import { useModels } from '../../ui/models';
 import { NumberField } from '../../ui/NumberField';
+import { LIMITS } from '../generate/settings';
 import { measure, type Plan, type Progress, type Report } from './measure';
 
 const ReportView = lazy(() => import('./ReportView'));
 
-const WHICH: Record<string, ModelName[]> = {
-  both: ['classifier', 'generator'],
-  classifier: ['classifier'],
-  generator: ['generator'],
-};
-
 export function Measurement() {
   const { manifest, folder, engine: shared, choice, precision } = useModels();
-  const [which, setWhich] = useState('both');
+  const generators = generatorNames(manifest);
+  const all: ModelName[] = ['classifier', ...generators];
+  const [which, setWhich] = useState<ModelName | 'all'>('all');
+  const chosen = which === 'all' ? all : [which];
   const [plan, setPlan] = useState<Omit<Plan, 'models'>>({
     choice,
     precision,
     warmup: 2,
     runs: 10,
-    steps: manifest.sampler.steps,
-    guidance: manifest.sampler.guidance,
+    steps: {
+      generator: manifest.generator.sampler.steps,
+      generator_fast: manifest.generator_fast?.sampler.steps ?? 1,
+    },
+    guidance: manifest.generator.sampler.guidance,
   });
   const [engine, setEngine] = useState<Engine | null>(null);
   const [progress, setProgress] = useState<Progress | null>(null);
@@ -60,7 +61,7 @@ export function Measurement() {
       const response = await fetch('./examples/Bengal.jpg');
       if (!response.ok) throw new Error('The example picture could not be loaded. Check the connection and try again.');
       const picture = await response.blob();
-      setReport(await measure({ ...plan, models: WHICH[which]! }, own, manifest, picture, controller.signal, setProgress));
+      setReport(await measure({ ...plan, models: chosen }, own, manifest, picture, controller.signal, setProgress));
     } catch (reason) {
       if (!(reason instanceof Cancelled)) setError(messageOf(reason));
     } finally {
@@ -75,18 +76,21 @@ export function Measurement() {
       <Typography variant="h2" id="measure-title" sx={{ mb: 2 }}>
         Speed
       </Typography>
-      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr 1fr', md: 'repeat(4, 1fr)' } }}>
+      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr 1fr', md: 'repeat(4, 1fr)' }, mb: 2 }}>
         <TextField
           select
           size="small"
           label="Models"
           value={which}
           disabled={running}
-          onChange={(event) => setWhich(event.target.value)}
+          onChange={(event) => setWhich(event.target.value as ModelName | 'all')}
         >
-          <MenuItem value="both">both</MenuItem>
-          <MenuItem value="classifier">classifier</MenuItem>
-          <MenuItem value="generator">generator</MenuItem>
+          <MenuItem value="all">all</MenuItem>
+          {all.map((model) => (
+            <MenuItem key={model} value={model}>
+              {MODEL_NAMES[model]}
+            </MenuItem>
+          ))}
         </TextField>
         <TextField
           select
@@ -106,26 +110,40 @@ export function Measurement() {
             onChange={(changed) => change({ choice: changed, precision: changed.backend === 'webgpu' ? 'fp32' : plan.precision })}
           />
         </Box>
+      </Box>
+      <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr 1fr', sm: 'repeat(5, 1fr)' } }}>
         <NumberField
           label="Warm-up"
           value={plan.warmup}
           limits={[0, 50]}
+          whole
           disabled={running}
           onChange={(warmup) => change({ warmup })}
         />
-        <NumberField label="Runs" value={plan.runs} limits={[1, 500]} disabled={running} onChange={(runs) => change({ runs })} />
         <NumberField
-          label="Steps"
-          value={plan.steps}
-          limits={[1, 100]}
+          label="Runs"
+          value={plan.runs}
+          limits={[1, 500]}
+          whole
           disabled={running}
-          onChange={(steps) => change({ steps })}
+          onChange={(runs) => change({ runs })}
         />
+        {generators.map((model) => (
+          <NumberField
+            key={model}
+            label={`Steps, ${MODEL_NAMES[model]}`}
+            value={plan.steps[model]}
+            limits={LIMITS.steps[model]}
+            whole
+            disabled={running || !chosen.includes(model)}
+            onChange={(steps) => change({ steps: { ...plan.steps, [model]: steps } })}
+          />
+        ))}
         <NumberField
-          label="Guidance"
+          label="Guidance, teacher"
           value={plan.guidance}
-          limits={[0, 10]}
-          disabled={running}
+          limits={LIMITS.guidance}
+          disabled={running || !chosen.includes('generator')}
           onChange={(guidance) => change({ guidance })}
         />
       </Box>
@@ -152,7 +170,7 @@ export function Measurement() {
       </Stack>
       <Activity
         engine={engine ?? shared}
-        busy={progress ? `${progress.model}: run ${progress.done + 1} of ${progress.of}` : null}
+        busy={progress ? `${MODEL_NAMES[progress.model]}: run ${progress.done + 1} of ${progress.of}` : null}
       />
       {error && <ErrorNote message={error} onRetry={() => void run()} />}
       {report && (
@@ -163,7 +181,8 @@ export function Measurement() {
           <Typography variant="body2" color="textSecondary" data-testid="machine" sx={{ mt: 1, overflowWrap: 'anywhere' }}>
             {deviceName(report.device)}
             {report.device.adapter ? ` (${report.device.adapter})` : ''}
-            {report.device.reason ? ` (${report.device.reason})` : ''}, {report.machine.cores} cores, memory of the page:{' '}
+            {report.device.reason ? ` (${report.device.reason})` : ''}, {report.machine.cores} cores. Memory of ONNX Runtime:{' '}
+            {bytes(report.runtime_memory_bytes)}, of the whole page:{' '}
             {report.memory_bytes === null ? 'not available' : bytes(report.memory_bytes)}. {report.machine.user_agent}
           </Typography>
         </>

@@ -8,56 +8,58 @@ import TableRow from '@mui/material/TableRow';
 import Typography from '@mui/material/Typography';
 import { BarChart } from '@mui/x-charts/BarChart';
 import { bytes, milliseconds } from '../../lib/format';
-import type { Report } from './measure';
+import { MODEL_NAMES } from '../../lib/manifest';
+import type { ModelResult, Report } from './measure';
 
-const HEADS = ['p50', 'p95', 'p99', 'mean', 'a second', 'sessions', 'start', 'size'];
+const ROWS: [string, string, (result: ModelResult) => string][] = [
+  ['p50', 'p50', ({ summary_ms }) => milliseconds(summary_ms.p50)],
+  ['p95', 'p95', ({ summary_ms }) => milliseconds(summary_ms.p95)],
+  ['p99', 'p99', ({ summary_ms }) => milliseconds(summary_ms.p99)],
+  ['mean', 'mean', ({ summary_ms }) => milliseconds(summary_ms.mean)],
+  ['rate', 'images a second', ({ images_per_second }) => images_per_second.toPrecision(3)],
+  ['runs', 'session runs', ({ session_runs }) => String(session_runs)],
+  ['load', 'start', ({ load_ms }) => milliseconds(load_ms)],
+  ['size', 'size', (result) => bytes(result.bytes)],
+];
+
+function titleOf({ model, sampler }: ModelResult): string {
+  if (!sampler) return 'Classifier: from file to answer';
+  const steps = `${sampler.steps} ${sampler.steps === 1 ? 'step' : 'steps'}`;
+  return `${model === 'generator_fast' ? 'Fast' : 'Teacher'}: a whole picture in ${steps}`;
+}
 
 /** Percentiles as a table, and every run as a bar. */
 export default function ReportView({ report }: { report: Report }) {
   return (
     <>
       <TableContainer tabIndex={0}>
-        <Table size="small" aria-label="Times">
+        <Table size="small" aria-label="Times" sx={{ maxWidth: 760, '& td, & th': { px: { xs: 0.75, sm: 2 } } }}>
           <TableHead>
             <TableRow>
-              <TableCell>Model</TableCell>
-              {HEADS.map((head) => (
-                <TableCell key={head} align="right">
-                  {head}
+              <TableCell>What</TableCell>
+              {report.results.map(({ model, precision }) => (
+                <TableCell key={model} align="right">
+                  {MODEL_NAMES[model]}, {precision}
                 </TableCell>
               ))}
             </TableRow>
           </TableHead>
           <TableBody>
-            {report.results.map((result) => (
-              <TableRow key={result.model} data-testid={`row-${result.model}`}>
+            {ROWS.map(([id, name, of]) => (
+              <TableRow key={id}>
                 <TableCell component="th" scope="row">
-                  {result.model}, {result.precision}
+                  {name}
                 </TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
-                  {milliseconds(result.summary_ms.p50)}
-                </TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
-                  {milliseconds(result.summary_ms.p95)}
-                </TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
-                  {milliseconds(result.summary_ms.p99)}
-                </TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
-                  {milliseconds(result.summary_ms.mean)}
-                </TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
-                  {result.images_per_second.toPrecision(3)}
-                </TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
-                  {result.session_runs}
-                </TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
-                  {milliseconds(result.load_ms)}
-                </TableCell>
-                <TableCell align="right" sx={{ whiteSpace: 'nowrap' }}>
-                  {bytes(result.bytes)}
-                </TableCell>
+                {report.results.map((result) => (
+                  <TableCell
+                    key={result.model}
+                    align="right"
+                    data-testid={`${id}-${result.model}`}
+                    sx={{ whiteSpace: 'nowrap', fontVariantNumeric: 'tabular-nums' }}
+                  >
+                    {of(result)}
+                  </TableCell>
+                ))}
               </TableRow>
             ))}
           </TableBody>
@@ -69,7 +71,7 @@ export default function ReportView({ report }: { report: Report }) {
         {report.results.map((result) => (
           <Box key={result.model} component="figure" sx={{ m: 0, minWidth: 0 }}>
             <Typography component="figcaption" variant="body2" color="textSecondary">
-              {result.model === 'classifier' ? 'Classifier: from file to answer' : 'Generator: a whole picture'}, each run in ms
+              {titleOf(result)}, each run in ms
             </Typography>
             <BarChart
               height={220}

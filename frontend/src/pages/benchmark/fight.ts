@@ -1,6 +1,6 @@
 import { Engine } from '../../lib/engine';
 import { UserError } from '../../lib/errors';
-import { loadManifest, modelFile, type Manifest, type Precision } from '../../lib/manifest';
+import { generatorInfo, loadManifest, modelFile, type GeneratorName, type Manifest, type Precision } from '../../lib/manifest';
 import { gaussianNoise } from '../../lib/noise';
 import { toRgba } from '../../lib/sampler';
 import type { DeviceChoice } from '../../worker/protocol';
@@ -8,7 +8,11 @@ import { classWeights } from '../generate/settings';
 
 export interface Fighter {
   manifest: Manifest;
+  model: GeneratorName;
   precision: Precision;
+  steps: number;
+  /** Calls of session.run. */
+  runs: number;
   rgba: Uint8ClampedArray<ArrayBuffer>;
   size: number;
   bytes: number;
@@ -20,6 +24,7 @@ export interface Fighter {
 
 interface Call {
   folder: string;
+  model: GeneratorName;
   precision: Precision;
   choice: DeviceChoice;
   name: string;
@@ -29,34 +34,38 @@ interface Call {
 }
 
 /** One picture of a published version, on an engine of its own. */
-export async function fight({ folder, precision, choice, name, seed, signal, onEngine }: Call): Promise<Fighter> {
+export async function fight({ folder, model, precision, choice, name, seed, signal, onEngine }: Call): Promise<Fighter> {
   const address = folder.endsWith('/') ? folder : `${folder}/`;
   if (!URL.canParse(address)) throw new UserError(`${folder} is no address; it begins with https:// and ends with a folder`);
   const manifest = await loadManifest(address);
-  const { classes, image_size: size } = manifest.generator;
+  const { classes, image_size: size, sampler } = generatorInfo(manifest, model);
   if (!classes.includes(name)) throw new UserError(`The version at ${folder} has no class ${name}; choose another class.`);
   const engine = new Engine(choice, manifest, address);
   onEngine(engine);
   try {
-    await engine.call('load', { model: 'generator', precision }, { signal });
+    await engine.call('load', { model, precision }, { signal });
     const result = await engine.call(
       'generate',
       {
+        model,
         precision,
         noise: gaussianNoise(seed, 0, 3 * size ** 2),
         classWeights: classWeights([{ name, weight: 1 }], classes),
-        settings: manifest.sampler,
+        settings: sampler,
       },
       { signal },
     );
     return {
       manifest,
+      model,
       precision,
+      steps: sampler.steps,
+      runs: result.runs,
       rgba: toRgba(result.picture, size),
       size,
-      bytes: modelFile(manifest, 'generator', precision).bytes,
+      bytes: modelFile(manifest, model, precision).bytes,
       ms: result.totalMs,
-      fd: published(manifest, 'generator', precision === 'fp32' ? 'fd_classifier_before' : 'fd_classifier_after'),
+      fd: published(manifest, model, precision === 'fp32' ? 'fd_classifier_before' : 'fd_classifier_after'),
       top1: published(manifest, 'classifier', precision === 'fp32' ? 'top1_before' : 'top1_after'),
     };
   } finally {

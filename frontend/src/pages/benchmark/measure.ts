@@ -1,5 +1,13 @@
 import { Engine } from '../../lib/engine';
-import { modelFile, type Manifest, type ModelName, type Precision, type SamplerSettings } from '../../lib/manifest';
+import {
+  generatorInfo,
+  modelFile,
+  type GeneratorName,
+  type Manifest,
+  type ModelName,
+  type Precision,
+  type SamplerSettings,
+} from '../../lib/manifest';
 import { gaussianNoise } from '../../lib/noise';
 import { Cancelled } from '../../lib/sampler';
 import { summarize, type Summary } from '../../lib/stats';
@@ -12,8 +20,9 @@ export interface Plan {
   precision: Precision;
   warmup: number;
   runs: number;
-  /** Of the generator's sampler. */
-  steps: number;
+  /** Of each generator's sampler. */
+  steps: Record<GeneratorName, number>;
+  /** Of the teacher's. */
   guidance: number;
 }
 
@@ -27,6 +36,8 @@ export interface Machine {
 export interface ModelResult {
   model: ModelName;
   precision: Precision;
+  /** null for the classifier. */
+  sampler: SamplerSettings | null;
   bytes: number;
   /** Creating the session from bytes that are there; without the download. */
   load_ms: number;
@@ -41,13 +52,15 @@ export interface ModelResult {
 }
 
 export interface Report {
-  format: 'tinycats-benchmark-1';
+  format: 'tinycats-benchmark-2';
   date: string;
   machine: Machine;
   device: Device;
   published: { name: string; revision: string | null };
-  settings: { warmup: number; runs: number; sampler: SamplerSettings };
+  settings: { warmup: number; runs: number };
   results: ModelResult[];
+  /** What ONNX Runtime has allocated, with the models in it. */
+  runtime_memory_bytes: number;
   /** Of the page and its workers, where the browser says it; null where it does not. */
   memory_bytes: number | null;
 }
@@ -76,18 +89,20 @@ export async function measure(
   signal: AbortSignal,
   onProgress: (progress: Progress) => void,
 ): Promise<Report> {
-  const sampler: SamplerSettings = { ...manifest.sampler, steps: plan.steps, guidance: plan.guidance };
   const device = await engine.start();
+  let wholePage: Promise<number | null> = Promise.resolve(null);
   const results: ModelResult[] = [];
   for (const model of plan.models) {
     const { loadMs } = await engine.call('load', { model, precision: plan.precision }, { signal });
-    const once = model === 'classifier' ? () => classifyOnce() : (index: number) => generateOnce(index);
+    const sampler = model === 'classifier' ? null : samplerFor(model);
+    const once = model === 'classifier' ? () => classifyOnce() : (index: number) => generateOnce(model, index);
     const samples: number[] = [];
     const sessions: number[] = [];
     let sessionRuns = 0;
     for (let i = 0; i < plan.warmup + plan.runs; i++) {
       if (signal.aborted) throw new Cancelled();
       onProgress({ model, done: i, of: plan.warmup + plan.runs });
+      if (model === plan.models.at(-1) && i === plan.warmup) wholePage = pageMemory(); // all models are loaded
       const start = performance.now();
       const { sessionMs, runs } = await once(i);
       const took = performance.now() - start;
@@ -100,6 +115,7 @@ export async function measure(
     results.push({
       model,
       precision: plan.precision,
+      sampler,
       bytes: modelFile(manifest, model, plan.precision).bytes,
       load_ms: loadMs,
       samples_ms: samples,
@@ -110,14 +126,15 @@ export async function measure(
     });
   }
   return {
-    format: 'tinycats-benchmark-1',
+    format: 'tinycats-benchmark-2',
     date: new Date().toISOString(),
     machine: machine(),
     device,
     published: { name: manifest.name, revision: manifest.revision },
-    settings: { warmup: plan.warmup, runs: plan.runs, sampler },
+    settings: { warmup: plan.warmup, runs: plan.runs },
     results,
-    memory_bytes: await memory(),
+    runtime_memory_bytes: (await engine.call('memory', {})).bytes,
+    memory_bytes: await Promise.race([wholePage, afterwards(PATIENCE_MS)]),
   };
 
   async function classifyOnce() {
@@ -126,16 +143,22 @@ export async function measure(
     return { sessionMs, runs: 1 };
   }
 
-  async function generateOnce(index: number) {
-    const { classes, image_size } = manifest.generator;
+  function samplerFor(model: GeneratorName): SamplerSettings {
+    const { sampler } = generatorInfo(manifest, model);
+    return { ...sampler, steps: plan.steps[model], ...(model === 'generator' && { guidance: plan.guidance }) };
+  }
+
+  async function generateOnce(model: GeneratorName, index: number) {
+    const { classes, image_size } = generatorInfo(manifest, model);
     const name = classes[index % classes.length]!;
     const { runMs, runs } = await engine.call(
       'generate',
       {
+        model,
         precision: plan.precision,
         noise: gaussianNoise(index, 0, 3 * image_size ** 2),
         classWeights: classWeights([{ name, weight: 1 }], classes),
-        settings: sampler,
+        settings: samplerFor(model),
       },
       { signal },
     );
@@ -143,15 +166,18 @@ export async function measure(
   }
 }
 
-const MEMORY_TIMEOUT_MS = 5000; // the browser waits for a garbage collection, which may take its time
+const PATIENCE_MS = 1000; // the browser waits for a garbage collection, which may take longer than all runs
 
-async function memory(): Promise<number | null> {
+function afterwards(ms: number): Promise<null> {
+  return new Promise((resolve) => setTimeout(() => resolve(null), ms));
+}
+
+async function pageMemory(): Promise<number | null> {
   const ask = (performance as { measureUserAgentSpecificMemory?: () => Promise<{ bytes: number }> })
     .measureUserAgentSpecificMemory;
   if (!ask || !self.crossOriginIsolated) return null;
-  const timeout = new Promise<null>((resolve) => setTimeout(() => resolve(null), MEMORY_TIMEOUT_MS));
   try {
-    return (await Promise.race([ask.call(performance), timeout]))?.bytes ?? null;
+    return (await ask.call(performance)).bytes;
   } catch {
     return null;
   }

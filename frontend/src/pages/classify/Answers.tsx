@@ -57,7 +57,11 @@ export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (i
       {answered.length > 1 && (
         <Paper variant="outlined" sx={{ mt: 2 }}>
           <TableContainer tabIndex={0}>
-            <Table size="small" aria-label="All pictures">
+            <Table
+              size="small"
+              aria-label="All pictures"
+              sx={{ '& td, & th': { px: { xs: 0.75, sm: 2 } }, '& td:nth-of-type(n + 3)': { whiteSpace: 'nowrap' } }}
+            >
               <TableHead>
                 <TableRow>
                   <TableCell>Picture</TableCell>
@@ -77,7 +81,7 @@ export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (i
                           <Button
                             size="small"
                             onClick={() => setChosen(item.id)}
-                            sx={{ justifyContent: 'start', textAlign: 'left', wordBreak: 'break-all' }}
+                            sx={{ justifyContent: 'start', textAlign: 'left', overflowWrap: 'anywhere', minWidth: 0, px: 0.5 }}
                           >
                             {item.name}
                           </Button>

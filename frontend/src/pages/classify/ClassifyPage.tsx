@@ -3,6 +3,7 @@ import Button from '@mui/material/Button';
 import Typography from '@mui/material/Typography';
 import { lazy, Suspense, useCallback, useEffect, useState } from 'react';
 import { Activity } from '../../ui/Activity';
+import { EmptyPlace } from '../../ui/EmptyPlace';
 import { ErrorNote } from '../../ui/ErrorNote';
 import { useModels } from '../../ui/models';
 import { Examples } from './Examples';
@@ -45,7 +46,11 @@ export default function ClassifyPage() {
       <Examples onPicture={accept} />
       {message && <ErrorNote message={message} onClose={() => setMessage(null)} />}
       <Activity engine={engine} busy={waiting ? `Looking at ${waiting === 1 ? 'a picture' : `${waiting} pictures`} …` : null} />
-      {items.length > 0 && (
+      {items.length === 0 ? (
+        <EmptyPlace>
+          The answer appears here: the likeliest classes with how sure the model is, and what in the picture speaks for each.
+        </EmptyPlace>
+      ) : (
         <Suspense fallback={<Box sx={{ minHeight: 400 }} />}>
           <Answers items={items} onRetry={(item) => void run(item)} />
           <Button onClick={clear} color="inherit" sx={{ mt: 2 }}>

@@ -48,11 +48,15 @@ export function PicturePicker({ onPictures }: Props) {
       }}
     >
       <input {...getInputProps({ 'aria-label': 'Choose pictures' })} />
-      <Typography sx={{ fontWeight: 600 }}>{isDragActive ? 'Let go' : 'Drop pictures here, or paste one'}</Typography>
+      <Typography sx={{ fontWeight: 600, textWrap: 'balance' }}>
+        {isDragActive ? 'Let go' : 'Drop pictures here, or paste one'}
+      </Typography>
       <Typography variant="body2" color="textSecondary" sx={{ mb: 2 }}>
         Several at once, up to {bytes(MAX_BYTES)} each
       </Typography>
-      <Box sx={{ display: 'flex', gap: 1, justifyContent: 'center', flexWrap: 'wrap' }}>
+      <Box
+        sx={{ display: 'flex', gap: 1, justifyContent: 'center', '& button': { px: { xs: 1.5, sm: 2 }, whiteSpace: 'nowrap' } }}
+      >
         <Button variant="contained" startIcon={<PictureIcon />} onClick={open}>
           Choose pictures
         </Button>

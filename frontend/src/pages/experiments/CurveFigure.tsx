@@ -75,7 +75,13 @@ export function CurveFigure({ run, name, revisions, smoothing, logarithmic }: Pr
           shape: 'circle',
           valueFormatter: (value) => (value === null ? null : formatNumber(value)),
         }))}
-        sx={{ [`& .${lineClasses.line}`]: { strokeWidth: 2 } }}
+        sx={{
+          [`& .${lineClasses.line}`]: { strokeWidth: 2 },
+          // two that run over each other are both to be seen
+          [`& .${lineClasses.line}[data-series="${found.length > 1 && revisionId(found[1]!.revision)}"]`]: {
+            strokeDasharray: '6 5',
+          },
+        }}
       />
       <Box sx={{ mt: 1 }}>
         <Figures revisions={revisions} run={run} name={name} />

@@ -109,7 +109,7 @@ function Name({ group, name }: { group: string; name: string }) {
   return (
     <Box component="th" scope="row" sx={{ overflowWrap: 'anywhere' }}>
       <Box component="span" sx={{ color: 'text.secondary' }}>
-        {group}:
+        <Breakable text={group} />:
       </Box>{' '}
       <Breakable text={name} />
     </Box>

@@ -10,7 +10,9 @@ import { NotAvailable } from './Value';
 /** In the order of the page; others come after them. */
 const TITLES: Record<string, string> = {
   'generator/samples': 'Samples while the generator trained',
+  'distill/samples': 'Samples while the few-step student trained',
   'evaluate/samples': 'Samples of the finished generator',
+  'evaluate/few_steps': 'The same noise through teacher and student, in fewer and fewer steps',
   'evaluate/nearest': 'Generated pictures beside the nearest of the training data',
   'evaluate/mistakes': 'Worst mistakes of the classifier',
   'classifier/confusion_val': 'Classifier: confusion on the validation pictures',
@@ -96,7 +98,8 @@ function Side({ pair, series, step }: { pair: Revision[]; series: string; step?:
     <Box
       sx={{
         display: 'grid',
-        gridTemplateColumns: { xs: 'minmax(0, 1fr)', sm: `repeat(${pair.length}, minmax(0, 1fr))` },
+        // beside each other, no further apart than the pictures are wide
+        gridTemplateColumns: { xs: 'minmax(0, 1fr)', sm: `repeat(${pair.length}, minmax(0, max-content))` },
         gap: 2,
       }}
     >

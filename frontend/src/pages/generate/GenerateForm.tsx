@@ -6,12 +6,13 @@ import ToggleButton from '@mui/material/ToggleButton';
 import ToggleButtonGroup from '@mui/material/ToggleButtonGroup';
 import Typography from '@mui/material/Typography';
 import { useState } from 'react';
+import { generatorInfo, generatorNames, MODEL_NAMES, type GeneratorName } from '../../lib/manifest';
 import { sessionRuns } from '../../lib/sampler';
 import { useModels } from '../../ui/models';
 import { SliderField } from '../../ui/SliderField';
 import { MixFields } from './MixFields';
 import { SeedField } from './SeedField';
-import { LIMITS, type Settings } from './settings';
+import { LIMITS, samplerOf, usualSettings, type Settings } from './settings';
 
 interface Props {
   settings: Settings;
@@ -24,11 +25,13 @@ interface Props {
 
 export function GenerateForm({ settings, onChange, running, onRun, onCancel, link }: Props) {
   const { manifest } = useModels();
-  const { classes } = manifest.generator;
+  const models = generatorNames(manifest);
+  const { classes } = generatorInfo(manifest, settings.model);
+  const isFast = settings.model === 'generator_fast';
   const [copied, setCopied] = useState(false);
   const change = (part: Partial<Settings>) => onChange({ ...settings, ...part });
   const { walk } = settings;
-  const runs = sessionRuns({ ...manifest.sampler, ...settings }) * (walk ? walk.frames : settings.count);
+  const runs = sessionRuns(samplerOf(settings, manifest)) * (walk ? walk.frames : settings.count);
 
   const startWalk = () => {
     const other = classes.find((name) => !settings.mix.some((entry) => entry.name === name)) ?? classes[0]!;
@@ -67,6 +70,23 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
           <ToggleButton value="pictures">Pictures</ToggleButton>
           <ToggleButton value="walk">Latent walk</ToggleButton>
         </ToggleButtonGroup>
+        {models.length > 1 && (
+          <ToggleButtonGroup
+            exclusive
+            fullWidth
+            size="small"
+            aria-label="Model"
+            sx={{ '& button': { px: 0.5, whiteSpace: 'nowrap' } }}
+            value={settings.model}
+            onChange={(_, model: GeneratorName | null) => model && change(usualSettings(manifest, model))}
+          >
+            {models.map((model) => (
+              <ToggleButton key={model} value={model}>
+                {MODEL_NAMES[model]} ({generatorInfo(manifest, model).sampler.steps} steps)
+              </ToggleButton>
+            ))}
+          </ToggleButtonGroup>
+        )}
         <MixFields
           label={walk ? 'From class' : 'Class'}
           mix={settings.mix}
@@ -80,14 +100,25 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
             <SeedField label="To seed" seed={walk.seed} onChange={(seed) => change({ walk: { ...walk, seed } })} />
           </>
         )}
-        <SliderField label="Steps" value={settings.steps} limits={LIMITS.steps} onChange={(steps) => change({ steps })} />
         <SliderField
-          label="Guidance"
-          value={settings.guidance}
-          limits={LIMITS.guidance}
-          step={0.1}
-          onChange={(guidance) => change({ guidance })}
+          label="Steps"
+          value={settings.steps}
+          limits={LIMITS.steps[settings.model]}
+          onChange={(steps) => change({ steps })}
         />
+        {isFast ? (
+          <Typography variant="body2" color="textSecondary">
+            Guidance is built in: this model learned to do in a few steps what the teacher does in many, with its guidance.
+          </Typography>
+        ) : (
+          <SliderField
+            label="Guidance"
+            value={settings.guidance}
+            limits={LIMITS.guidance}
+            step={0.1}
+            onChange={(guidance) => change({ guidance })}
+          />
+        )}
         {walk ? (
           <SliderField
             label="Frames"
@@ -98,17 +129,19 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
         ) : (
           <SliderField label="Count" value={settings.count} limits={LIMITS.count} onChange={(count) => change({ count })} />
         )}
-        <ToggleButtonGroup
-          exclusive
-          fullWidth
-          size="small"
-          aria-label="Method"
-          value={settings.method}
-          onChange={(_, method: Settings['method'] | null) => method && change({ method })}
-        >
-          <ToggleButton value="euler">Euler</ToggleButton>
-          <ToggleButton value="heun">Heun</ToggleButton>
-        </ToggleButtonGroup>
+        {!isFast && (
+          <ToggleButtonGroup
+            exclusive
+            fullWidth
+            size="small"
+            aria-label="Method"
+            value={settings.method}
+            onChange={(_, method: Settings['method'] | null) => method && change({ method })}
+          >
+            <ToggleButton value="euler">Euler</ToggleButton>
+            <ToggleButton value="heun">Heun</ToggleButton>
+          </ToggleButtonGroup>
+        )}
         <Typography variant="body2" color="textSecondary">
           {runs} session runs
         </Typography>

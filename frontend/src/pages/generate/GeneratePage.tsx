@@ -1,9 +1,10 @@
 import Box from '@mui/material/Box';
-import Paper from '@mui/material/Paper';
 import Typography from '@mui/material/Typography';
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
+import { generatorInfo } from '../../lib/manifest';
 import { Activity } from '../../ui/Activity';
+import { EmptyPlace } from '../../ui/EmptyPlace';
 import { ErrorNote } from '../../ui/ErrorNote';
 import { useModels } from '../../ui/models';
 import { GenerateForm } from './GenerateForm';
@@ -18,6 +19,8 @@ function progressOf({ pictures, settings }: Generation): string {
   return `Picture ${current.number + 1} of ${pictures.length}, step ${current.frames.length - 1} of ${settings.steps}`;
 }
 
+const BESIDE = '@media (min-width: 760px)'; // room for two pictures beside the form
+
 export default function GeneratePage() {
   const { manifest, engine } = useModels();
   const [params, setParams] = useSearchParams();
@@ -25,6 +28,12 @@ export default function GeneratePage() {
   const [settings, setSettings] = useState(() => parseSettings(params, manifest));
   const [seen, setSeen] = useState(address);
   const { generation, run, cancel } = useGeneration();
+  const place = useRef<HTMLDivElement>(null);
+  const start = () => {
+    const box = place.current;
+    if (box && box.getBoundingClientRect().top > 0.6 * innerHeight) box.scrollIntoView(); // below the form, as on a phone
+    void run(settings);
+  };
 
   if (seen !== address) {
     // another link was opened on the same page, or our own below
@@ -43,7 +52,7 @@ export default function GeneratePage() {
     return url.href;
   };
 
-  const { image_size, classes } = manifest.generator;
+  const { image_size, classes } = generatorInfo(manifest, settings.model);
   return (
     <>
       <Typography variant="h1">New pictures</Typography>
@@ -51,16 +60,24 @@ export default function GeneratePage() {
         A {image_size} px generator of {classes.length} classes, trained on {manifest.data.title}. The same seed and settings give
         the same pixels.
       </Typography>
-      <Box sx={{ display: 'grid', gap: 3, gridTemplateColumns: { xs: '1fr', md: '320px 1fr' }, alignItems: 'start' }}>
+      <Box
+        sx={{
+          display: 'grid',
+          gap: 3,
+          gridTemplateColumns: 'minmax(0, 1fr)',
+          alignItems: 'start',
+          [BESIDE]: { gridTemplateColumns: '300px minmax(0, 1fr)' },
+        }}
+      >
         <GenerateForm
           settings={settings}
           onChange={setSettings}
           running={generation?.running ?? false}
-          onRun={() => void run(settings)}
+          onRun={start}
           onCancel={cancel}
           link={link}
         />
-        <Box sx={{ minWidth: 0, minHeight: 480 }}>
+        <Box ref={place} sx={{ minWidth: 0, minHeight: 480, scrollMarginTop: 60 }}>
           <Activity engine={engine} busy={generation?.running ? progressOf(generation) : null} />
           {generation?.error && <ErrorNote message={generation.error} onRetry={() => void run(settings)} />}
           {generation?.cancelled && (
@@ -75,12 +92,7 @@ export default function GeneratePage() {
               <Pictures generation={generation} />
             )
           ) : (
-            <Paper
-              variant="outlined"
-              sx={{ minHeight: 320, display: 'grid', placeItems: 'center', borderStyle: 'dashed', p: 3, textAlign: 'center' }}
-            >
-              <Typography color="textSecondary">The pictures appear here, step by step.</Typography>
-            </Paper>
+            <EmptyPlace>The pictures appear here, step by step.</EmptyPlace>
           )}
         </Box>
       </Box>

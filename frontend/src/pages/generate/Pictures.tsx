@@ -1,16 +1,13 @@
 import Box from '@mui/material/Box';
-import Button from '@mui/material/Button';
 import Paper from '@mui/material/Paper';
 import Slider from '@mui/material/Slider';
 import Typography from '@mui/material/Typography';
 import { useState } from 'react';
-import { milliseconds, percent, save } from '../../lib/format';
-import { displayName } from '../../lib/manifest';
-import { deviceName } from '../../ui/deviceName';
-import { useEngineState, useModels } from '../../ui/models';
+import { milliseconds, percent } from '../../lib/format';
+import { displayName, generatorInfo } from '../../lib/manifest';
+import { useModels } from '../../ui/models';
 import { PictureCanvas } from '../../ui/PictureCanvas';
-import { pngOf } from './picture';
-import { settingsParams } from './settings';
+import { SavePng } from './SavePng';
 import type { Generated, Generation } from './useGeneration';
 
 /** The pictures as they form; a scrubber goes back through their steps, 0 being the noise. */
@@ -55,28 +52,12 @@ function agrees(picture: Generated, { settings }: Generation, classes: readonly 
 }
 
 function PictureCard({ picture, generation, step }: { picture: Generated; generation: Generation; step: number | null }) {
-  const { manifest, precision, engine } = useModels();
-  const { device } = useEngineState(engine);
-  const { image_size: size, classes } = manifest.generator;
+  const { manifest } = useModels();
   const { settings } = generation;
+  const { image_size: size, classes } = generatorInfo(manifest, settings.model);
   const name = settings.mix.map((entry) => displayName(entry.name)).join(' and ');
   const shown = picture.frames[Math.min(step ?? Infinity, picture.frames.length - 1)]!;
   const verdict = picture.verdict;
-
-  const savePng = async () => {
-    const text = {
-      software: 'tinycats web page',
-      ...Object.fromEntries(settingsParams(settings)),
-      number: String(picture.number),
-      guidance_low: String(manifest.sampler.guidance_low),
-      guidance_high: String(manifest.sampler.guidance_high),
-      precision,
-      device: device ? deviceName(device) : 'unknown',
-      revision: manifest.revision ?? 'unknown',
-    };
-    const file = `${settings.mix.map((entry) => entry.name).join('-')}-${settings.seed}-${picture.number}.png`;
-    save(await pngOf(picture.frames.at(-1)!, size, text), file);
-  };
 
   return (
     <Paper variant="outlined" component="figure" sx={{ m: 0, p: 1 }}>
@@ -90,14 +71,7 @@ function PictureCard({ picture, generation, step }: { picture: Generated; genera
         <Typography variant="caption" color="textSecondary" component="p" data-testid="runs">
           {picture.done ? `${picture.done.runs} runs, ${milliseconds(picture.done.ms)}` : ' '}
         </Typography>
-        <Button
-          size="small"
-          disabled={!picture.done}
-          onClick={() => void savePng()}
-          aria-label={`Save PNG of picture ${picture.number + 1}`}
-        >
-          Save PNG
-        </Button>
+        <SavePng settings={settings} picture={picture} what={`picture ${picture.number + 1}`} />
       </Box>
     </Paper>
   );

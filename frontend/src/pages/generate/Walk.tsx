@@ -5,10 +5,11 @@ import Paper from '@mui/material/Paper';
 import Slider from '@mui/material/Slider';
 import Typography from '@mui/material/Typography';
 import { useEffect, useState } from 'react';
-import { displayName } from '../../lib/manifest';
+import { displayName, generatorInfo } from '../../lib/manifest';
 import { PauseIcon, PlayIcon } from '../../ui/icons';
 import { useModels } from '../../ui/models';
 import { PictureCanvas } from '../../ui/PictureCanvas';
+import { SavePng } from './SavePng';
 import type { Generation } from './useGeneration';
 
 const FRAME_MS = 250;
@@ -18,7 +19,7 @@ export function Walk({ generation }: { generation: Generation }) {
   const { manifest } = useModels();
   const [position, setPosition] = useState(0);
   const [playing, setPlaying] = useState(false);
-  const { image_size: size, classes } = manifest.generator;
+  const { image_size: size, classes } = generatorInfo(manifest, generation.settings.model);
   const { pictures } = generation;
   const last = pictures.length - 1;
 
@@ -66,6 +67,9 @@ export function Walk({ generation }: { generation: Generation }) {
             setPosition(value as number);
           }}
         />
+        <Box sx={{ flex: 'none' }}>
+          <SavePng settings={generation.settings} picture={shown} what={`frame ${position + 1}`} />
+        </Box>
       </Box>
       <Box sx={{ display: 'grid', gap: 1, gridTemplateColumns: 'repeat(auto-fill, minmax(56px, 1fr))', mt: 1 }}>
         {pictures.map((picture) => (

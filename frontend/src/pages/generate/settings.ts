@@ -1,13 +1,15 @@
-import type { Manifest, SamplerSettings } from '../../lib/manifest';
+import { generatorInfo, generatorNames, type GeneratorName, type Manifest, type SamplerSettings } from '../../lib/manifest';
 import { MAX_SEED } from '../../lib/noise';
 
 export type Mix = { name: string; weight: number }[];
 
 /** All that decides the pixels, and how many pictures; the link to the page holds it. */
 export interface Settings {
+  model: GeneratorName;
   mix: Mix;
   seed: number;
   steps: number;
+  /** Of the teacher alone, as the method: the student has its guidance built in. */
   guidance: number;
   method: SamplerSettings['method'];
   count: number;
@@ -15,7 +17,12 @@ export interface Settings {
   walk: { mix: Mix; seed: number; frames: number } | null;
 }
 
-export const LIMITS = { steps: [1, 100], guidance: [0, 10], count: [1, 12], frames: [2, 24] } as const;
+export const LIMITS = {
+  steps: { generator: [1, 100], generator_fast: [1, 8] },
+  guidance: [0, 10],
+  count: [1, 12],
+  frames: [2, 24],
+} as const;
 
 function clamp(value: number, [low, high]: readonly [number, number]): number {
   return Math.min(high, Math.max(low, value));
@@ -48,15 +55,39 @@ function mixText(mix: Mix): string {
   return mix.length === 1 ? mix[0]!.name : mix.map(({ name, weight }) => `${name}:${weight}`).join(',');
 }
 
+/** The names of the generators in an address. */
+const MODEL_PARAMS: Record<GeneratorName, string> = { generator_fast: 'fast', generator: 'teacher' };
+
+/** Steps, guidance and method as the pipeline has them for a generator. */
+export function usualSettings(
+  manifest: Manifest,
+  model: GeneratorName,
+): Pick<Settings, 'model' | 'steps' | 'guidance' | 'method'> {
+  const { steps, guidance, method } = generatorInfo(manifest, model).sampler;
+  return { model, steps, guidance, method };
+}
+
+/** All that the sampler needs to know. */
+export function samplerOf({ model, steps, guidance, method }: Settings, manifest: Manifest): SamplerSettings {
+  return { ...generatorInfo(manifest, model).sampler, steps, guidance, method };
+}
+
 /** What an address says; what it does not say, or says wrong, is as the pipeline's sampler has it. */
-export function parseSettings(params: URLSearchParams, { generator, sampler }: Manifest): Settings {
-  const { classes } = generator;
+export function parseSettings(params: URLSearchParams, manifest: Manifest): Settings {
+  const names = generatorNames(manifest);
+  const model = names.find((name) => MODEL_PARAMS[name] === params.get('model')) ?? names[0]!;
+  const { classes } = generatorInfo(manifest, model);
+  const usual = usualSettings(manifest, model);
+  const method = params.get('method');
   return {
+    ...usual,
     mix: mixOf(params.get('class'), classes, classes[0]!),
     seed: parseSeed(params.get('seed') ?? '') ?? 1,
-    steps: integerOf(params.get('steps'), sampler.steps, LIMITS.steps),
-    guidance: numberOf(params.get('guidance'), sampler.guidance, LIMITS.guidance),
-    method: params.get('method') === 'heun' ? 'heun' : params.get('method') === 'euler' ? 'euler' : sampler.method,
+    steps: integerOf(params.get('steps'), usual.steps, LIMITS.steps[model]),
+    ...(model === 'generator' && {
+      guidance: numberOf(params.get('guidance'), usual.guidance, LIMITS.guidance),
+      method: method === 'heun' || method === 'euler' ? method : usual.method,
+    }),
     count: integerOf(params.get('count'), 4, LIMITS.count),
     walk: params.has('to')
       ? {
@@ -68,13 +99,13 @@ export function parseSettings(params: URLSearchParams, { generator, sampler }: M
   };
 }
 
-export function settingsParams({ mix, seed, steps, guidance, method, count, walk }: Settings): URLSearchParams {
+export function settingsParams({ model, mix, seed, steps, guidance, method, count, walk }: Settings): URLSearchParams {
   return new URLSearchParams({
+    model: MODEL_PARAMS[model],
     class: mixText(mix),
     seed: String(seed),
     steps: String(steps),
-    guidance: String(guidance),
-    method,
+    ...(model === 'generator' && { guidance: String(guidance), method }),
     ...(walk ? { to: mixText(walk.mix), toSeed: String(walk.seed), frames: String(walk.frames) } : { count: String(count) }),
   });
 }

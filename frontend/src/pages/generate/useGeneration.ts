@@ -1,12 +1,12 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { ranked } from '../../lib/classification';
 import { messageOf } from '../../lib/errors';
-import type { Manifest } from '../../lib/manifest';
+import { generatorInfo, type Manifest } from '../../lib/manifest';
 import { gaussianNoise, slerp } from '../../lib/noise';
 import { Cancelled, toRgba } from '../../lib/sampler';
 import { useModels } from '../../ui/models';
 import { pngOf } from './picture';
-import { classWeights, type Settings } from './settings';
+import { classWeights, samplerOf, type Settings } from './settings';
 
 /** A picture with all it went through: frames[0] is the noise, the last of them the picture. RGBA. */
 export interface Generated {
@@ -31,8 +31,9 @@ interface Start {
 }
 
 /** Where each picture starts: its own noise and the same classes; on a walk, what lies between two of both. */
-function starts(settings: Settings, { generator }: Manifest): Start[] {
-  const { mix, seed, count, walk } = settings;
+function starts(settings: Settings, manifest: Manifest): Start[] {
+  const { model, mix, seed, count, walk } = settings;
+  const generator = generatorInfo(manifest, model);
   const length = 3 * generator.image_size ** 2;
   const weights = classWeights(mix, generator.classes);
   if (!walk) return Array.from({ length: count }, (_, i) => ({ noise: gaussianNoise(seed, i, length), weights }));
@@ -61,7 +62,8 @@ export function useGeneration() {
       const controller = new AbortController();
       abort.current = controller;
       const { signal } = controller;
-      const size = manifest.generator.image_size;
+      const { model } = settings;
+      const size = generatorInfo(manifest, model).image_size;
       const all = starts(settings, manifest);
       const change = (part: Partial<Generation>) => {
         if (abort.current === controller) setGeneration((current) => current && { ...current, ...part });
@@ -85,12 +87,11 @@ export function useGeneration() {
       });
       try {
         const finished: Uint8ClampedArray<ArrayBuffer>[] = [];
-        const { guidance_low, guidance_high } = manifest.sampler;
-        const { method, steps, guidance } = settings;
+        const sampler = samplerOf(settings, manifest);
         for (const [number, { noise, weights }] of all.entries()) {
           const result = await engine.call(
             'generate',
-            { precision, noise, classWeights: weights, settings: { method, steps, guidance, guidance_low, guidance_high } },
+            { model, precision, noise, classWeights: weights, settings: sampler },
             {
               signal,
               onStep: (_, state) =>

@@ -1,0 +1,95 @@
+// Pictures of every page of the production build, at three widths, light and dark: node screenshots.mjs [DIST] [OUTPUT] [PAGE]
+import { mkdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { findChromium, ISOLATION, serveFiles } from './serve.mjs';
+
+const [dist = 'dist', output = 'e2e/.screenshots', only = ''] = process.argv.slice(2);
+const WIDTHS = [360, 800, 1440];
+const PATIENCE_MS = 600_000;
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** What is done on a page before its picture is taken. */
+/** @type {Record<string, { route: string, use: (page: Page) => Promise<void> }>} */
+const PAGES = {
+  classify: { route: '/classify', use: async () => undefined },
+  'classify-answers': {
+    route: '/classify',
+    use: async (page) => {
+      for (const name of ['Bengal', 'Siamese', 'other']) await page.getByRole('button', { name: `Example: ${name}` }).click();
+      await page.getByRole('table', { name: 'All pictures' }).locator('tbody tr').nth(2).waitFor();
+    },
+  },
+  generate: { route: '/generate', use: async () => undefined },
+  'generate-fast': { route: '/generate?model=fast&seed=7&count=4', use: generate },
+  'generate-teacher': { route: '/generate?model=teacher&class=Siamese&seed=7&steps=12&count=6', use: generate },
+  'generate-walk': {
+    route: '/generate?model=teacher&class=Bengal&seed=7&steps=8&to=Sphynx&toSeed=9&frames=8',
+    use: async (page) => {
+      await page.getByRole('button', { name: 'Generate', exact: true }).click();
+      await page.getByText(/The classifier says/).waitFor();
+      await page.getByRole('button', { name: 'Show frame 4' }).click();
+    },
+  },
+  benchmark: {
+    route: '/benchmark',
+    use: async (page) => {
+      await page.getByLabel('Runs').fill('12');
+      await page.getByLabel('Steps, teacher').fill('4');
+      await page.getByRole('button', { name: 'Measure' }).click();
+      await page.getByTestId('machine').waitFor();
+      await page.getByRole('button', { name: 'Compare' }).click();
+      await page.getByTestId('duel').waitFor();
+      await page.getByRole('button', { name: 'Check', exact: true }).click();
+      await page.getByTestId('check-generator').waitFor();
+    },
+  },
+  ...Object.fromEntries(
+    ['table', 'difference', 'curves', 'confusion', 'pictures'].map((view) => [
+      `experiments-${view}`,
+      { route: `/experiments?view=${view}`, use: (/** @type {Page} */ page) => page.waitForLoadState('networkidle') },
+    ]),
+  ),
+};
+
+/** @param {Page} page */
+async function generate(page) {
+  await page.getByRole('button', { name: 'Generate', exact: true }).click();
+  await page.getByText(/The classifier agrees/).waitFor();
+}
+
+mkdirSync(output, { recursive: true });
+const server = createServer(serveFiles(dist, '/', ISOLATION));
+await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+const address = server.address();
+const port = address && typeof address === 'object' ? address.port : 0;
+const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox'] });
+try {
+  for (const [name, { route, use }] of Object.entries(PAGES).filter(([name]) => name.startsWith(only))) {
+    const context = await browser.newContext({ serviceWorkers: 'block', viewport: { width: 1440, height: 900 } });
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    page.on('console', (message) => message.type() === 'error' && console.log(`${name}: ${message.text()}`));
+    page.on('pageerror', (error) => console.log(`${name}: ${error}`));
+    await page.goto(`http://127.0.0.1:${port}/#${route}`);
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    await use(page);
+    for (const scheme of ['light', 'dark']) {
+      if (scheme === 'dark') await page.getByRole('button', { name: 'Use dark colours' }).click();
+      for (const width of WIDTHS) {
+        await page.setViewportSize({ width, height: width < 500 ? 800 : 900 });
+        await page.mouse.move(0, 0);
+        await page.evaluate(() => scrollTo(0, 0));
+        await page.waitForTimeout(600); // charts and colours settle
+        await page.screenshot({ path: join(output, `${name}-${width}-${scheme}.png`), fullPage: true });
+      }
+    }
+    await context.close();
+    console.log(name);
+  }
+} finally {
+  await browser.close();
+  server.close();
+}
