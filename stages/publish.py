@@ -30,6 +30,7 @@ def main() -> None:
         generator_dirs={name: Path("models") / name for name in GENERATORS},
         onnx_dir=Path("models/onnx"),
         onnx_int8_dir=Path("models/onnx_int8"),
+        adapters=[Path(path) for path in params.publish.adapters],
         metrics_dir=Path("metrics"),
         output=Path("publish"),
         web=Path("frontend/public/models"),

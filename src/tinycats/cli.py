@@ -1,4 +1,5 @@
-"""The command line: predict, generate, verify, params, status, experiments; remote: runs, cancel, remote, share, rollback.
+"""The command line: predict, generate, adapt, merge, verify, params, status, experiments; remote:
+runs, cancel, remote, share, rollback.
 
 Each command is a file in tinycats.commands, which imports torch and the like inside its functions: `--help` is quick.
 """
@@ -10,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from tinycats.commands.adapt import adapt, merge
 from tinycats.commands.experiments import experiments
 from tinycats.commands.generate import generate
 from tinycats.commands.params import params
@@ -39,7 +41,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict, generate, verify, params, status, experiments, runs, cancel, remote, share, rollback):
+for command in (
+    predict,
+    generate,
+    adapt,
+    merge,
+    verify,
+    params,
+    status,
+    experiments,
+    runs,
+    cancel,
+    remote,
+    share,
+    rollback,
+):
     app.command()(command)
 
 

@@ -284,6 +284,7 @@ class HubParams(Section):
 class PublishParams(Section):
     name: str  # of the published models
     licence: str  # of the weights
+    adapters: list[str]  # directories of adapters of the generator
     hub: HubParams
     gates: list[Gate]
 

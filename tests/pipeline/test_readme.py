@@ -228,6 +228,26 @@ def test_photos_of_ones_own(project: Project) -> None:
     assert "cat_or_other" not in evaluation["classifier"]
 
 
+def test_ones_own_cat(project: Project) -> None:
+    """Adapted, generated, merged and published; peft itself is there: `dev` has it."""
+    assert readme("pip install 'tinycats[adapt]'").split("'")[1] == "tinycats[adapt]"
+    photos = [image for image in read_raw(project.path / "data/raw") if image.class_name == "Bengal"][:6]
+    (project.path / "photos_of_mimi").mkdir()
+    for image in photos:
+        (project.path / "photos_of_mimi" / Path(image.name).name).write_bytes(image.content)
+    assert "adapters/mimi: Mimi, from 6 photos" in shell(project, readme("tinycats adapt") + " --steps 5")
+    shell(project, readme("tinycats generate --adapter"))
+    assert len(list((project.path / "generated").glob("Mimi-0-*.png"))) == 8
+    shell(project, readme("tinycats merge"))
+    assert json.loads(project.read("adapters/mimi-full/config.json"))["classes"][-1] == "Mimi"
+    output = shell(project, readme("dvc exp run -S 'publish.adapters"))
+    assert project.ran(output) == ["publish"]
+    assert json.loads(project.read("publish/manifest.json"))["adapters"][0]["path"] == "adapters/mimi"
+    assert project.read("publish/adapters/mimi/adapter_model.safetensors") == project.read(
+        "adapters/mimi/adapter_model.safetensors"
+    )
+
+
 def test_real_cats_without_a_network_are_one_line(project: Project) -> None:
     command = readme("dvc exp run -S data=oxford_pets")
     done = project.run(

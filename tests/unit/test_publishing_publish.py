@@ -8,6 +8,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from PIL import Image
 from tinycats.errors import UserError
 from tinycats.export.golden import golden_name
 from tinycats.export.onnx_export import export_classifier, export_generator
+from tinycats.models.adapter import load_adapted
 from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.sampler import SamplerSettings, few_step_settings, sample, to_uint8
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
@@ -29,6 +31,7 @@ from tinycats.models.verify import verify_model
 from tinycats.publishing import publish as publish_module
 from tinycats.publishing.gates import Gate
 from tinycats.publishing.publish import DataInfo, publish
+from tinycats.training.adapter_job import train_adapter
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["Bengal", "Maine Coon", "other"]
@@ -133,6 +136,7 @@ def run_publish(root: Path, **changes: Any) -> dict[str, Any]:
         "generator_dirs": {name: root / "models" / name for name in SAMPLERS},
         "onnx_dir": root / "models/onnx",
         "onnx_int8_dir": root / "models/onnx_int8",
+        "adapters": [],
         "metrics_dir": root / "metrics",
         "output": root / "publish",
         "web": root / "frontend/public/models",
@@ -235,7 +239,7 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     card = ModelCard.load(repository / "publish/README.md")
     assert card.data.license == "mit"
     results = {result.metric_name: result.metric_value for result in card.data.eval_results}
-    assert len(card.data.eval_results) == 6
+    assert len(card.data.eval_results) == len(results) == 7
     assert results["top-1 accuracy"] == 0.9166
     assert results["macro F1"] == 0.91
     assert results["FD-classifier"] == 3.25
@@ -389,6 +393,52 @@ def test_models_of_other_classes(repository: Path, name: str) -> None:
     nothing_changed(
         repository, lambda: run_publish(repository, generator_dirs=directories), "others: has other classes"
     )
+
+
+def adapt(root: Path, output: Path, name: str) -> Path:
+    """An adapter of the generator in `root`."""
+    images = np.zeros((5, SIZE, SIZE, 3), np.uint8)
+    base = root / "models/generator"
+    train_adapter(
+        images=images, base=base, output=output, runs=root / "runs", name=name, like="Bengal", steps=1, rank=2
+    )
+    shutil.rmtree(root / "runs")
+    return output
+
+
+def test_adapters_are_published_beside_their_generator(repository: Path) -> None:
+    adapters = [adapt(repository, repository / f"adapters/{name.lower()}", name) for name in ("Mimi", "Tom")]
+    run_publish(repository, adapters=adapters)
+    folder = repository / "publish"
+    published = contents(folder)
+    files = {
+        f"adapters/{name}/adapter_{file}" for name in ("mimi", "tom") for file in ("config.json", "model.safetensors")
+    }
+    assert files == {path for path in published if path.startswith("adapters/")}
+    assert verify_model(folder / "adapters/tom").startswith("LoRA adapter for ")
+    assert load_adapted(folder / "generator", folder / "adapters/tom").config.classes == [*CLASSES, "Tom"]
+    manifest = json.loads(published["manifest.json"])
+    assert files <= {file["path"] for file in manifest["files"]}
+    weights = hashlib.sha256(published["generator/model.safetensors"]).hexdigest()
+    mimi = {"path": "adapters/mimi", "name": "Mimi", "like": "Bengal", "rank": 2, "base_sha256": weights}
+    assert manifest["adapters"] == [mimi, mimi | {"path": "adapters/tom", "name": "Tom"}]
+    assert "| adapters/mimi | Mimi | Bengal | 2 |\n| adapters/tom" in published["README.md"].decode()
+
+
+def test_adapters_that_cannot_be_published(repository: Path) -> None:
+    mimi = adapt(repository, repository / "adapters/mimi", "Mimi")
+    (repository / "empty").mkdir()
+    again = Path(shutil.copytree(mimi, repository / "others/mimi"))
+    torch.manual_seed(1)
+    TinyDiT(TinyDiT.from_pretrained(repository / "models/generator").config).save_pretrained(repository / "new")
+    other = {"generator": repository / "new", "generator_fast": repository / "models/generator_fast"}
+    for changes, words in (
+        ({"adapters": [repository / "absent"]}, "absent/adapter_config.json: not found"),
+        ({"adapters": [repository / "empty"]}, "empty/adapter_config.json: not found"),
+        ({"adapters": [mimi, again]}, "publish.adapters: there are two directories called mimi"),
+        ({"adapters": [mimi], "generator_dirs": other}, "made for another generator"),
+    ):
+        nothing_changed(repository, partial(run_publish, repository, **changes), words)
 
 
 def test_metrics_that_are_not_finite(repository: Path) -> None:

@@ -23,19 +23,8 @@ def generator(tmp_path: Path) -> Path:
     return tmp_path / "generator"
 
 
-@pytest.fixture
-def adapter(tmp_path: Path) -> Path:
-    directory = tmp_path / "adapter"
-    directory.mkdir()
-    config = {"peft_type": "LORA", "r": 4, "base_model_name_or_path": "tinycats"}
-    (directory / "adapter_config.json").write_text(json.dumps(config))
-    tensors = {"blocks.0.lora_A.weight": torch.zeros(4, 32), "blocks.0.lora_B.weight": torch.zeros(96, 4)}
-    save_file(tensors, directory / "adapter_model.safetensors")
-    return directory
-
-
-def edit_config(directory: Path, name: str = "config.json", **changes: object) -> None:
-    path = directory / name
+def edit_config(directory: Path, **changes: object) -> None:
+    path = directory / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
@@ -62,7 +51,7 @@ def complaint(directory: Path) -> str:
     return message
 
 
-def test_describes_each_kind(tmp_path: Path, generator: Path, adapter: Path) -> None:
+def test_describes_each_kind(tmp_path: Path, generator: Path) -> None:
     config = ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=32, flip_at_test=True)
     Classifier(config).save_pretrained(tmp_path / "classifier")
     Evaluator(EvaluatorConfig(classes=CLASSES, image_size=32, width=4)).save_pretrained(tmp_path / "evaluator")
@@ -75,7 +64,6 @@ def test_describes_each_kind(tmp_path: Path, generator: Path, adapter: Path) -> 
     )
     TinyDiT(student).save_pretrained(tmp_path / "student")
     assert verify_model(tmp_path / "student").startswith("few-step student, 3 classes, 32 px, patch 8, width 32, ")
-    assert verify_model(adapter) == "LoRA adapter for tinycats, rank 4, 2 tensors, 512 parameters"
 
 
 def test_what_is_no_model_directory(tmp_path: Path) -> None:
@@ -138,25 +126,3 @@ def test_other_must_be_a_class(tmp_path: Path) -> None:
     config = ClassifierConfig(classes=CLASSES, other="dogs", arch="resnet18", image_size=32, flip_at_test=True)
     Classifier(config).save_pretrained(tmp_path / "classifier")
     assert "other is 'dogs'" in complaint(tmp_path / "classifier")
-
-
-@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
-def test_adapter_missing_file(adapter: Path, name: str) -> None:
-    (adapter / name).unlink()
-    assert f"{name}: not found" in complaint(adapter)
-
-
-def test_broken_adapter(adapter: Path) -> None:
-    path = adapter / "adapter_model.safetensors"
-    whole = path.read_bytes()
-    edit_tensor(path, "nan")
-    assert "not finite" in complaint(adapter)
-    path.write_bytes(whole[:-1])
-    assert "not a whole safetensors file" in complaint(adapter)
-    save_file({}, path)
-    assert "no tensors" in complaint(adapter)
-    path.write_bytes(whole)
-    edit_config(adapter, "adapter_config.json", r=0)
-    assert "r is 0" in complaint(adapter)
-    edit_config(adapter, "adapter_config.json", r=4, peft_type="IA3")
-    assert "peft_type is 'IA3'" in complaint(adapter)

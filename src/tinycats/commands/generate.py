@@ -31,7 +31,11 @@ FAST_STEPS = 4
 def generate(
     class_names: Annotated[
         list[str] | None,
-        typer.Option("--class", help="A class; may be given several times.  [default: all]", show_default=False),
+        typer.Option(
+            "--class",
+            help="A class; may be given several times.  [default: all, or the adapter's own]",
+            show_default=False,
+        ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures of each class.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 0,
@@ -51,6 +55,9 @@ def generate(
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the PNG files.")] = Path("generated"),
     model: Annotated[Path, typer.Option(help="Model directory.")] = Path("models/generator"),
+    adapter: Annotated[
+        Path | None, typer.Option(help="Directory that `tinycats adapt` made for this model.", show_default=False)
+    ] = None,
 ) -> None:
     """Generate pictures as CLASS-SEED-NUMBER.png, and all of them as grid.png, a row for each class.
 
@@ -63,6 +70,8 @@ def generate(
     `tinycats generate --class Bengal --class Sphynx --steps 50 --guidance 3 --out cats`
 
     `tinycats generate --model models/generator_fast --steps 2`
+
+    `tinycats generate --adapter adapters/mimi`
     """
     import numpy as np
 
@@ -70,7 +79,13 @@ def generate(
     from tinycats.models.tinydit import TinyDiT
 
     require_model(model)
-    network = TinyDiT.from_pretrained(model)
+    if adapter is None:
+        network = TinyDiT.from_pretrained(model)
+    else:
+        from tinycats.models.adapter import load_adapted
+
+        require_model(adapter)
+        network = load_adapted(model, adapter)
     if network.config.few_step:
         if guidance is not None:
             raise UserError(f"--guidance: {model} is a few-step student, whose guidance is baked in; leave it out")
@@ -80,7 +95,7 @@ def generate(
             METHOD, steps or STEPS, GUIDANCE if guidance is None else guidance, GUIDANCE_LOW, GUIDANCE_HIGH
         )
     classes = network.config.classes
-    chosen = list(dict.fromkeys(class_names or classes))
+    chosen = list(dict.fromkeys(class_names or (classes if adapter is None else classes[-1:])))
     for name in chosen:
         if name not in classes:
             raise UserError(f"--class: {unknown_class(name, classes)}")
@@ -92,7 +107,7 @@ def generate(
             for number in range(count):
                 picture = _sample_one(network, classes.index(name), seed, number, settings)
                 text = {"class": name, "seed": seed, "number": number, **asdict(settings)}
-                _save_png(picture, out / f"{_slug(name)}-{seed}-{number}.png", text)
+                _save_png(picture, out / f"{slug(name)}-{seed}-{number}.png", text)
                 pictures.append(picture)
                 bar.update(1)
     size = network.config.image_size
@@ -125,6 +140,6 @@ def _save_png(picture: np.ndarray, path: Path, text: dict[str, object]) -> None:
         Image.fromarray(picture).save(temporary, format="PNG", pnginfo=info)
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A class name as part of a file name: the model may come from anywhere."""
     return re.sub(r"[^\w-]+", "_", name)

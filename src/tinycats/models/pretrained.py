@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import safetensors
 import torch
@@ -30,6 +30,10 @@ class ModelConfig(BaseModel):
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As peft asks a model's config for it."""
+        return self.model_dump()
 
 
 class PretrainedModel(nn.Module):

@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from tinycats.errors import UserError
+from tinycats.models.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, Adapter, read_adapter
 from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
 from tinycats.models.pretrained import CONFIG_NAME, ModelConfig, PretrainedModel, read_config
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
 
-ADAPTER_CONFIG_NAME = "adapter_config.json"
-ADAPTER_WEIGHTS_NAME = "adapter_model.safetensors"
 MODEL_TYPES: dict[str, type[PretrainedModel]] = {
     str(model.config_type.model_fields["model_type"].default): model for model in (Classifier, Evaluator, TinyDiT)
 }
@@ -34,7 +31,7 @@ def verify_model(directory: Path) -> str:
     if not directory.is_dir():
         raise UserError(f"{directory}: is neither a model directory nor an .onnx file")
     if any((directory / name).exists() for name in (ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME)):
-        return _verify_adapter(directory)
+        return _describe_adapter(read_adapter(directory))
     if not (directory / CONFIG_NAME).exists():
         raise UserError(f"{directory}: is no model directory: it has no {CONFIG_NAME} and no {ADAPTER_CONFIG_NAME}")
     return _describe(_load(directory))
@@ -95,33 +92,12 @@ def _describe(model: PretrainedModel) -> str:
     return ", ".join([kind, f"{config.num_classes} classes", *details, f"{parameters:,} parameters"])
 
 
-def _verify_adapter(directory: Path) -> str:
-    path = directory / ADAPTER_CONFIG_NAME
-    config = _read_object(path)
-    tensors = _read_adapter_weights(directory / ADAPTER_WEIGHTS_NAME)
-    kind, rank = config.get("peft_type"), config.get("r")
-    if kind != "LORA":
-        raise UserError(f"{path}: peft_type is {kind!r}, must be 'LORA'")
-    if type(rank) is not int or rank < 1:
-        raise UserError(f"{path}: r is {rank!r}, must be a whole number from 1")
-    parameters = sum(tensor.numel() for tensor in tensors.values())
-    base = config.get("base_model_name_or_path") or "an unnamed model"
-    return f"LoRA adapter for {base}, rank {rank}, {len(tensors)} tensors, {parameters:,} parameters"
-
-
-def _read_adapter_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        tensors = load_file(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found") from None
-    except SafetensorError as error:
-        raise UserError(f"{path}: is not a whole safetensors file ({_first_line(error)})") from None
-    if not tensors:
-        raise UserError(f"{path}: holds no tensors")
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise UserError(f"{path}: {name} has values that are not finite")
-    return tensors
+def _describe_adapter(adapter: Adapter) -> str:
+    info = adapter.info
+    return (
+        f"LoRA adapter for {adapter.base_name}, {info.name} (starting as {info.like}), {info.config.image_size} px, "
+        f"rank {adapter.rank}, {adapter.parameters:,} parameters"
+    )
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -133,6 +133,24 @@ hurts an animal or a person.
 {% endif %}
 {% endif %}
 
+{% if adapters %}
+## Adapters
+
+LoRA adapters of the generator: each adds one animal that it learned from a few photos.
+
+| directory | animal | started as | rank |
+|---|---|---|---|
+{% for adapter in adapters %}
+| {{ adapter.path }} | {{ adapter.name }} | {{ adapter.like }} | {{ adapter.rank }} |
+{% endfor %}
+
+```bash
+pip install 'tinycats[adapt]'
+tinycats generate --model generator --adapter {{ adapters[0].path }}
+tinycats merge {{ adapters[0].path }} --base generator --out merged
+```
+
+{% endif %}
 ## How to load
 
 {% if repo_id %}

@@ -10,6 +10,7 @@ import onnx
 
 from tinycats.errors import UserError
 from tinycats.files import file_hash
+from tinycats.models.adapter import Adapter
 from tinycats.models.classifier import ClassifierConfig
 from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiTConfig
@@ -70,6 +71,12 @@ def describe_generator(name: str, config: TinyDiTConfig, sampler: SamplerSetting
     }
 
 
+def describe_adapter(adapter: Adapter, path: str) -> dict[str, Any]:
+    """`path`: of its directory in the published folder."""
+    info = adapter.info
+    return {"path": path, "name": info.name, "like": info.like, "rank": adapter.rank, "base_sha256": info.base_sha256}
+
+
 def describe(
     *,
     name: str,
@@ -78,6 +85,7 @@ def describe(
     data: dict[str, Any],
     classifier: dict[str, Any],
     generators: dict[str, dict[str, Any]],
+    adapters: list[dict[str, Any]],
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
     """The manifest but for its list of files, which is another one for each folder."""
@@ -89,6 +97,7 @@ def describe(
         "data": data,
         "classifier": classifier,
         **generators,
+        "adapters": adapters,
         "metrics": {key: metrics[key] for key in ("evaluate", "quantize") if key in metrics},
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tinycats.errors import UserError
 from tinycats.files import atomic_directory, write_json
+from tinycats.models.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, check_base, read_adapter
 from tinycats.models.classifier import Classifier
 from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiT
@@ -18,7 +19,7 @@ from tinycats.publishing.card import write_card
 from tinycats.publishing.gates import Gate, check_gates
 from tinycats.publishing.hub import upload
 from tinycats.publishing.layout import GENERATORS, HEAD_NAME, MANIFEST_NAME
-from tinycats.publishing.manifest import describe, describe_classifier, describe_generator, list_files
+from tinycats.publishing.manifest import describe, describe_adapter, describe_classifier, describe_generator, list_files
 from tinycats.publishing.revision import tag_name
 
 METRICS = ("fetch", "preprocess", "evaluate", "export", "quantize")
@@ -54,6 +55,7 @@ def publish(
     generator_dirs: Mapping[str, Path],
     onnx_dir: Path,
     onnx_int8_dir: Path,
+    adapters: Sequence[Path],
     metrics_dir: Path,
     output: Path,
     web: Path,
@@ -65,8 +67,9 @@ def publish(
     `samplers` and `generator_dirs` have the keys of layout.GENERATORS. With `repository`, upload `output` to it before, and
     return {"hub": {"repo_id", "revision", "commit"}} too.
 
-    The same inputs give the same bytes. Raises UserError, leaving both as they were, where a gate fails, a file is
-    missing or broken, or the upload fails.
+    `adapters` are directories of LoRA adapters of the generator, which `output` gets too. The same inputs give the same
+    bytes. Raises UserError, leaving both as they were, where a gate fails, a file is missing or broken, an adapter was made
+    for another generator, or the upload fails.
     """
     results = check_gates(gates, metrics_dir)
     metrics = _read_metrics(metrics_dir)
@@ -97,6 +100,7 @@ def publish(
                 key: describe_generator(key, generator.config, samplers[key], hub)
                 for key, generator in generators.items()
             },
+            adapters=_copy_adapters(adapters, generator_dirs["generator"], hub),
             metrics=metrics,
         )
         repo_id = repository.repo_id if repository else None
@@ -139,6 +143,21 @@ def _copy(source: Path, names: Sequence[str], target: Path) -> None:
             shutil.copyfile(source / name, target / name)
         except FileNotFoundError:
             raise UserError(f"{source / name}: not found; run the stages before this one (`dvc repro`)") from None
+
+
+def _copy_adapters(adapters: Sequence[Path], generator_dir: Path, hub: Path) -> list[dict[str, Any]]:
+    """Copy each to adapters/NAME in `hub`, where NAME is that of its directory; return what the manifest says of them."""
+    described = []
+    for path in adapters:
+        adapter = read_adapter(path)
+        check_base(adapter, generator_dir)
+        target = hub / "adapters" / path.resolve().name
+        if target.exists():
+            raise UserError(f"publish.adapters: there are two directories called {target.name}; rename one")
+        target.parent.mkdir(exist_ok=True)
+        _copy(path, (ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME), target)
+        described.append(describe_adapter(adapter, target.relative_to(hub).as_posix()))
+    return described
 
 
 def _copy_samples(metrics_dir: Path, target: Path) -> None:

@@ -1,0 +1,106 @@
+"""`tinycats adapt` and `tinycats merge`: the generator learns one more animal from a few photos."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinycats.commands.nearest import require_model, unknown_class
+from tinycats.errors import UserError
+
+# Those of tinycats.training.adapter_job, which takes seconds to import.
+STEPS = 400
+RANK = 8
+BASE = Path("models/generator")
+RUNS = Path(".tinycats/runs")
+
+
+def adapt(
+    photos: Annotated[Path, typer.Argument(help="A folder of 5 to 30 photos of one animal.", show_default=False)],
+    name: Annotated[str, typer.Option(help="What the animal is called: a new class.", show_default=False)],
+    breed: Annotated[
+        str | None,
+        typer.Option(help="The class to start from.  [default: the nearest, by the photos]", show_default=False),
+    ] = None,
+    base: Annotated[Path, typer.Option(help="Directory of the generator.")] = BASE,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the adapter.  [default: adapters/NAME]", show_default=False)
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, of 16 pictures each.")] = STEPS,
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the change of each matrix.")] = RANK,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same adapter.")] = 0,
+) -> None:
+    """Train a LoRA adapter of the generator on photos of one animal. Killed and started again, it goes on.
+
+    **Examples**
+
+    `tinycats adapt photos_of_mimi --name Mimi`
+
+    `tinycats adapt photos_of_mimi --name Mimi --breed Bengal --steps 800 --out adapters/mimi`
+    """
+    started = time.monotonic()
+    require_model(base)
+    output = out or Path("adapters", adapter_name(name))
+    from tinycats.data.photos import read_photos
+    from tinycats.models.adapter import ADAPTER_CONFIG_NAME
+    from tinycats.models.pretrained import read_config
+    from tinycats.models.tinydit import TinyDiTConfig
+    from tinycats.training.adapter_job import MAX_PHOTOS, train_adapter
+
+    if output.exists() and not (output / ADAPTER_CONFIG_NAME).exists():
+        raise UserError(f"{output}: is there already and is no adapter; name another --out")
+    config = read_config(base, TinyDiTConfig)
+    if name in config.classes:
+        raise UserError(f"--name: {name!r} is a class of {base} already; take another name")
+    if breed is not None and breed not in config.classes:
+        raise UserError(f"--breed: {unknown_class(breed, config.classes)}")
+    found = read_photos(photos, config.image_size)
+    if found.left_out:
+        typer.echo(f"left out: {', '.join(found.left_out)}", err=True)
+    if len(found.images) > MAX_PHOTOS:
+        typer.echo(
+            f"{photos}: {len(found.images)} photos are more than the {MAX_PHOTOS} that an adapter is for; "
+            "with many more, train the generator on them as a class of its own",
+            err=True,
+        )
+    result = train_adapter(
+        images=found.images, base=base, output=output, runs=RUNS, name=name, like=breed, steps=steps, rank=rank, seed=seed
+    )  # fmt: skip
+    typer.echo(
+        f"{output}: {name}, from {len(found.images)} photos, starting as {result.like}; error of the predicted photos "
+        f"{result.error_before:.4f} -> {result.error_after:.4f}; {time.monotonic() - started:.0f} s"
+    )
+
+
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="Directory of the adapter.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Directory for the full model; it must not be there.", show_default=False)],
+    base: Annotated[Path, typer.Option(help="Directory of the generator that it was made for.")] = BASE,
+) -> None:
+    """Make a full generator of an adapter and its base: a model directory like any other, with one class more.
+
+    **Examples**
+
+    `tinycats merge adapters/mimi --out models/generator_mimi`
+    """
+    require_model(base)
+    require_model(adapter)
+    if out.exists():
+        raise UserError(f"{out}: is there already; name another --out")
+    from tinycats.models.adapter import load_adapted
+
+    model = load_adapted(base, adapter)
+    model.save_pretrained(out)
+    typer.echo(f"{out}: {base} and {model.config.classes[-1]}, {model.config.num_classes} classes")
+
+
+def adapter_name(name: str) -> str:
+    """The directory's name for an animal. Raises UserError where nothing would be left of the name."""
+    from tinycats.commands.generate import slug
+
+    if not (found := slug(name).strip("_").lower()):
+        raise UserError(f"--name: must have letters or digits, got {name!r}")
+    return found
