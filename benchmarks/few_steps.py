@@ -51,10 +51,10 @@ def samplers(teacher: SamplerSettings) -> dict[tuple[str, int], SamplerSettings]
 
 def row(key: tuple[str, int], found: Measured, reference: Measured) -> list[str]:
     who, steps = key
-    ratio, lower = found.fd / reference.fd, reference.agreement - found.agreement
+    ratio, higher = found.fd / reference.fd, found.agreement - reference.agreement
     aim = "-"
     if who == "student" and steps in AIMS:
-        met = ratio <= AIMS[steps] and lower <= AGREEMENT_AIM
+        met = ratio <= AIMS[steps] and higher >= -AGREEMENT_AIM
         aim = f"FD x {AIMS[steps]:.2f}, agreement - {100 * AGREEMENT_AIM:g}: {'met' if met else 'missed'}"
     figures = [f"{found.fd:.3f}", f"{ratio:.2f}", f"{found.kd:.4f}", f"{found.kd / reference.kd:.2f}"]
     return [
@@ -63,7 +63,7 @@ def row(key: tuple[str, int], found: Measured, reference: Measured) -> list[str]
         f"{found.evaluations:.1f}",
         *figures,
         f"{found.agreement:.1%}",
-        f"{-100 * lower:+.1f}",
+        f"{100 * higher:+.1f}",
         aim,
     ]
 
