@@ -18,6 +18,7 @@ TITLES = {
     "few_steps_oxford_pets": "Few steps: student and teacher on Oxford-IIIT Pet",
     "classifier_recipe": "What helps a classifier on few real photos",
     "adapter": "An adapter for a breed that the generator has never seen",
+    "generator_recipe": "What helps a generator on few real photos",
     "generator_step": "A training step of the generator",
     "generator_profile": "Where the time of a training step goes",
     "classifier_epoch": "An epoch of the classifier",
