@@ -37,7 +37,7 @@ from machine import ROOT, machine, write_result
 from tinycats.data.processed import Split, load_classes, load_split
 from tinycats.devices import autocast, resolve_dtype
 from tinycats.errors import one_line_errors
-from tinycats.evaluation.copying import copying_metrics, nearest
+from tinycats.evaluation.copying import Nearest, copying_metrics, nearest
 from tinycats.evaluation.distribution import frechet_distance, kernel_distance, precision_and_recall
 from tinycats.evaluation.figures import class_grid, save_png
 from tinycats.evaluation.inference import evaluator_features, generate, predict
@@ -75,6 +75,8 @@ class Judge:
     classifier: Classifier
     train_features: np.ndarray
     real_features: np.ndarray
+    real_by_features: Nearest  # the photos held out, to those trained on
+    real_by_pixels: Nearest
     labels: np.ndarray  # of the pictures to generate, in the proportions of those held out
 
 
@@ -122,6 +124,7 @@ def open_judge(processed: Path, classifier: Path, scratch: Path) -> Judge:
     classes, _ = load_classes(processed)
     train, held_out = hold_out(processed)
     evaluator = load_evaluator(scratch / "evaluator", train, held_out, classes)
+    train_features, real_features = (evaluator_features(evaluator, split.images, CPU) for split in (train, held_out))
     rows = np.linspace(0, len(held_out.labels) - 1, GENERATED).round().astype(int)
     return Judge(
         train=train,
@@ -129,32 +132,35 @@ def open_judge(processed: Path, classifier: Path, scratch: Path) -> Judge:
         classes=classes,
         evaluator=evaluator,
         classifier=Classifier.from_pretrained(classifier),
-        train_features=evaluator_features(evaluator, train.images, CPU),
-        real_features=evaluator_features(evaluator, held_out.images, CPU),
+        train_features=train_features,
+        real_features=real_features,
+        real_by_features=nearest(real_features, train_features),
+        real_by_pixels=nearest(held_out.images, train.images),
         labels=np.sort(held_out.labels)[rows],
     )
+
+
+def distances(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+    precision, recall = precision_and_recall(real, generated, NEIGHBOURS)
+    fd, kd = frechet_distance(real, generated), kernel_distance(real, generated)
+    return {"fd": fd, "kd": kd, "precision": precision, "recall": recall}
+
+
+@torch.inference_mode()
+def evaluator_accuracy(evaluator: Evaluator, features: np.ndarray, labels: np.ndarray) -> float:
+    return float((evaluator.head(torch.from_numpy(features)).argmax(dim=1).numpy() == labels).mean())
 
 
 def scores(judge: Judge, pictures: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Figures of uint8 pictures (N, S, S, 3) that ought to show the classes `labels`."""
     features = evaluator_features(judge.evaluator, pictures, CPU)
-    precision, recall = precision_and_recall(judge.real_features, features, NEIGHBOURS)
     predicted = predict(judge.classifier, pictures, CPU).argmax(axis=1)
-    by_features = copying_metrics(
-        nearest(features, judge.train_features), nearest(judge.real_features, judge.train_features)
-    )
-    by_pixels = copying_metrics(
-        nearest(pictures, judge.train.images), nearest(judge.held_out.images, judge.train.images)
-    )
-    with torch.inference_mode():
-        seen = judge.evaluator.head(torch.from_numpy(features)).argmax(dim=1).numpy()
+    by_features = copying_metrics(nearest(features, judge.train_features), judge.real_by_features)
+    by_pixels = copying_metrics(nearest(pictures, judge.train.images), judge.real_by_pixels)
     return {
-        "fd": frechet_distance(judge.real_features, features),
-        "kd": kernel_distance(judge.real_features, features),
-        "precision": precision,
-        "recall": recall,
+        **distances(judge.real_features, features),
         "agreement": float((predicted == labels).mean()),
-        "agreement_of_evaluator": float((seen == labels).mean()),
+        "agreement_of_evaluator": evaluator_accuracy(judge.evaluator, features, labels),
         "copying_features": by_features["median_ratio"],
         "copying_pixels": by_pixels["median_ratio"],
         "closer_than_p1": by_features["closer_than_p1_of_test"],
@@ -162,15 +168,13 @@ def scores(judge: Judge, pictures: np.ndarray, labels: np.ndarray) -> dict[str, 
 
 
 def references(judge: Judge) -> dict[str, Any]:
-    """The same figures of real photos: as many training photos as are generated (the floor), and the held-out ones."""
+    """How good the evaluator is, and the distances of as many training photos as are generated."""
     order = np.random.default_rng(0).permutation(len(judge.train.labels))[: len(judge.labels)]
-    real = scores(judge, judge.held_out.images, judge.held_out.labels)
-    floor = scores(judge, judge.train.images[order], judge.train.labels[order])
     return {
         "n_train": len(judge.train.labels),
         "n_held_out": len(judge.held_out.labels),
-        "evaluator_top1": real["agreement_of_evaluator"],
-        "floor": {name: floor[name] for name in ("fd", "kd", "precision", "recall")},
+        "evaluator_top1": evaluator_accuracy(judge.evaluator, judge.real_features, judge.held_out.labels),
+        "floor": distances(judge.real_features, judge.train_features[order]),
     }
 
 
