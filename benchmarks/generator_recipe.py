@@ -263,15 +263,15 @@ def run(variant: Variant, judge: Judge, seed: int, steps: int, state: Path, samp
     training = Training(variant, task, state)
     training.run(steps)
     task.seed = 0  # every variant and seed is validated on the same noise
-    judged = {}
+    judged: dict[str, dict[str, Any]] = {}
     for decay, average in zip(EMA, training.averages, strict=True):
-        if decay != EMA[0] and variant != BASE:
-            continue
         model = average.module.eval()
-        pictures = generate(model, judge.labels, SAMPLER, SAMPLING_SEED, CPU)
+        judged[str(decay)] = {"x_error": task.validation_errors(model)}
+        if decay == EMA[0] or variant == BASE:  # making pictures takes long
+            pictures = generate(model, judge.labels, SAMPLER, SAMPLING_SEED, CPU)
+            judged[str(decay)] |= scores(judge, pictures, judge.labels)
         if decay == EMA[0]:
             np.save(samples, pictures)
-        judged[str(decay)] = {"x_error": task.validation_errors(model), **scores(judge, pictures, judge.labels)}
     return {
         "seed": seed,
         "steps": steps,
@@ -283,13 +283,16 @@ def run(variant: Variant, judge: Judge, seed: int, steps: int, state: Path, samp
     }
 
 
+def errors(figures: dict[str, Any]) -> str:
+    return " ".join(f"{error:.3f}".removeprefix("0") for error in figures["x_error"])
+
+
 def cells(figures: dict[str, Any]) -> list[str]:
     """What the tables show of one model's figures."""
-    errors = " ".join(f"{error:.3f}".removeprefix("0") for error in figures["x_error"])
     return [
         f"{figures['fd']:.2f}", f"{figures['kd']:.4f}", f"{figures['precision']:.2f}", f"{figures['recall']:.2f}",
         f"{figures['agreement']:.0%}", f"{figures['agreement_of_evaluator']:.0%}",
-        f"{figures['copying_features']:.2f}", f"{figures['copying_pixels']:.2f}", errors,
+        f"{figures['copying_features']:.2f}", f"{figures['copying_pixels']:.2f}", errors(figures),
     ]  # fmt: skip
 
 
@@ -311,17 +314,16 @@ def table(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
             f"{found['parameters'] / 1e6:.2f}",
             f"{cost:.0f}",
         ]
-        rows.append([*front, *cells(found["ema"][str(EMA[0])])])
-    return {"head": ["variant", "differs in", "seed", "M parameters", "CPU ms a step", *HEAD], "rows": rows}
+        default, other = (found["ema"][str(decay)] for decay in EMA)
+        rows.append([*front, *cells(default), errors(other)])
+    head = ["variant", "differs in", "seed", "M parameters", "CPU ms a step", *HEAD, f"the same with EMA {EMA[1]}"]
+    return {"head": head, "rows": rows}
 
 
 def ema_table(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The runs that were judged with every decay."""
-    rows = [
-        [found["name"], found["seed"], decay, *cells(found["ema"][decay])] for found in runs for decay in found["ema"]
-    ]
-    both = {found["name"] for found in runs if len(found["ema"]) > 1}
-    return {"head": ["variant", "seed", "EMA", *HEAD], "rows": [row for row in rows if row[0] in both]}
+    judged = [(found, decay) for found in runs if found["name"] == "base" for decay in found["ema"]]
+    rows = [[found["name"], found["seed"], decay, *cells(found["ema"][decay])] for found, decay in judged]
+    return {"head": ["variant", "seed", "EMA", *HEAD], "rows": rows}
 
 
 def sheet(judge_labels: np.ndarray, classes: Sequence[str], pictures: dict[str, np.ndarray], path: Path) -> None:
@@ -331,7 +333,7 @@ def sheet(judge_labels: np.ndarray, classes: Sequence[str], pictures: dict[str, 
     save_png(class_grid(stacked, list(pictures)).quantize(256), path)
 
 
-def report(runs: Sequence[dict[str, Any]], known: dict[str, Any], before: dict[str, Any]) -> None:
+def report(runs: Sequence[dict[str, Any]], known: dict[str, Any], before: dict[str, Any], note: str) -> None:
     steps, floor = runs[0]["steps"], known["floor"]
     notes = (
         f"dit=nano at {SIZE} px, train=demo but for {steps} steps of {BATCH}: {steps * BATCH} pictures seen by every variant, "
@@ -343,7 +345,7 @@ def report(runs: Sequence[dict[str, Any]], known: dict[str, Any], before: dict[s
         f"{known['evaluator_top1']:.1%} of these photos. Agreement: the share of pictures in which a network sees the class "
         "that was asked for; the classifier is the pipeline's own. Copying: the median distance to the nearest training photo "
         "over that of the held-out photos. The weights are averaged with an EMA of "
-        f"{EMA[0]}. The rows of base with different seeds tell the noise.\n\n"
+        f"{EMA[0]}. The rows of base with different seeds tell the noise.{' ' + note if note else ''}\n\n"
         "![Rows: variants; columns: classes, from the same noise](generator_recipe.png)"
     )
     content = {"machine": before, "notes": notes, "references": known, "runs": list(runs)}
@@ -354,11 +356,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=[*VARIANTS])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--data", type=Path, default=ROOT / "data/processed")
     parser.add_argument("--classifier", type=Path, default=ROOT / "models/classifier")
     parser.add_argument("--scratch", type=Path, default=ROOT / ".tinycats/generator_recipe")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--note", default="", help="a sentence for docs/benchmarks.md")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     before = machine()
@@ -377,7 +380,7 @@ def main() -> None:
                 print(name, seed, f"{found['seconds']:.0f} s", *cells(found["ema"][str(EMA[0])]), flush=True)
     runs = [json.loads(path.read_text()) for path in directory.glob("*.json")]
     runs.sort(key=lambda found: ([*VARIANTS].index(found["name"]), found["seed"]))
-    report(runs, known, before)
+    report(runs, known, before, arguments.note)
     pictures = {found["name"]: np.load(directory / f"{found['name']}.0.npy") for found in runs if found["seed"] == 0}
     sheet(judge.labels, judge.classes, pictures, ROOT / "docs/generator_recipe.png")
 
