@@ -117,7 +117,8 @@ def main() -> None:
     meter.start()
     before = psutil.cpu_times()
     targets = [arguments.stage] if arguments.stage else []
-    result["seconds"], result["stage_seconds"] = repro(clone, env, *targets)
+    # --force: else a stage whose metrics are in git and whose inputs come out as they were is not run
+    result["seconds"], result["stage_seconds"] = repro(clone, env, "--force", *targets)
     after = psutil.cpu_times()
     meter.stopped.set()
     elapsed = sum(after) - sum(before)
