@@ -1,18 +1,12 @@
 // Runs the page's own benchmark in headless Chromium and prints its report:
 // node bench.mjs DIST MODEL PRECISION THREADS STEPS RUNS, where MODEL is classifier, fast or teacher
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { chromium } from 'playwright-core';
-import { findChromium, ISOLATION, serveFiles } from './serve.mjs';
+import { browse } from './browse.mjs';
 
 const [dist = 'dist', model = 'classifier', precision = 'int8', threads = '1', steps = '8', runs = '20'] = process.argv.slice(2);
 const PATIENCE_MS = 1_800_000;
 
-const server = createServer(serveFiles(dist, '/', ISOLATION));
-await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-const address = server.address();
-const port = address && typeof address === 'object' ? address.port : 0;
-const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox'] });
+const { browser, origin, close } = await browse(dist);
 try {
   const context = await browser.newContext({ serviceWorkers: 'block' });
   await context.addInitScript(
@@ -21,7 +15,7 @@ try {
   );
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
-  await page.goto(`http://127.0.0.1:${port}/#/benchmark`);
+  await page.goto(`${origin}/#/benchmark`);
   await page.getByLabel('Models').click();
   await page.getByRole('option', { name: model }).click();
   await page.getByLabel('Warm-up').fill('3');
@@ -36,6 +30,5 @@ try {
   await page.getByRole('button', { name: 'Export JSON' }).click();
   process.stdout.write(readFileSync(await (await waiting).path(), 'utf8'));
 } finally {
-  await browser.close();
-  server.close();
+  await close();
 }

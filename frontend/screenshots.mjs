@@ -1,9 +1,7 @@
 // Pictures of every page of the production build, at three widths, light and dark: node screenshots.mjs [DIST] [OUTPUT] [PAGE]
 import { mkdirSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
-import { findChromium, ISOLATION, serveFiles } from './serve.mjs';
+import { browse } from './browse.mjs';
 
 const [dist = 'dist', output = 'e2e/.screenshots', only = ''] = process.argv.slice(2);
 const WIDTHS = [360, 800, 1440];
@@ -63,11 +61,7 @@ async function generate(page) {
 }
 
 mkdirSync(output, { recursive: true });
-const server = createServer(serveFiles(dist, '/', ISOLATION));
-await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-const address = server.address();
-const port = address && typeof address === 'object' ? address.port : 0;
-const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox'] });
+const { browser, origin, close } = await browse(dist);
 try {
   for (const [name, { route, use }] of Object.entries(PAGES).filter(([name]) => name.startsWith(only))) {
     const context = await browser.newContext({ serviceWorkers: 'block', viewport: { width: 1440, height: 900 } });
@@ -75,7 +69,7 @@ try {
     page.setDefaultTimeout(PATIENCE_MS);
     page.on('console', (message) => message.type() === 'error' && console.log(`${name}: ${message.text()}`));
     page.on('pageerror', (error) => console.log(`${name}: ${error}`));
-    await page.goto(`http://127.0.0.1:${port}/#${route}`);
+    await page.goto(`${origin}/#${route}`);
     await page.getByRole('heading', { level: 1 }).waitFor();
     await use(page);
     for (const scheme of ['light', 'dark']) {
@@ -92,6 +86,5 @@ try {
     console.log(name);
   }
 } finally {
-  await browser.close();
-  server.close();
+  await close();
 }

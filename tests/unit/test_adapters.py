@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from tests.conftest import SIZE
 from tests.unit.test_training_jobs import run_generator
+from tests.unit.test_verify import complaint
 from tinycats.cli import app
 from tinycats.errors import UserError
 from tinycats.models.adapter import add_class, import_peft, load_adapted, read_adapter
@@ -112,15 +113,6 @@ def test_the_same_seed_gives_the_same_adapter(base: Path, made: tuple[Path, Adap
         )  # fmt: skip
         files.append((tmp_path / name / "adapter/adapter_model.safetensors").read_bytes())
     assert files[0] == files[1]
-
-
-def complaint(directory: Path) -> str:
-    with pytest.raises(UserError) as caught:
-        verify_model(directory)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(directory) in message
-    return message
 
 
 def test_verify_describes_it(base: Path, made: tuple[Path, AdapterResult]) -> None:
