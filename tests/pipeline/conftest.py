@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.conftest import ROOT
 
@@ -102,13 +103,17 @@ def use_cache(path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The tiny pipeline, run once. Tests that change anything take a `project` instead."""
-    project = copy_project(tmp_path_factory.mktemp("reproduced"))
-    use_cache(project.path)
-    project.dvc("repro")
-    project.commit("Run")
-    return project
+def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The tiny pipeline, run once for all workers, to read only: tests that run anything take a `project` instead."""
+    base = tmp_path_factory.getbasetemp()
+    path = (base if worker_id == "master" else base.parent) / "reproduced"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            project = copy_project(path)
+            use_cache(path)
+            project.dvc("repro")
+            project.commit("Run")
+    return Project(path)
 
 
 @pytest.fixture
@@ -116,6 +121,7 @@ def project(reproduced: Project, tmp_path: Path) -> Project:
     """A copy of the finished run and of its cache, to change: what one test runs is not cached for the next."""
     path = tmp_path / "project"
     shutil.copytree(reproduced.path, path, symlinks=True)
-    shutil.copytree(f"{reproduced.path}-cache", f"{path}-cache", symlinks=True)
+    # Links: DVC writes no file of its cache a second time
+    shutil.copytree(f"{reproduced.path}-cache", f"{path}-cache", symlinks=True, copy_function=os.link)
     use_cache(path)
     return Project(path)
