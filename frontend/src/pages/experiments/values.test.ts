@@ -50,6 +50,8 @@ describe('difference', () => {
     expect(difference(3, 4, 'higher')?.verdict).toBe('worse');
     expect(difference(-3, -4)).toEqual({ absolute: 1, relative: 0.25 });
     expect(difference(4, 4, 'higher')).toEqual({ absolute: 0, relative: 0, verdict: 'same' });
+    expect(difference(0.1 + 0.2, 0.3, 'lower')?.verdict).toBe('same');
+    expect(difference(0.3 + 1e-6, 0.3, 'lower')?.verdict).toBe('worse');
   });
   it('has no share of 0, and is not there where a value is not', () => {
     expect(difference(1, 0)).toEqual({ absolute: 1 });

@@ -61,6 +61,9 @@ export function matches(row: Row, words: string): boolean {
     .every((word) => name.includes(word));
 }
 
+/** Less than this share of a value is rounding: neither better nor worse. */
+const ROUNDING = 1e-9;
+
 export interface Difference {
   absolute: number;
   /** A share of the older value; undefined where that is 0. */
@@ -72,9 +75,10 @@ export interface Difference {
 export function difference(value: Value | undefined, older: Value | undefined, better?: Better): Difference | undefined {
   if (typeof value !== 'number' || typeof older !== 'number') return undefined;
   const absolute = value - older;
+  const same = Math.abs(absolute) <= ROUNDING * Math.abs(older);
   return {
     absolute,
     ...(older !== 0 && { relative: absolute / Math.abs(older) }),
-    ...(better && { verdict: absolute === 0 ? 'same' : absolute > 0 === (better === 'higher') ? 'better' : 'worse' }),
+    ...(better && { verdict: same ? 'same' : absolute > 0 === (better === 'higher') ? 'better' : 'worse' }),
   };
 }
