@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -77,12 +78,10 @@ class Stage:
 
 def run_stage(stage: str, workspace: Path, first: str, output: Path) -> None:
     os.chdir(workspace)
-    os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(written, 1)
     os.dup2(written, 2)
-    torch.set_num_threads(1)
     exec(first, {})
     script = str(ROOT / f"stages/{stage}.py")
     sys.argv = [script]
@@ -90,7 +89,15 @@ def run_stage(stage: str, workspace: Path, first: str, output: Path) -> None:
 
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([__name__, "tinycats.training.distillation_job", "tinycats.evaluation.job"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fork_server():
+    """The process that is forked, with one thread for all that it imports."""
+    FORKS.set_forkserver_preload([__name__, "tinycats.training.distillation_job", "tinycats.evaluation.job"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        forkserver.ensure_running()
 
 
 def finish(stage: str, workspace: Path) -> str:
