@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--root", type=Path, default=Path())
     parser.add_argument("--count", type=int, default=40, help="pictures of each class")
+    parser.add_argument("--note", default="", help="a sentence for the table: what the pictures look like, for example")
     parser.add_argument("--seed", type=int, default=0, help="of the noise, the same for all")
     arguments = parser.parse_args()
     root: Path = arguments.root
@@ -116,6 +117,7 @@ def main() -> None:
         f"Ratios and points are against the teacher in {REFERENCE_STEPS} steps. Picture: a row a class, all from the same "
         "noise; columns " + ", ".join(f"{who} in {steps}" for who, steps in SHOWN) + "."
     )
+    notes = f"{notes} {arguments.note}".strip()
     picture = f"few-steps-{arguments.name}.png"
     save_png(few_step_grid([found[key].pictures for key in SHOWN], classes), ROOT / "docs" / picture)
     write_tables(
