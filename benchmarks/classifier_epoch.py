@@ -44,7 +44,8 @@ def unpack(raw: Path, names: set[str], folder: Path) -> None:
 
 def peer(folder: Path, epochs: int, precision: str) -> list[float]:
     """Seconds of each epoch, the first not counted."""
-    v2 = torchvision.transforms.v2
+    from torchvision.transforms import v2  # after tinycats.vision, which makes torchvision importable
+
     transform = v2.Compose([
         v2.RandomResizedCrop(SIZE, scale=(0.45, 1.0)), v2.RandomHorizontalFlip(), v2.RandomAffine(12, shear=6),
         v2.ColorJitter(0.3, 0.3, 0.3), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD),
