@@ -67,14 +67,6 @@ class Stage:
         self.process.join()
         return self.output.read_text()
 
-    @property
-    def exit_code(self) -> int | None:
-        return self.process.exitcode
-
-    def send(self, number: signal.Signals) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
-
 
 def run_stage(stage: str, workspace: Path, first: str, output: Path) -> None:
     os.chdir(workspace)
@@ -104,7 +96,7 @@ def finish(stage: str, workspace: Path) -> str:
     """Run a stage to its end; return what it printed."""
     running = Stage(stage, workspace)
     output = running.end()
-    assert running.exit_code == 0, output
+    assert running.process.exitcode == 0, output
     return output
 
 
@@ -118,7 +110,7 @@ def wait_for_a_new_state(workspace: Path, running: Stage) -> None:
     before = saved_step(workspace)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        assert running.exit_code is None, running.end()
+        assert running.process.exitcode is None, running.end()
         if saved_step(workspace) > before:
             return
         time.sleep(0.01)
@@ -175,14 +167,14 @@ def test_stopped_and_killed_many_times(workspace, undisturbed, stage: str, kills
     model = broken / f"models/{STAGES[stage]}"
     running = Stage(stage, broken)
     wait_for_a_new_state(broken, running)
-    running.send(signal.SIGTERM)
+    running.process.terminate()
     output = running.end()
-    assert running.exit_code == 143
+    assert running.process.exitcode == 143
     assert "stopped by SIGTERM after step" in output
 
     running = Stage(stage, broken, KILLED_WHILE_SAVING)
     running.end()
-    assert running.exit_code == -signal.SIGKILL
+    assert running.process.exitcode == -signal.SIGKILL
     assert list(broken.glob(".tinycats/runs/*/.state.pt.*")), "it was not killed while it saved"
 
     moments = random.Random(stage)
@@ -190,7 +182,7 @@ def test_stopped_and_killed_many_times(workspace, undisturbed, stage: str, kills
         running = Stage(stage, broken)
         wait_for_a_new_state(broken, running)
         time.sleep(moments.uniform(0, 0.2))
-        running.send(signal.SIGKILL)
+        running.process.kill()
         running.end()
         assert not model.exists(), "it was killed too late to show anything"
     assert "continues from step" in finish(stage, broken)
@@ -209,7 +201,7 @@ def test_killed_while_it_evaluates(workspace, undisturbed) -> None:
     seconds = time.monotonic() - started
     running = Stage("evaluate", broken)
     time.sleep(0.7 * seconds)
-    running.send(signal.SIGKILL)
+    running.process.kill()
     running.end()
     assert not (broken / "metrics/evaluate.json").exists(), "it was killed too late to show anything"
     finish("evaluate", broken)
@@ -229,9 +221,9 @@ def test_two_processes_are_stopped_and_continue(workspace) -> None:
     finish("train_dit", whole)
     running = Stage("train_dit", broken)
     wait_for_a_new_state(broken, running)
-    running.send(signal.SIGTERM)
+    running.process.terminate()
     output = running.end()
-    assert running.exit_code != 0
+    assert running.process.exitcode != 0
     assert output.count("stopped by SIGTERM after step") == 1, output
     assert not (broken / "models/generator").exists(), "it was stopped too late to show anything"
     assert finish("train_dit", broken).count("continues from step") == 1
