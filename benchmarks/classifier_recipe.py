@@ -15,7 +15,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ class Variant:
     ema: float = 0.99
     small_first: float = 0.0  # share of the epochs at two thirds of the size
     zero_gamma: bool = False
+    fit: Literal["crop", "stretch", "whole"] = "crop"  # whole: stored stretched, random crops of the right proportions
 
 
 BASE = Variant()
@@ -69,24 +70,28 @@ VARIANTS = {
     "larger_source": replace(BASE, stored=1.5),
     "larger_source_decay_0.5": replace(BASE, stored=1.5, weight_decay=0.5),
     "larger_source_small_first": replace(BASE, stored=1.5, small_first=0.6, epochs=45),
+    "whole_photo": replace(BASE, stored=1.5, small_first=0.6, epochs=45, fit="whole"),
+    "stretched": replace(BASE, stored=1.5, small_first=0.6, epochs=45, fit="stretch"),
 }
 
 
-def load(raw: Path, processed: Path, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures (N, size, size, 3), labels (N,) and held out (N,) of everything that is not in the test split."""
+def load(raw: Path, processed: Path, size: int, fit: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, Tensor]:
+    """Of everything outside the test split: pictures (N, size, size, 3), labels (N,), held out (N,), largest square (N, 2)."""
     wanted = {}
     for line in (processed / "index.csv").read_text().splitlines()[1:]:
         name, label, split, _ = line.rsplit(",", 3)
         if split != "test":
             wanted[name] = int(label)
-    pictures, labels = [], []
+    pictures, labels, squares = [], [], []
     for image in read_raw(raw, wanted):
-        pictures.append(to_square(decode(image.content, 1, 10**9), size))
+        picture = decode(image.content, 1, 10**9)
+        pictures.append(to_square(picture, size, "crop" if fit == "crop" else "stretch"))
+        squares.append([min(picture.size) / side for side in picture.size])
         labels.append(wanted[image.name])
     order = np.random.default_rng(0).permutation(len(labels))
     held_out = np.zeros(len(labels), bool)
     held_out[order[: len(labels) // 4]] = True
-    return np.stack(pictures), np.array(labels), held_out
+    return np.stack(pictures), np.array(labels), held_out, torch.tensor(squares)
 
 
 def cut(pixels: Tensor, targets: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -130,8 +135,9 @@ def accuracy(model: Classifier, images: np.ndarray, labels: np.ndarray, other: i
 def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, Any]:
     classes, other_class = load_classes(processed)
     other = classes.index(other_class) if other_class else None
-    stored, labels, held_out = load(raw, processed, round(variant.size * variant.stored))
-    tested = load(raw, processed, variant.size)[0][held_out] if variant.stored != 1 else stored[held_out]
+    stored, labels, held_out, squares = load(raw, processed, round(variant.size * variant.stored), variant.fit)
+    tested = load(raw, processed, variant.size, "stretch" if variant.fit == "stretch" else "crop")[0][held_out]
+    squares = squares[~held_out]
     images, targets = stored[~held_out], F.one_hot(torch.from_numpy(labels[~held_out]), len(classes)).float()
     torch.manual_seed(seed)
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -168,7 +174,14 @@ def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, An
         if step < variant.small_first * steps:
             size = small(size)
         mirrored = torch.rand(len(pixels), generator=generator) < 0.5
-        pixels = resample(pixels, mirrored, generator, (variant.min_crop, 1.0), size=size)
+        pixels = resample(
+            pixels,
+            mirrored,
+            generator,
+            (variant.min_crop, 1.0),
+            size=size,
+            square=squares[chosen] if variant.fit == "whole" else None,
+        )
         pixels = jitter_colours(pixels, generator)
         if rng.random() < variant.cutmix:
             pixels, wanted = cut(pixels, wanted, 1.0, rng)
@@ -201,7 +214,7 @@ def table(runs: list[dict[str, Any]]) -> dict[str, Any]:
     rows = []
     for run in runs:
         variant = Variant(**{key: value for key, value in run["variant"].items() if key in Variant.__annotations__})
-        differs = [f"{key} {value:g}" for key, value in asdict(variant).items() if value != getattr(BASE, key)]
+        differs = [f"{key} {value}" for key, value in asdict(variant).items() if value != getattr(BASE, key)]
         pixels = 1 - variant.small_first + variant.small_first * (small(variant.size) / variant.size) ** 2
         scores = [f"{run[kind][name]:.1%}" for kind, name in SCORES]
         rows.append([run["name"], ", ".join(differs) or "-", f"{variant.epochs * pixels:.0f}", run["seed"], *scores])

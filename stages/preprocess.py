@@ -25,6 +25,7 @@ def main() -> None:
         max_bad_fraction=params.preprocess.max_bad_fraction,
         seed=params.seed,
         other_class=params.data.other_class,
+        fit=params.preprocess.fit,
     )
     seconds = time.perf_counter() - started
     write_json(Path("metrics/preprocess.json"), metrics)

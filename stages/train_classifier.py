@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tinycats.compute.job import Job
 from tinycats.compute.run import run
-from tinycats.data.processed import load_classes
+from tinycats.data.processed import load_classes, load_fit
 from tinycats.errors import one_line_errors
 from tinycats.models.classifier import Classifier, ClassifierConfig, imagenet_classifier
 from tinycats.params import load_params
@@ -20,6 +20,7 @@ def main() -> None:
     classes, other = load_classes(processed)
     config = ClassifierConfig(
         classes=classes,
+        fit=load_fit(processed),
         other=other,
         arch=settings.arch,
         image_size=settings.image_size,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tinycats.compute.job import Job
 from tinycats.compute.run import run
-from tinycats.data.processed import load_classes
+from tinycats.data.processed import load_classes, load_fit
 from tinycats.errors import one_line_errors
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
 from tinycats.params import load_params
@@ -17,6 +17,9 @@ def main() -> None:
     settings = params.evaluator
     processed, state = Path("data/processed"), Path(".tinycats")
     classes, _ = load_classes(processed)
+    config = EvaluatorConfig(
+        classes=classes, fit=load_fit(processed), image_size=params.dit.image_size, width=settings.width
+    )
     job = Job(
         stage="train_evaluator",
         function=train_classification,
@@ -28,7 +31,7 @@ def main() -> None:
         arguments={
             "name": "train_evaluator",
             "network": Evaluator,
-            "config": EvaluatorConfig(classes=classes, image_size=params.dit.image_size, width=settings.width),
+            "config": config,
             "image_size": params.dit.image_size,
             "accumulation": 1,
             "weight_decay": 0.05,

@@ -34,5 +34,7 @@ def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer = csv.writer(file)
         writer.writerow(["name", "label", "split", "row"])
         writer.writerows(rows)
-    (directory / "classes.json").write_text(json.dumps({"classes": ["red", "green", "blue"], "other": None}))
+    (directory / "classes.json").write_text(
+        json.dumps({"classes": ["red", "green", "blue"], "other": None, "fit": "crop"})
+    )
     return directory

@@ -78,7 +78,7 @@ def main(models: Path, processed: Path, output: Path) -> None:
 
     shown = []
     for name in pictures(output):
-        pixels = to_square(decode((output / name).read_bytes(), 1, 10**8), size)
+        pixels = to_square(decode((output / name).read_bytes(), 1, 10**8), size, classifiers["fp32"].config.fit)
         encoded = base64.b64encode(np.ascontiguousarray(pixels).tobytes()).decode()
         shown.append({"file": name, "input": encoded, **answers(pixels)})
     classes, _ = load_classes(processed)

@@ -91,6 +91,7 @@ class PreprocessParams(Section):
     test_fraction: OpenFraction
     min_side_px: Count
     max_pixels: Count  # more is treated as a decompression bomb
+    fit: Literal["crop", "stretch"]  # of pictures that are no squares: their middle, or all with other proportions
     max_bad_fraction: Fraction
 
     @model_validator(mode="after")

@@ -93,6 +93,20 @@ def test_predict_json_is_exactly_this(here: Path) -> None:
         assert list(item) == ["file", "class", "probability", "sure", "top"]
 
 
+def test_predict_looks_at_pictures_as_the_classifier_was_trained_to(here: Path, tmp_path: Path) -> None:
+    file = draw(here / "wide.png", 1, (90, 40))
+    model = Classifier.from_pretrained(here / "models/classifier")
+    model.config = model.config.model_copy(update={"fit": "stretch"})
+    model.save_pretrained(tmp_path / "stretched")
+    pixels = torch.tensor(to_square(Image.open(file).convert("RGB"), SIZE, "stretch"))
+    expected = float(model.predict(pixels[None]).max())
+    answers = [
+        json.loads(run("predict", file, "--json", *model).stdout)[0]["probability"]
+        for model in ((), ("--model", tmp_path / "stretched"))
+    ]
+    assert answers[1] == pytest.approx(expected, abs=1e-5) != pytest.approx(answers[0], abs=1e-5)
+
+
 def test_predict_is_sure_from_the_threshold_on(here: Path, tmp_path: Path) -> None:
     file = draw(here / "a.png", 1)
     model = Classifier.from_pretrained(here / "models/classifier")

@@ -182,6 +182,15 @@ def test_square_is_the_middle_of_the_picture():
     assert to_square(photo(20, 30), 64).shape == (64, 64, 3)
 
 
+def test_a_stretched_square_is_all_of_the_picture():
+    halves = Image.new("RGB", (100, 40), "red")
+    halves.paste("blue", (50, 0, 100, 40))
+    square = to_square(halves, 20, "stretch")
+    assert square.shape == (20, 20, 3)
+    assert (square[:, :10] == [255, 0, 0]).all()
+    assert (square[:, 10:] == [0, 0, 255]).all()
+
+
 @pytest.mark.parametrize("size", [7, 16, 30, 63])
 def test_shrinking_does_not_alias(size):
     stripes = np.zeros((128, 128, 3), np.uint8)

@@ -18,7 +18,7 @@ from tinycats.data import parallel
 from tinycats.data import preprocess as module
 from tinycats.data.decode import decode, to_square
 from tinycats.data.preprocess import preprocess
-from tinycats.data.processed import load_classes, load_split
+from tinycats.data.processed import load_classes, load_fit, load_split
 from tinycats.data.raw import RawImage, read_raw, write_raw
 from tinycats.errors import UserError
 from tinycats.files import file_hash
@@ -143,6 +143,16 @@ def test_given_splits_are_kept(tmp_path):
     for split in ("train", "val", "test"):
         names = [name for name in load_split(tmp_path / "processed", split, 16).names if name.startswith("a/")]
         assert names == [image.name for image in given if image.split == split]
+
+
+def test_stretched_pictures_are_whole_and_the_data_set_says_so(tmp_path):
+    images = good("a", range(9)) + good("b", range(10, 19))
+    prepare(tmp_path, images, fit="stretch")
+    assert load_fit(tmp_path / "processed") == "stretch"
+    train = load_split(tmp_path / "processed", "train", 16)
+    content = {image.name: image.content for image in images}
+    for name, picture in zip(train.names, train.images, strict=True):
+        assert (picture == to_square(decode(content[name], 1, 10**6), 16, "stretch")).all()
 
 
 def test_two_runs_are_byte_identical_whatever_the_number_of_cores(tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ def write_processed(directory: Path) -> None:
         rows += [(f"{split}/{row}.jpg", label, split, row) for row, label in enumerate(labels)]
     with (directory / "index.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("name", "label", "split", "row"), *rows])
-    (directory / "classes.json").write_text(json.dumps({"classes": CLASSES, "other": "other"}))
+    (directory / "classes.json").write_text(json.dumps({"classes": CLASSES, "other": "other", "fit": "crop"}))
 
 
 def save_models(

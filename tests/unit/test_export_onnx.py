@@ -84,7 +84,7 @@ def make_processed(directory: Path, count: int = 24) -> None:
         np.save(directory / f"{split}_{SIZE}.npy", blocks.repeat(SIZE // 4, axis=1).repeat(SIZE // 4, axis=2))
         rows += [f"{split}{row}.png,{row % len(CLASSES)},{split},{row}" for row in range(count)]
     (directory / "index.csv").write_text("\n".join(rows) + "\n")
-    (directory / "classes.json").write_text(json.dumps({"classes": CLASSES, "other": None}))
+    (directory / "classes.json").write_text(json.dumps({"classes": CLASSES, "other": None, "fit": "crop"}))
 
 
 def export(workspace: Path, output: Path, **changes: object) -> None:

@@ -48,7 +48,7 @@ def test_nothing_that_is_trained_on_is_held_out(recipe: ModuleType, tmp_path: Pa
     pixels = np.arange(60, dtype=np.uint8).repeat(64 * 64 * 3).reshape(60, 64, 64, 3)
     splits = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
     pictures = [(f"{row}.jpg", row % 2, split, row) for row, split in enumerate(splits)]
-    write_processed(tmp_path, {64: pixels}, pictures, ["a", "b"], None)
+    write_processed(tmp_path, {64: pixels}, pictures, ["a", "b"], None, "crop")
     train, held_out = recipe.hold_out(tmp_path)
     trained_on, unseen = set(train.images[:, 0, 0, 0].tolist()), set(held_out.images[:, 0, 0, 0].tolist())
     assert (len(trained_on), len(unseen)) == (30, 20)

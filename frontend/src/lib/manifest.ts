@@ -1,4 +1,5 @@
 import { UserError } from './errors';
+import type { Fit } from './preprocess';
 
 /** manifest.json of the pipeline's `publish` stage, schema version 2: what the page knows about its models. */
 export interface ManifestFile {
@@ -44,6 +45,8 @@ export interface Manifest {
     classes: string[];
     other: string | null;
     image_size: number;
+    /** What was published before this was a choice does not say it: it was a crop. */
+    input_convention?: { fit?: Fit };
     files: Record<Precision, string>;
     head: { path: string; shape: [number, number] };
     /** What the logits are divided by inside the ONNX files, so that confidence is calibrated: not to be applied again. */

@@ -13,41 +13,53 @@ export interface Rgb {
 }
 
 /**
- * `size` x `size` pixels of a square picture: averages whole blocks, then resamples bicubically, with the same integer
+ * `size` x `size` pixels of all of a picture: averages whole blocks, then resamples bicubically, with the same integer
  * arithmetic as Pillow's Image.reduce and Image.resize, so that the model sees what it saw in the pipeline
- * (tinycats/data/decode.py, to_square, after its crop of the middle).
+ * (tinycats/data/decode.py, to_square, after its crop).
  */
-export function toSquare(square: Pixels, size: number): Rgb {
-  const side = square.width;
-  const block = Math.max(1, Math.floor(side / size));
-  const reduced = reduce(square, block);
+export function toSquare(picture: Pixels, size: number): Rgb {
+  const { width, height } = picture;
+  const across = Math.max(1, Math.floor(width / size));
+  const down = Math.max(1, Math.floor(height / size));
+  const reduced = reduce(picture, across, down);
   if (reduced.width === size && reduced.height === size) return reduced;
-  return resize(reduced, size, side / block); // the last block may be a part of one
+  return resize(reduced, size, width / across, height / down); // the last block may be a part of one
 }
 
-/** The middle square: left, top and side, in whole pixels as Python's `//` gives them. */
-export function middleSquare(width: number, height: number): { left: number; top: number; side: number } {
+/** How a picture becomes a square, as the manifest says it: its middle, or all of it with other proportions. */
+export type Fit = 'crop' | 'stretch';
+
+export interface Box {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
+/** The part of a picture that the model sees, in whole pixels as Python's `//` gives them. */
+export function seenBox(width: number, height: number, fit: Fit): Box {
+  if (fit === 'stretch') return { left: 0, top: 0, width, height };
   const side = Math.min(width, height);
-  return { left: Math.floor((width - side) / 2), top: Math.floor((height - side) / 2), side };
+  return { left: Math.floor((width - side) / 2), top: Math.floor((height - side) / 2), width: side, height: side };
 }
 
 /** Image.reduce: the mean of each block; those at the right and lower edge may be smaller. */
-export function reduce({ data, width, height }: Pixels, block: number): Rgb {
-  const columns = Math.ceil(width / block);
-  const rows = Math.ceil(height / block);
+export function reduce({ data, width, height }: Pixels, across: number, down: number): Rgb {
+  const columns = Math.ceil(width / across);
+  const rows = Math.ceil(height / down);
   const out = new Uint8Array(columns * rows * 3);
   for (let row = 0; row < rows; row++) {
-    const bottom = Math.min((row + 1) * block, height);
+    const bottom = Math.min((row + 1) * down, height);
     for (let column = 0; column < columns; column++) {
-      const right = Math.min((column + 1) * block, width);
-      const count = (bottom - row * block) * (right - column * block);
+      const right = Math.min((column + 1) * across, width);
+      const count = (bottom - row * down) * (right - column * across);
       // Pillow divides by multiplying with a rounded reciprocal, which it computes in float32
       const multiplier = Math.trunc(Math.fround(2 ** 32 / Math.fround(256 * count)));
       let red = count >> 1;
       let green = red;
       let blue = red;
-      for (let y = row * block; y < bottom; y++) {
-        for (let at = (y * width + column * block) * 4, end = (y * width + right) * 4; at < end; at += 4) {
+      for (let y = row * down; y < bottom; y++) {
+        for (let at = (y * width + column * across) * 4, end = (y * width + right) * 4; at < end; at += 4) {
           red += data[at]!;
           green += data[at + 1]!;
           blue += data[at + 2]!;
@@ -64,10 +76,10 @@ export function reduce({ data, width, height }: Pixels, block: number): Rgb {
 
 const COEFFICIENT_BITS = 22; // of Pillow's fixed-point weights
 
-/** Image.resize of the box (0, 0, extent, extent) to size x size, bicubic: rows first, rounded to 8 bits, then columns. */
-function resize(image: Rgb, size: number, extent: number): Rgb {
-  const across = weights(image.width, size, extent);
-  const down = weights(image.height, size, extent);
+/** Image.resize of the box (0, 0, right, bottom) to size x size, bicubic: rows first, rounded to 8 bits, then columns. */
+function resize(image: Rgb, size: number, right: number, bottom: number): Rgb {
+  const across = weights(image.width, size, right);
+  const down = weights(image.height, size, bottom);
   const narrow = new Uint8Array(size * image.height * 3);
   for (let y = 0; y < image.height; y++) {
     for (let x = 0; x < size; x++) {

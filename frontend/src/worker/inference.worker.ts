@@ -143,9 +143,9 @@ class Inference {
   private async classify(picture: Blob, precision: Precision): Promise<ClassifyResult> {
     const { session } = await this.session('classifier', precision);
     const head = await this.headWeights();
-    const size = this.manifest.classifier.image_size;
+    const { image_size: size, input_convention: convention } = this.manifest.classifier;
     const start = performance.now();
-    const { input, thumbnail } = await readPicture(picture, size);
+    const { input, thumbnail } = await readPicture(picture, size, convention?.fit ?? 'crop');
     const sessionStart = performance.now();
     const images = new this.ort.Tensor('uint8', input.data, [1, size, size, 3]);
     const outputs = await session.run({ images });

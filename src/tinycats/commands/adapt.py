@@ -57,7 +57,7 @@ def adapt(
         raise UserError(f"--name: {name!r} is a class of {base} already; take another name")
     if breed is not None and breed not in config.classes:
         raise UserError(f"--breed: {unknown_class(breed, config.classes)}")
-    found = read_photos(photos, config.image_size)
+    found = read_photos(photos, config.image_size, config.fit)
     if found.left_out:
         typer.echo(f"left out: {', '.join(found.left_out)}", err=True)
     if len(found.images) > MAX_PHOTOS:

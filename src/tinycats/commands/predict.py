@@ -15,6 +15,7 @@ from tinycats.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
+    from tinycats.data.decode import Fit
     from tinycats.models.classifier import ClassifierConfig
 
 MODEL = Path("models/classifier")
@@ -46,7 +47,7 @@ def predict(
     """
     path = model or (ONNX_MODEL if onnx else MODEL)
     config, run = _load(path, onnx)
-    pixels = _read_all(images, config.image_size)
+    pixels = _read_all(images, config.image_size, config.fit)
     results = []
     for start in range(0, len(images), BATCH_SIZE):
         files = images[start : start + BATCH_SIZE]
@@ -77,7 +78,7 @@ def _load(path: Path, onnx: bool) -> tuple[ClassifierConfig, Callable[[np.ndarra
     return network.config, lambda x: network.predict(torch.from_numpy(x)).numpy()
 
 
-def _read_all(files: list[Path], image_size: int) -> np.ndarray:
+def _read_all(files: list[Path], image_size: int, fit: Fit) -> np.ndarray:
     """The pictures as uint8 [N, image_size, image_size, 3], prepared as for training."""
     import numpy as np
 
@@ -87,7 +88,7 @@ def _read_all(files: list[Path], image_size: int) -> np.ndarray:
     problems = []
     for file in files:
         try:
-            pictures.append(to_square(decode(file.read_bytes(), min_side_px=1, max_pixels=MAX_PIXELS), image_size))
+            pictures.append(to_square(decode(file.read_bytes(), min_side_px=1, max_pixels=MAX_PIXELS), image_size, fit))
         except FileNotFoundError:
             problems.append(f"{file}: {not_found(file)}")
         except OSError as error:

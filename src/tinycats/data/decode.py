@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
 BAD_REASONS = ("undecodable", "truncated", "too_small", "decompression_bomb")
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "MPO")  # not EPS, for which Pillow starts Ghostscript
+Fit = Literal["crop", "stretch"]  # how a picture becomes a square: its middle, or all of it with other proportions
 ORIENTATION_TAG = 0x0112  # of EXIF
 
 
@@ -66,19 +68,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_square(image: Image.Image, size_px: int) -> np.ndarray:
-    """Shrink or enlarge so that the short side is `size_px`, crop the middle: uint8 [size_px, size_px, 3].
+def to_square(image: Image.Image, size_px: int, fit: Fit = "crop") -> np.ndarray:
+    """Shrink or enlarge the largest square in the middle, or with `stretch` all of it: uint8 [size_px, size_px, 3].
 
     Shrinking averages whole blocks of pixels first, so that nothing aliases, then resamples bicubically.
     """
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    block = max(1, side // size_px)
-    middle = image.reduce(block, (left, top, left + side, top + side))
-    if middle.size != (size_px, size_px):
-        exact = (0, 0, side / block, side / block)  # the last block may be a part of one
-        middle = middle.resize((size_px, size_px), Image.Resampling.BICUBIC, box=exact)
-    return np.asarray(middle)
+    width, height = image.size if fit == "stretch" else (min(image.size),) * 2
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    across, down = max(1, width // size_px), max(1, height // size_px)
+    reduced = image.reduce((across, down), (left, top, left + width, top + height))
+    if reduced.size != (size_px, size_px):
+        # Across, then down: in one call it is Pillow's version that decides the order. The last block may be a part of one.
+        box = (0, 0, width / across, reduced.height)
+        narrow = reduced.resize((size_px, reduced.height), Image.Resampling.BICUBIC, box=box)
+        reduced = narrow.resize((size_px, size_px), Image.Resampling.BICUBIC, box=(0, 0, size_px, height / down))
+    return np.asarray(reduced)
 
 
 def pixel_digest(image: Image.Image) -> bytes:

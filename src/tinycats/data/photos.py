@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinycats.data.decode import BadPictureError, decode, pixel_digest, to_square
+from tinycats.data.decode import BadPictureError, Fit, decode, pixel_digest, to_square
 from tinycats.errors import UserError
 
 MIN_SIDE_PX = 32
@@ -23,7 +23,7 @@ class Photos:
     left_out: list[str]
 
 
-def read_photos(folder: Path, size_px: int) -> Photos:
+def read_photos(folder: Path, size_px: int, fit: Fit) -> Photos:
     """The pictures in a folder (not in folders below it), squares of size_px, in the order of their names.
 
     Hidden files do not count. Raises UserError where there is no folder, or no picture in it.
@@ -47,7 +47,7 @@ def read_photos(folder: Path, size_px: int) -> Photos:
         if (same := seen.setdefault(pixel_digest(picture), path.name)) != path.name:
             left_out.append(f"{path.name} (the same picture as {same})")
             continue
-        images.append(to_square(picture, size_px))
+        images.append(to_square(picture, size_px, fit))
         names.append(path.name)
     if not images:
         found = f"; left out: {', '.join(left_out)}" if left_out else ""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycats.data.decode import BAD_REASONS, BadPictureError, decode, pixel_digest, to_square
+from tinycats.data.decode import BAD_REASONS, BadPictureError, Fit, decode, pixel_digest, to_square
 from tinycats.data.parallel import map_in_order
 from tinycats.data.processed import write_processed
 from tinycats.data.raw import SPLITS, RawImage, read_raw
@@ -44,6 +44,7 @@ def preprocess(
     max_bad_fraction: float,
     seed: int,
     other_class: str | None,
+    fit: Fit = "crop",
 ) -> dict[str, Any]:
     """Make `out_dir` (see tinycats.data.processed) of the raw data set, on all cores; it appears whole or not at all.
 
@@ -55,7 +56,7 @@ def preprocess(
     more than `max_bad_fraction` of the pictures are bad (duplicates are not), or a class has too few good ones.
     """
     with atomic_directory(out_dir) as temporary:
-        pictures, pixels = _decode_all(raw_dir, temporary, sizes, min_side_px, max_pixels)
+        pictures, pixels = _decode_all(raw_dir, temporary, sizes, fit, min_side_px, max_pixels)
         good = [picture for picture in pictures if picture.bad is None]
         classes = sorted({picture.class_name for picture in pictures})
         if other_class is not None and other_class not in classes:
@@ -80,6 +81,7 @@ def preprocess(
             [(picture.name, labels[picture.class_name], splits[picture.name], rows[picture.name]) for picture in kept],
             classes,
             other_class,
+            fit,
         )
         for size in sizes:
             _spool_path(temporary, size).unlink()
@@ -104,11 +106,11 @@ def preprocess(
 
 
 def _decode_all(
-    raw_dir: Path, spool_dir: Path, sizes: Sequence[int], min_side_px: int, max_pixels: int
+    raw_dir: Path, spool_dir: Path, sizes: Sequence[int], fit: Fit, min_side_px: int, max_pixels: int
 ) -> tuple[list[Picture], dict[int, np.ndarray]]:
     """All pictures, sorted by name, and for each size the pixels of the good ones, uint8 [N, S, S, 3], on disk."""
     pictures: list[Picture] = []
-    work = partial(_decode_one, sizes=tuple(sizes), min_side_px=min_side_px, max_pixels=max_pixels)
+    work = partial(_decode_one, sizes=tuple(sizes), fit=fit, min_side_px=min_side_px, max_pixels=max_pixels)
     with ExitStack() as stack:
         # Written, not mapped: where the disk is full, writing raises while a mapped page ends the process.
         spools = [stack.enter_context(_spool_path(spool_dir, size).open("wb")) for size in sizes]
@@ -129,13 +131,13 @@ def _spool_path(directory: Path, size: int) -> Path:
 
 
 def _decode_one(
-    image: RawImage, sizes: tuple[int, ...], min_side_px: int, max_pixels: int
+    image: RawImage, sizes: tuple[int, ...], fit: Fit, min_side_px: int, max_pixels: int
 ) -> tuple[Picture, list[bytes]]:
     try:
         decoded = decode(image.content, min_side_px, max_pixels)
     except BadPictureError as error:
         return Picture(image.name, image.class_name, image.split, error.reason, b""), []
-    squares = [to_square(decoded, size).tobytes() for size in sizes]
+    squares = [to_square(decoded, size, fit).tobytes() for size in sizes]
     # The small squares are hashed, not all pixels, which costs a quarter of the time of decoding.
     fingerprint = hashlib.sha256(b"".join([str(decoded.size).encode(), *squares])).digest()
     return Picture(image.name, image.class_name, image.split, None, fingerprint), squares

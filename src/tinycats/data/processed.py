@@ -1,7 +1,8 @@
 """The processed data set: pictures of one size as arrays that training maps into memory.
 
 `{split}_{size}.npy` is uint8 N x S x S x 3 (RGB) for every split and size; `index.csv` has the columns name, label
-(integer), split and row; `classes.json` is {"classes": [names], "other": the class that is not a cat, or null}.
+(integer), split and row; `classes.json` is {"classes": [names], "other": the class that is not a cat, or null, "fit": how
+the pictures became squares (tinycats.data.decode.to_square)}.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tinycats.data.decode import Fit
 from tinycats.data.raw import SPLITS
 from tinycats.errors import UserError
 from tinycats.files import read_json, write_json
@@ -24,6 +27,7 @@ def write_processed(
     pictures: Sequence[tuple[str, int, str, int]],
     classes: Sequence[str],
     other: str | None,
+    fit: Fit,
 ) -> None:
     """Write the data set into an existing directory.
 
@@ -40,7 +44,7 @@ def write_processed(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["name", "label", "split", "row"])
         writer.writerows(index)
-    write_json(directory / "classes.json", {"classes": list(classes), "other": other})
+    write_json(directory / "classes.json", {"classes": list(classes), "other": other, "fit": fit})
 
 
 def _write_npy(path: Path, source: np.ndarray, rows: Sequence[int]) -> None:
@@ -79,9 +83,20 @@ def load_split(directory: Path, split: str, size: int) -> Split:
 
 def load_classes(directory: Path) -> tuple[list[str], str | None]:
     """The class names in the order of their labels, and the class that is not a cat, if there is one."""
+    content = _description(directory)
+    return list(content["classes"]), content["other"]
+
+
+def load_fit(directory: Path) -> Fit:
+    """How the pictures became squares."""
+    fit: Fit = _description(directory)["fit"]
+    return fit
+
+
+def _description(directory: Path) -> dict[str, Any]:
     path = directory / "classes.json"
     try:
-        content = read_json(path)
+        content: dict[str, Any] = read_json(path)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run the preprocess stage first") from None
-    return list(content["classes"]), content["other"]
+    return content

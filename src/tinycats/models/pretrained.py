@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tinycats.data.decode import Fit
 from tinycats.errors import UserError
 from tinycats.files import atomic_directory
 
@@ -26,6 +27,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
     model_type: str
     classes: list[str]
+    fit: Fit = "crop"  # how the pictures it was trained on became squares
 
     @property
     def num_classes(self) -> int:

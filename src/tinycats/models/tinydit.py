@@ -131,7 +131,7 @@ class Block(nn.Module):
         self.norm1 = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
         self.attention = Attention(width, heads)
         self.norm2 = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.modulation = nn.Linear(width, 6 * width)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:

@@ -194,7 +194,7 @@ from tinycats.models.classifier import Classifier
 
 model = Classifier.from_pretrained("classifier")
 image = decode(Path("picture.png").read_bytes(), min_side_px=1, max_pixels=100_000_000)
-pixels = torch.tensor(to_square(image, model.config.image_size))[None]  # uint8 (1, size, size, 3)
+pixels = torch.tensor(to_square(image, model.config.image_size, model.config.fit))[None]  # uint8 (1, size, size, 3)
 probabilities = model.predict(pixels)[0]
 print(model.config.classes[int(probabilities.argmax())], float(probabilities.max()))
 ```
@@ -212,7 +212,9 @@ from PIL import Image, ImageOps
 classifier = json.loads(Path("manifest.json").read_text(encoding="utf-8"))["classifier"]
 session = onnxruntime.InferenceSession("onnx/classifier.onnx")
 size = classifier["image_size"]
-image = ImageOps.fit(Image.open("picture.png").convert("RGB"), (size, size))
+picture = Image.open("picture.png").convert("RGB")
+stretch = classifier["input_convention"]["fit"] == "stretch"
+image = picture.resize((size, size)) if stretch else ImageOps.fit(picture, (size, size))
 feed = {classifier["inputs"][0]["name"]: np.asarray(image)[None]}
 probabilities, feature_map = session.run(None, feed)
 probabilities = probabilities[0]

@@ -45,7 +45,7 @@ def describe_classifier(config: ClassifierConfig, folder: Path, channels: int) -
             "layout": "NHWC",
             "colour": "RGB",
             "range": [0, 255],
-            "prepare": "short side to image_size, centre crop",
+            "fit": config.fit,
         },
         # logits = mean over the feature map of head @ features + bias: head @ features at each place is the heat map
         "head": {"path": HEAD_NAME, "type": "float32", "shape": [config.num_classes, channels], "order": "row-major"},

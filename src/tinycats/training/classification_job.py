@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +14,9 @@ from tinycats.devices import Precision, resolve_device, resolve_dtype
 from tinycats.models.pretrained import ModelConfig, PretrainedModel
 from tinycats.training.classification import ClassificationTask
 from tinycats.training.distributed import is_main
-from tinycats.training.history import History
-from tinycats.training.loop import SMOKE_STEPS, LoopSettings, train
-from tinycats.training.run_directory import open_run, run_key
-from tinycats.training.wandb_sink import WandbSettings, open_sink
+from tinycats.training.loop import SMOKE_STEPS, LoopSettings
+from tinycats.training.run_task import run_task
+from tinycats.training.wandb_sink import WandbSettings
 
 
 def train_classification(
@@ -111,11 +109,7 @@ def train_classification(
         checkpoint_every_s=checkpoint_every_s,
         smoke=smoke,
     )
-    key = run_key(settings, inputs)
-    with tempfile.TemporaryDirectory() as scratch:
-        run = open_run(Path(scratch) if smoke else runs, name, key)
-        history = History(metrics, run.path / "images", open_sink(wandb, name, run.path.name, settings))
-        train(task, loop, target, run, history)
+    _, history = run_task(task, loop, target, settings, inputs, runs, metrics, wandb)
     summary: dict[str, float] = {"n_train": len(train_split.labels), "n_val": len(val_split.labels)}
     if not smoke:
         model.load_state_dict(task.best)

@@ -20,11 +20,10 @@ from torch import Tensor, nn
 from tinycats.data.augment import Level, augment
 from tinycats.data.batches import batch_indices
 from tinycats.data.processed import Split
-from tinycats.devices import autocast
-from tinycats.models.sampler import SamplerSettings, few_step_settings, initial_noise, sample, to_uint8
+from tinycats.models.sampler import SamplerSettings, few_step_settings
 from tinycats.models.tinydit import TinyDiT, one_hot_classes
 from tinycats.randomness import generator_for
-from tinycats.training.flow_matching import GRID_SEED, SAMPLES_PER_CLASS, tile
+from tinycats.training.flow_matching import as_grid, sample_classes
 from tinycats.training.history import History
 from tinycats.training.loop import Batch
 
@@ -150,18 +149,10 @@ class DistillationTask:
         return self._pictures(self.teacher, replace(self.guidance, steps=REFERENCE_STEPS))
 
     def _pictures(self, model: TinyDiT, settings: SamplerSettings) -> Tensor:
-        """Pictures (classes x SAMPLES_PER_CLASS, 3, S, S), the same noise for every class."""
-        model.eval()
-        num_classes = model.config.num_classes
-        labels = [label for label in range(num_classes) for _ in range(SAMPLES_PER_CLASS)]
-        noise = initial_noise(GRID_SEED, range(SAMPLES_PER_CLASS), model.config.image_size).repeat(num_classes, 1, 1, 1)
-        with autocast(self.device, self.dtype):
-            return sample(model, noise.to(self.device), one_hot_classes(labels, num_classes).to(self.device), settings)
+        return sample_classes(model, settings, self.device, self.dtype)
 
     def sample_grid(self, model: TinyDiT) -> Image.Image:
-        """One row a class, the same noise in every row and at every step of training."""
-        pictures = self._pictures(model, few_step_settings(GRID_STEPS))
-        return tile(to_uint8(pictures.cpu()).numpy(), SAMPLES_PER_CLASS)
+        return as_grid(self._pictures(model, few_step_settings(GRID_STEPS)))
 
     def state_dict(self) -> dict[str, Any]:
         return {"error": self.error}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +9,14 @@ from tinycats.data.augment import Level
 from tinycats.data.processed import load_classes, load_split
 from tinycats.devices import Precision, resolve_device, resolve_dtype
 from tinycats.errors import UserError
+from tinycats.models.pretrained import CONFIG_NAME, WEIGHTS_NAME
 from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiT
 from tinycats.training.distillation import DistillationTask
 from tinycats.training.distributed import is_main
-from tinycats.training.history import History
-from tinycats.training.loop import SMOKE_STEPS, LoopSettings, train
-from tinycats.training.run_directory import open_run, run_key
-from tinycats.training.wandb_sink import WandbSettings, open_sink
+from tinycats.training.loop import SMOKE_STEPS, LoopSettings
+from tinycats.training.run_task import run_task
+from tinycats.training.wandb_sink import WandbSettings
 
 
 def distill_generator(
@@ -56,7 +55,7 @@ def distill_generator(
 ) -> None:
     """Train a few-step student of the generator in `teacher_dir`; save its averaged (EMA) weights to `output`.
 
-    Curves, sample grids and the errors before and after go to the DVCLive directory `metrics`, the state to a directory below
+    Curves, sample grids and the errors go to the DVCLive directory `metrics`, the state to a directory below
     `runs`. Raises UserError where the teacher is missing, damaged, of other classes, or a student itself.
     """
     settings = {key: value for key, value in locals().items() if key not in _NOT_IN_KEY}
@@ -72,6 +71,7 @@ def distill_generator(
     image_size = teacher.config.image_size
     split = load_split(processed, "train", image_size)
     inputs = [processed / name for name in ("index.csv", "classes.json", f"train_{image_size}.npy")]
+    inputs += [teacher_dir / name for name in (CONFIG_NAME, WEIGHTS_NAME)]
     student = TinyDiT(teacher.config.model_copy(update={"few_step": True}))
     student.load_state_dict(teacher.state_dict())
     student.gradient_checkpointing = gradient_checkpointing
@@ -111,11 +111,7 @@ def distill_generator(
         checkpoint_every_s=checkpoint_every_s,
         smoke=smoke,
     )
-    key = run_key(settings, [*inputs, *(teacher_dir / name for name in ("config.json", "model.safetensors"))])
-    with tempfile.TemporaryDirectory() as scratch:
-        run = open_run(Path(scratch) if smoke else runs, task.name, key)
-        history = History(metrics, run.path / "images", open_sink(wandb, task.name, run.path.name, settings))
-        averaged = train(task, loop, target, run, history)
+    averaged, history = run_task(task, loop, target, settings, inputs, runs, metrics, wandb)
     assert isinstance(averaged, TinyDiT)
     if is_main():
         averaged.save_pretrained(output)

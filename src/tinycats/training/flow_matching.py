@@ -123,22 +123,28 @@ class FlowMatchingTask:
         return (squares / len(chosen)).tolist()
 
     def sample_grid(self, model: TinyDiT) -> Image.Image:
-        """One row a class, the same noise in every row and at every step of training."""
-        model.eval()
-        num_classes = model.config.num_classes
-        labels = [label for label in range(num_classes) for _ in range(SAMPLES_PER_CLASS)]
-        noise = initial_noise(GRID_SEED, range(SAMPLES_PER_CLASS), model.config.image_size).repeat(num_classes, 1, 1, 1)
-        with autocast(self.device, self.dtype):
-            pictures = sample(
-                model, noise.to(self.device), one_hot_classes(labels, num_classes).to(self.device), GRID_SAMPLER
-            )
-        return tile(to_uint8(pictures.cpu()).numpy(), SAMPLES_PER_CLASS)
+        return as_grid(sample_classes(model, GRID_SAMPLER, self.device, self.dtype))
 
     def state_dict(self) -> dict[str, Any]:
         return {"error": self.error}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.error = state["error"]
+
+
+def sample_classes(model: TinyDiT, settings: SamplerSettings, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Pictures in [-1, 1], (classes x SAMPLES_PER_CLASS, 3, S, S), class by class: from the same noise for each, at any time."""
+    model.eval()
+    num_classes = model.config.num_classes
+    labels = [label for label in range(num_classes) for _ in range(SAMPLES_PER_CLASS)]
+    noise = initial_noise(GRID_SEED, range(SAMPLES_PER_CLASS), model.config.image_size).repeat(num_classes, 1, 1, 1)
+    with autocast(device, dtype):
+        return sample(model, noise.to(device), one_hot_classes(labels, num_classes).to(device), settings)
+
+
+def as_grid(pictures: Tensor) -> Image.Image:
+    """What sample_classes makes, as one picture with a row a class."""
+    return tile(to_uint8(pictures.cpu()).numpy(), SAMPLES_PER_CLASS)
 
 
 def tile(images: np.ndarray | Sequence[np.ndarray], columns: int) -> Image.Image:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from tinycats.data.augment import Level
-from tinycats.data.processed import load_classes, load_split
+from tinycats.data.processed import load_classes, load_fit, load_split
 from tinycats.devices import Precision, resolve_device, resolve_dtype
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 from tinycats.training.distributed import is_main
 from tinycats.training.flow_matching import FlowMatchingTask
-from tinycats.training.history import History
-from tinycats.training.loop import SMOKE_STEPS, LoopSettings, train
-from tinycats.training.run_directory import open_run, run_key
-from tinycats.training.wandb_sink import WandbSettings, open_sink
+from tinycats.training.loop import SMOKE_STEPS, LoopSettings
+from tinycats.training.run_task import run_task
+from tinycats.training.wandb_sink import WandbSettings
 
 
 def train_generator(
@@ -75,7 +73,13 @@ def train_generator(
     torch.manual_seed(seed)
     model = TinyDiT(
         TinyDiTConfig(
-            classes=classes, image_size=image_size, patch_size=patch_size, width=width, depth=depth, heads=heads
+            classes=classes,
+            fit=load_fit(processed),
+            image_size=image_size,
+            patch_size=patch_size,
+            width=width,
+            depth=depth,
+            heads=heads,
         )
     )
     model.gradient_checkpointing = gradient_checkpointing
@@ -114,11 +118,7 @@ def train_generator(
         checkpoint_every_s=checkpoint_every_s,
         smoke=smoke,
     )
-    key = run_key(settings, inputs)
-    with tempfile.TemporaryDirectory() as scratch:
-        run = open_run(Path(scratch) if smoke else runs, task.name, key)
-        history = History(metrics, run.path / "images", open_sink(wandb, task.name, run.path.name, settings))
-        averaged = train(task, loop, target, run, history)
+    averaged, history = run_task(task, loop, target, settings, inputs, runs, metrics, wandb)
     assert isinstance(averaged, TinyDiT)
     if is_main():
         averaged.save_pretrained(output)
