@@ -107,12 +107,15 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Proj
     """The tiny pipeline, run once for all workers, to read only: tests that run anything take a `project` instead."""
     base = tmp_path_factory.getbasetemp()
     path = (base if worker_id == "master" else base.parent) / "reproduced"
+    whole = Path(f"{path}-whole")
     with FileLock(f"{path}.lock"):
-        if not path.exists():
+        if not whole.exists():
+            shutil.rmtree(path, ignore_errors=True)  # of another worker, whose run failed
             project = copy_project(path)
             use_cache(path)
             project.dvc("repro")
             project.commit("Run")
+            whole.touch()
     return Project(path)
 
 
