@@ -336,7 +336,7 @@ def sheet(judge_labels: np.ndarray, classes: Sequence[str], pictures: dict[str, 
 def report(runs: Sequence[dict[str, Any]], known: dict[str, Any], before: dict[str, Any], note: str) -> None:
     steps, floor = runs[0]["steps"], known["floor"]
     notes = (
-        f"dit=nano at {SIZE} px, train=demo but for t_mean {BASE.t_mean} and {steps} steps of {BATCH}: {steps * BATCH} pictures "
+        f"dit=nano at {SIZE} px, train=demo but for {steps} steps of {BATCH}: {steps * BATCH} pictures "
         f"seen by every variant, of {known['n_train']} photos; one thread. FD and KD (of the evaluator's features), precision "
         f"and recall ({NEIGHBOURS} neighbours) compare {GENERATED} pictures, made in {SAMPLER.steps} Euler steps with guidance "
         f"{SAMPLER.guidance:g}, with {known['n_held_out']} photos that neither the generator nor the evaluator was trained on; "

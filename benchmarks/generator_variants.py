@@ -21,7 +21,7 @@ MUON_LR = 0.02
 
 @dataclass(frozen=True)
 class Variant:
-    """The default is dit=nano, train=demo of conf/, but for t_mean, which was chosen by these runs."""
+    """The default is dit=nano, train=demo of conf/."""
 
     patch_size: int = 8
     prediction: Literal["x", "v"] = "x"
