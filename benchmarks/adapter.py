@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from machine import ROOT, machine, write_tables
-from tinycats.data.processed import load_classes, load_split, write_processed
+from tinycats.data.processed import load_classes, load_fit, load_split, write_processed
 from tinycats.evaluation.inference import generate, predict
 from tinycats.models.adapter import load_adapted
 from tinycats.models.classifier import Classifier
@@ -48,7 +48,7 @@ def without(processed: Path, breed: str, size: int, output: Path) -> None:
                 kept.append((split.names[row], rest.index(classes[label]), name, first + row))
         arrays.append(split.images)
         first += len(split.images)
-    write_processed(output, {size: np.concatenate(arrays)}, kept, rest, other)
+    write_processed(output, {size: np.concatenate(arrays)}, kept, rest, other, load_fit(processed))
 
 
 def train_base(processed: Path, output: Path, params: Params, steps: int) -> None:

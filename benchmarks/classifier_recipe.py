@@ -136,7 +136,10 @@ def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, An
     classes, other_class = load_classes(processed)
     other = classes.index(other_class) if other_class else None
     stored, labels, held_out, squares = load(raw, processed, round(variant.size * variant.stored), variant.fit)
-    tested = load(raw, processed, variant.size, "stretch" if variant.fit == "stretch" else "crop")[0][held_out]
+    shown, tested = "stretch" if variant.fit == "stretch" else "crop", stored
+    if variant.stored != 1 or variant.fit != shown:
+        tested = load(raw, processed, variant.size, shown)[0]
+    tested = tested[held_out]
     squares = squares[~held_out]
     images, targets = stored[~held_out], F.one_hot(torch.from_numpy(labels[~held_out]), len(classes)).float()
     torch.manual_seed(seed)

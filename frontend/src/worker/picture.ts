@@ -5,8 +5,8 @@ const MAX_PIXELS = 50_000_000; // as the pipeline's preprocess.max_pixels
 const THUMBNAIL = 512;
 
 /**
- * What the model sees of a picture file, upright and on white, as the model takes it and for showing, both square. Raises UserError where the
- * browser cannot read it.
+ * What the model sees of a picture file, upright and on white, as the model takes it and for showing, both square. Raises
+ * UserError where the browser cannot read it.
  */
 export async function readPicture(file: Blob, size: number, fit: Fit): Promise<{ input: Rgb; thumbnail: ImageBitmap }> {
   let bitmap: ImageBitmap;
