@@ -21,7 +21,7 @@ import yaml
 
 from machine import ROOT, machine, write_tables
 from tinycats.errors import UserError, one_line_errors
-from tinycats.export.onnx_export import export_generator
+from tinycats.export.onnx_export import export_generators
 from tinycats.export.quantize import quantize_generator
 from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
@@ -45,7 +45,7 @@ def put_small_generators(models: Path) -> None:
         torch.manual_seed(0)
         config = TinyDiTConfig(classes=published["classes"], few_step=sampler.few_step, **shape)
         files = {precision: models / path for precision, path in published["files"].items()}
-        export_generator(TinyDiT(config).eval(), files["fp32"], opset=20)
+        export_generators({files["fp32"]: TinyDiT(config).eval()}, opset=20)
         quantize_generator(files["fp32"], files["int8"])
         manifest[name] = describe_generator(name, config, sampler, models)
     (models / "manifest.json").write_text(json.dumps({**manifest, "files": list_files(models)}))

@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from tests.conftest import ROOT
+from tests.pipeline import forks
 
 TINY = """# @package _global_
 data:
@@ -43,12 +44,14 @@ class Project:
     """A checkout to run commands in."""
 
     path: Path
+    fork: bool = True  # its stages instead of starting an interpreter for each
 
     def run(self, *command: str, check: bool = True, **more_env: str) -> subprocess.CompletedProcess[str]:
+        python = [str(forks.directory())] if self.fork else []
         env = {
             **os.environ,
             "PYTHONPATH": str(self.path / "src"),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([*python, str(Path(sys.executable).parent), os.environ["PATH"]]),
             "OMP_NUM_THREADS": "1",
             "GIT_AUTHOR_DATE": "1767225600 +0000",  # the same commits in every copy
             "GIT_COMMITTER_DATE": "1767225600 +0000",
@@ -75,7 +78,7 @@ class Project:
         return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
 
-def copy_project(path: Path) -> Project:
+def copy_project(path: Path, fork: bool = True) -> Project:
     """The working tree as git sees it, as a repository of its own with the tiny data set as default."""
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -88,7 +91,7 @@ def copy_project(path: Path) -> Project:
     (path / "conf/data/tiny.yaml").write_text(TINY)
     config = path / "conf/config.yaml"
     config.write_text(config.read_text().replace("data: synthetic", "data: tiny"))
-    project = Project(path)
+    project = Project(path, fork)
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.run("git", "config", "user.email", "test@example.com")
     project.run("git", "config", "user.name", "Test")
@@ -111,7 +114,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Proj
     with FileLock(f"{path}.lock"):
         if not whole.exists():
             shutil.rmtree(path, ignore_errors=True)  # of another worker, whose run failed
-            project = copy_project(path)
+            project = copy_project(path, fork=False)
             use_cache(path)
             project.dvc("repro")
             project.commit("Run")

@@ -14,8 +14,6 @@ from tests.conftest import ROOT
 from tests.pipeline.conftest import Project
 from tinycats.data.raw import read_raw
 
-pytestmark = pytest.mark.xdist_group("readme")  # the tiny run that test_readme.py uses too
-
 TRAININGS = ["train_classifier", "train_evaluator", "train_dit", "distill"]
 
 

@@ -8,14 +8,10 @@ import shutil
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.pipeline.conftest import Project
 from tests.pipeline.test_readme import readme
 from tests.remote.conftest import READ, WRITE, hub_variables
 from tests.remote.hub_server import HubServer, User
-
-pytestmark = pytest.mark.xdist_group("readme")
 
 LOAD = """
 import json

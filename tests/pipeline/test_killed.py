@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import os
 import random
-import runpy
 import shutil
 import signal
-import sys
 import time
-from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
 from tests.conftest import ROOT, SIZE
+from tests.pipeline.forks import Fork, address
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+
+pytestmark = pytest.mark.xdist_group("killed")  # the same undisturbed runs serve them all
 
 STAGES = {"train_classifier": "classifier", "train_dit": "generator", "distill": "generator_fast"}
 
 
 @pytest.fixture(scope="module")
 def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
-    """Makes directories to run one stage in, with small params; saves its state after every step."""
+    """Makes directories to run one stage in, with small params."""
 
     def make(name: str) -> Path:
         path = tmp_path_factory.mktemp(name)
@@ -35,12 +35,21 @@ def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
         content["classifier"] |= {"image_size": SIZE, "epochs": 8, "batch_size": 8}
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 2, "heads": 2}
         content["train"] |= {"steps": 700, "batch_size": 8, "guard_steps": 150, "sample_every": 150}
+        content["sampler"] |= {"steps": 10}
+        content["evaluator"] |= {"width": 8, "epochs": 2}
+        content["evaluate"] |= {"samples_per_class": 10, "bootstrap": 100, "latency_runs": 10}
         content["distill"] |= {"steps": 400, "batch_size": 8, "sample_every": 150}
-        content["compute"]["checkpoint_every_s"] = 0.2
         (path / "params.yaml").write_text(yaml.safe_dump(content))
         return path
 
     return make
+
+
+def change(workspace: Path, section: str, **values: Any) -> None:
+    path = workspace / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    content[section] |= values
+    path.write_text(yaml.safe_dump(content))
 
 
 def give_teacher(path: Path) -> None:
@@ -54,49 +63,37 @@ def give_teacher(path: Path) -> None:
 
 
 class Stage:
-    """A running stage: a fork of a process that has imported what all stages need, which takes seconds each time."""
+    """A running stage."""
 
     def __init__(self, stage: str, workspace: Path, first: str = "") -> None:
         """Start it, after the Python code `first`."""
+        script = ROOT / f"stages/{stage}.py"
+        if first:
+            script = workspace / script.name
+            script.write_text(
+                f"{first}\nimport runpy\nrunpy.run_path('{ROOT}/stages/{stage}.py', run_name='__main__')\n"
+            )
         self.output = workspace / f"{stage}.out"
-        self.process = FORKS.Process(target=run_stage, args=(stage, workspace, first, self.output))
-        self.process.start()
+        environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+        with self.output.open("wb") as output:
+            self.fork = Fork(address(), [str(script)], workspace, environment, (0, output.fileno(), output.fileno()))
 
-    def end(self) -> str:
-        """Wait for its end; return what it printed."""
-        self.process.join()
-        return self.output.read_text()
+    def send(self, number: signal.Signals) -> None:
+        self.fork.send(number)
 
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self.fork.poll()
 
-def run_stage(stage: str, workspace: Path, first: str, output: Path) -> None:
-    os.chdir(workspace)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(written, 1)
-    os.dup2(written, 2)
-    exec(first, {})
-    script = str(ROOT / f"stages/{stage}.py")
-    sys.argv = [script]
-    runpy.run_path(script, run_name="__main__")
-
-
-FORKS = multiprocessing.get_context("forkserver")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fork_server():
-    """The process that is forked, with one thread for all that it imports."""
-    FORKS.set_forkserver_preload([__name__, "tinycats.training.distillation_job", "tinycats.evaluation.job"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        forkserver.ensure_running()
+    def end(self) -> tuple[int, str]:
+        """Wait for its end; return the exit code and what it printed."""
+        return self.fork.wait(), self.output.read_text()
 
 
 def finish(stage: str, workspace: Path) -> str:
     """Run a stage to its end; return what it printed."""
-    running = Stage(stage, workspace)
-    output = running.end()
-    assert running.process.exitcode == 0, output
+    code, output = Stage(stage, workspace).end()
+    assert code == 0, output
     return output
 
 
@@ -110,7 +107,7 @@ def wait_for_a_new_state(workspace: Path, running: Stage) -> None:
     before = saved_step(workspace)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        assert running.process.exitcode is None, running.end()
+        assert running.exit_code() is None, running.end()
         if saved_step(workspace) > before:
             return
         time.sleep(0.01)
@@ -164,17 +161,17 @@ def test_stopped_and_killed_many_times(workspace, undisturbed, stage: str, kills
     broken = workspace("broken")
     if stage == "distill":
         give_teacher(broken)
+    change(broken, "compute", checkpoint_every_s=0.2)
     model = broken / f"models/{STAGES[stage]}"
     running = Stage(stage, broken)
     wait_for_a_new_state(broken, running)
-    running.process.terminate()
-    output = running.end()
-    assert running.process.exitcode == 143
+    running.send(signal.SIGTERM)
+    code, output = running.end()
+    assert code == 143
     assert "stopped by SIGTERM after step" in output
 
-    running = Stage(stage, broken, KILLED_WHILE_SAVING)
-    running.end()
-    assert running.process.exitcode == -signal.SIGKILL
+    code, output = Stage(stage, broken, KILLED_WHILE_SAVING).end()
+    assert code == -signal.SIGKILL, output
     assert list(broken.glob(".tinycats/runs/*/.state.pt.*")), "it was not killed while it saved"
 
     moments = random.Random(stage)
@@ -182,9 +179,10 @@ def test_stopped_and_killed_many_times(workspace, undisturbed, stage: str, kills
         running = Stage(stage, broken)
         wait_for_a_new_state(broken, running)
         time.sleep(moments.uniform(0, 0.2))
-        running.process.kill()
+        running.send(signal.SIGKILL)
         running.end()
         assert not model.exists(), "it was killed too late to show anything"
+    change(broken, "compute", checkpoint_every_s=600)
     assert "continues from step" in finish(stage, broken)
     assert_same_files(undisturbed(stage), broken, "models", "metrics")
 
@@ -201,7 +199,7 @@ def test_killed_while_it_evaluates(workspace, undisturbed) -> None:
     seconds = time.monotonic() - started
     running = Stage("evaluate", broken)
     time.sleep(0.7 * seconds)
-    running.process.kill()
+    running.send(signal.SIGKILL)
     running.end()
     assert not (broken / "metrics/evaluate.json").exists(), "it was killed too late to show anything"
     finish("evaluate", broken)
@@ -210,20 +208,16 @@ def test_killed_while_it_evaluates(workspace, undisturbed) -> None:
 
 
 def test_two_processes_are_stopped_and_continue(workspace) -> None:
-    def make(name: str) -> Path:
-        path = workspace(name)
-        content = yaml.safe_load((path / "params.yaml").read_text())
-        content["compute"]["processes"] = 2
-        (path / "params.yaml").write_text(yaml.safe_dump(content))
-        return path
-
-    whole, broken = make("whole"), make("broken")
+    whole, broken = workspace("whole"), workspace("broken")
+    for path in (whole, broken):
+        change(path, "compute", processes=2, checkpoint_every_s=0.2)
+        change(path, "train", steps=300)
     finish("train_dit", whole)
     running = Stage("train_dit", broken)
     wait_for_a_new_state(broken, running)
-    running.process.terminate()
-    output = running.end()
-    assert running.process.exitcode != 0
+    running.send(signal.SIGTERM)
+    code, output = running.end()
+    assert code != 0
     assert output.count("stopped by SIGTERM after step") == 1, output
     assert not (broken / "models/generator").exists(), "it was stopped too late to show anything"
     assert finish("train_dit", broken).count("continues from step") == 1

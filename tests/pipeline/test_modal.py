@@ -11,8 +11,6 @@ import pytest
 from tests.pipeline.conftest import Project
 from tests.remote.modal_double import ModalDouble
 
-pytestmark = pytest.mark.xdist_group("readme")  # the same tiny run
-
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[ModalDouble]:

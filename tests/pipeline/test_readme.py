@@ -22,8 +22,6 @@ from tests.pipeline.conftest import Project
 from tests.remote.s3 import BUCKET, PREFIX, S3Server, documented_policy
 from tinycats.data.raw import read_raw
 
-pytestmark = pytest.mark.xdist_group("readme")  # one tiny run serves them all
-
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.split("#")[0].strip()]
 SMALL = (

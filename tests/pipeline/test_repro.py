@@ -11,8 +11,6 @@ from safetensors.torch import load_file
 
 from tests.pipeline.conftest import Project, copy_project
 
-pytestmark = pytest.mark.xdist_group("repro")  # one tiny run serves them all
-
 ALL = ["fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit", "distill", "evaluate", "export_onnx",
        "quantize", "publish"]  # fmt: skip
 AFTER_GENERATOR = ["train_dit", "distill", "evaluate", "export_onnx", "quantize", "publish"]

@@ -23,8 +23,6 @@ from tests.pipeline.conftest import Project
 from tests.remote.conftest import WRITE, hub_variables
 from tests.remote.hub_server import Fault, HubServer, User
 
-pytestmark = pytest.mark.xdist_group("repro")  # the tiny run of test_repro.py
-
 BIN = Path(sys.executable).parent
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
 JOBS_RUN_HERE = {("report", "report"), ("train", "train"), ("deploy", "build"), ("release", "release")}

@@ -24,6 +24,8 @@ from tinycats.models.tinydit import TinyDiT, one_hot_classes
 from tinycats.models.verify import verify_model
 from tinycats.training.adapter_job import AdapterResult, train_adapter
 
+pytestmark = pytest.mark.xdist_group("adapters")  # one adapter serves them all
+
 SAMPLER = SamplerSettings("euler", 8, 1.0, 0.1, 0.9)
 YELLOW = np.array([230, 210, 40])
 

@@ -21,6 +21,8 @@ from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.sampler import few_step_settings, initial_noise, sample, to_uint8
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
 
+pytestmark = pytest.mark.xdist_group("cli")  # the same models serve them all
+
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["Bengal", "Maine Coon", "Sphynx", "Birman", "Bombay", "other"]
 SIZE = 32

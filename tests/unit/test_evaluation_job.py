@@ -21,6 +21,8 @@ from tinycats.models.evaluator import Evaluator, EvaluatorConfig
 from tinycats.models.sampler import SamplerSettings, few_step_settings
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 
+pytestmark = pytest.mark.xdist_group("evaluation")  # one evaluation serves them all
+
 CLASSES = ["Bengal", "Birman", "other"]
 SETTINGS = SamplerSettings("euler", steps=2, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
 CPU = torch.device("cpu")

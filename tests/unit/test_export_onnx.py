@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from tinycats.export.verify_onnx import verify_onnx
 from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.sampler import SamplerSettings, few_step_settings
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+
+pytestmark = pytest.mark.xdist_group("export")  # one export serves them all
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["Bengal", "Korat", "Manx"]
@@ -273,14 +275,15 @@ class TestParity:
             require_parity("classifier", {"max_abs_diff": 0.0, "features_max_rel_diff": float("nan")}, 1.0)
 
     def test_past_the_bound_nothing_is_written(self, workspace, tmp_path, monkeypatch):
-        def export_damaged(model: TinyDiT, path: Path, opset: int) -> None:
-            damaged(workspace / "out/onnx/generator.onnx", path)
+        def export_damaged(models: Mapping[Path, TinyDiT], opset: int) -> None:
+            for path in models:
+                damaged(workspace / "out/onnx/generator.onnx", path)
 
         def copy_exported(model: Classifier, path: Path, opset: int) -> None:
             shutil.copy(workspace / "out/onnx/classifier.onnx", path)
 
         monkeypatch.setattr(export_job, "export_classifier", copy_exported)
-        monkeypatch.setattr(export_job, "export_generator", export_damaged)
+        monkeypatch.setattr(export_job, "export_generators", export_damaged)
         with pytest.raises(UserError, match=r"generator\.onnx does not compute what the torch model does"):
             export(workspace, tmp_path)
         assert list(tmp_path.iterdir()) == []

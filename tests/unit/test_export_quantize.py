@@ -33,6 +33,8 @@ from tinycats.models.evaluator import Evaluator, EvaluatorConfig
 from tinycats.models.sampler import initial_noise, sample, to_uint8
 from tinycats.models.tinydit import one_hot_classes
 
+pytestmark = pytest.mark.xdist_group("export")  # the export of test_export_onnx.py
+
 # 16 features need at least 17 pictures in each set: 6 of each of 3 classes.
 SETTINGS = {"calibration_images": 16, "samples_per_class": 6, "max_accuracy_drop": 0.2, "max_fd_increase": 0.5}
 

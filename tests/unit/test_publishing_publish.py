@@ -22,7 +22,7 @@ from PIL import Image
 
 from tinycats.errors import UserError
 from tinycats.export.golden import golden_name
-from tinycats.export.onnx_export import export_classifier, export_generator
+from tinycats.export.onnx_export import export_classifier, export_generators
 from tinycats.models.adapter import load_adapted
 from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.sampler import SamplerSettings, few_step_settings, sample, to_uint8
@@ -32,6 +32,8 @@ from tinycats.publishing import publish as publish_module
 from tinycats.publishing.gates import Gate
 from tinycats.publishing.publish import DataInfo, publish
 from tinycats.training.adapter_job import train_adapter
+
+pytestmark = pytest.mark.xdist_group("publish")  # one export serves them all
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["Bengal", "Maine Coon", "other"]
@@ -94,7 +96,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for parameter in generator.parameters():  # it starts as zero, whatever goes in
                 parameter += 0.1 * torch.randn_like(parameter)
         generator.save_pretrained(root / "models" / name)
-        export_generator(generator, root / f"models/onnx/{name}.onnx", opset=18)
+        export_generators({root / f"models/onnx/{name}.onnx": generator}, opset=18)
         (root / "models/onnx" / golden_name(name)).write_text(json.dumps({"steps": sampler.steps}))
     shutil.copytree(root / "models/onnx", root / "models/onnx_int8")
     grids = root / "metrics/generator/plots/images"

@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import tinycats.vision  # noqa: F401  # torchmetrics imports torchvision, which needs this first
+import tinycats.vision  # noqa: F401  # torch_fidelity and torchmetrics import torchvision, which needs this first
 
 # isort: split
 import numpy as np
 import torch
 import torch_fidelity.feature_extractor_inceptionv3 as fidelity
 from torch import Tensor, nn
-from torchmetrics.image import FrechetInceptionDistance, InceptionScore, KernelInceptionDistance
 
 from tinycats.files import file_hash
 
@@ -78,6 +77,9 @@ def inception_metrics(
     real, generated: uint8 [N, H, W, 3]; network: as load_inception returns it. FID is biased upwards on few pictures
     and customary on tens of thousands: compare it at equal n only. Raises InceptionUnavailableError below 20 pictures.
     """
+    # Here, since it takes a second and is for nothing where there are no weights
+    from torchmetrics.image import FrechetInceptionDistance, InceptionScore, KernelInceptionDistance
+
     n_real, n_generated = len(real), len(generated)
     if min(n_real, n_generated) < MIN_IMAGES:
         raise InceptionUnavailableError(f"they need {MIN_IMAGES} pictures in each set, got {n_real} and {n_generated}")

@@ -11,7 +11,7 @@ import torch
 
 from tinycats.data.processed import load_split
 from tinycats.export.golden import golden_difference, golden_name, golden_run
-from tinycats.export.onnx_export import export_classifier, export_generator
+from tinycats.export.onnx_export import export_classifier, export_generators
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.parity import classifier_parity, generator_parity, require_parity
 from tinycats.files import atomic_directory, write_json
@@ -53,9 +53,9 @@ def export_models(
         parity = classifier_parity(classifier, OnnxClassifier(path), pictures.images[rows])
         require_parity("classifier", parity, classifier_tolerance)
         metrics: dict[str, Any] = {"classifier": {**parity, "bytes": path.stat().st_size}}
+        export_generators({directory / f"{name}.onnx": model for name, model in loaded.items()}, opset)
         for name, model in loaded.items():
             path = directory / f"{name}.onnx"
-            export_generator(model, path, opset)
             exported = OnnxGenerator(path)
             clean = load_split(processed_dir, "test", model.config.image_size)
             parity = generator_parity(model, exported, clean.images[rows], clean.labels[rows], seed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,40 +35,61 @@ def export_classifier(model: Classifier, path: Path, opset: int) -> None:
     """Write Classifier.probabilities: from `images`, uint8 [batch, S, S, 3], to `probabilities` and `features`."""
     size = model.config.image_size
     images = torch.zeros(EXAMPLE_BATCH, size, size, 3, dtype=torch.uint8)
-    proto = _export(_Probabilities(model), {"images": images}, ["probabilities", "features"], opset)
-    write_onnx(proto, path, model.config)
+    program = _trace(_Probabilities(model), {"images": images}, ["probabilities", "features"], opset)
+    program.optimize()
+    write_onnx(program.model_proto, path, model.config)
 
 
-def export_generator(model: TinyDiT, path: Path, opset: int) -> None:
-    """Write TinyDiT.forward: `x`, `t`, `h`, `class_weights` -> `prediction`, with no guidance inside."""
-    config = model.config
-    inputs = {
-        "x": torch.zeros(EXAMPLE_BATCH, 3, config.image_size, config.image_size),
-        "t": torch.zeros(EXAMPLE_BATCH),
-        "h": torch.zeros(EXAMPLE_BATCH),
-        "class_weights": torch.zeros(EXAMPLE_BATCH, config.num_classes + 1),
-    }
-    write_onnx(_export(model, inputs, ["prediction"], opset), path, config)
+def export_generators(models: Mapping[Path, TinyDiT], opset: int) -> None:
+    """Write TinyDiT.forward of each: `x`, `t`, `h`, `class_weights` -> `prediction`, with no guidance inside.
+
+    Models of one architecture, as teacher and student are, share a graph: tracing it takes far longer than the rest.
+    """
+    traced: dict[str, torch.onnx.ONNXProgram] = {}
+    for path, model in models.items():
+        config = model.config
+        inputs = {
+            "x": torch.zeros(EXAMPLE_BATCH, 3, config.image_size, config.image_size),
+            "t": torch.zeros(EXAMPLE_BATCH),
+            "h": torch.zeros(EXAMPLE_BATCH),
+            "class_weights": torch.zeros(EXAMPLE_BATCH, config.num_classes + 1),
+        }
+        architecture = config.model_dump_json(exclude={"few_step"})
+        if architecture not in traced:
+            traced[architecture] = _trace(model, inputs, ["prediction"], opset)
+        program = copy.copy(traced[architecture])
+        program.model = program.model.clone()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # for a weight that the graph lacks
+            program.apply_weights(model.state_dict())
+        program.optimize()
+        write_onnx(program.model_proto, path, config)
 
 
-def _export(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], opset: int) -> onnx.ModelProto:
+def _trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], opset: int) -> torch.onnx.ONNXProgram:
+    """The graph as it is written down, its initializers named as the module's parameters."""
     batch = torch.export.Dim("batch")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with torch.no_grad(), torch.autocast("cpu", enabled=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Not left to torch.onnx.export, which falls back to a fixed batch in silence where the dynamic one fails.
-        program = torch.export.export(
+        exported = torch.export.export(
             module.eval(), tuple(inputs.values()), dynamic_shapes=tuple({0: batch} for _ in inputs), strict=False
         )
-        exported = torch.onnx.export(
-            program, dynamo=True, opset_version=opset, input_names=list(inputs), output_names=outputs, verbose=False
+        program = torch.onnx.export(
+            exported,
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(inputs),
+            output_names=outputs,
+            verbose=False,
+            optimize=False,
         )
-    assert exported is not None  # it is None only where a file was asked for
-    proto = exported.model_proto
-    written = next(entry.version for entry in proto.opset_import if entry.domain == "")
+    assert program is not None  # it is None only where a file was asked for
+    written = program.model.opset_imports[""]
     if written != opset:  # torch writes 18 where it cannot convert to an older one
         raise UserError(f"export.opset: the model cannot be written in opset {opset}; use {written}")
-    return proto
+    return program
 
 
 def write_onnx(model: onnx.ModelProto, path: Path, config: ModelConfig) -> None:
