@@ -47,7 +47,7 @@ class Project:
     fork: bool = True  # its stages instead of starting an interpreter for each
 
     def run(self, *command: str, check: bool = True, **more_env: str) -> subprocess.CompletedProcess[str]:
-        python = [str(forks.directory())] if self.fork else []
+        python = [str(forks.directory())] if self.fork and sys.platform == "linux" else []
         env = {
             **os.environ,
             "PYTHONPATH": str(self.path / "src"),

@@ -2,7 +2,7 @@
 
 `directory()` holds a `python` for PATH: it sends a stage's script with its arguments, directory, environment and standard streams
 to the process here, passes signals on and ends as the stage ends. Other commands go to the real interpreter. Each fork imports
-the project's own modules anew, and draws its own random numbers where nobody seeds them.
+the project's own modules anew, and draws its own random numbers where nobody seeds them. For Linux.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import random
 import select
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,7 +45,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def address() -> str:
     """The socket of the process to be forked, which is started here and ends with this process."""
     path = tempfile.mkdtemp(prefix="forks-")
-    atexit.register(subprocess.run, ["rm", "-rf", path], check=False)
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
     name = f"{path}/socket"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # a process with threads cannot be forked
     server = subprocess.Popen(
@@ -107,7 +108,8 @@ def run(server: str, interpreter: str, arguments: list[str]) -> None:
         signal.signal(number, lambda number, _frame: fork.send(number))
     code = fork.wait()
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
 

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from tests.conftest import ROOT, SIZE
 from tests.pipeline.forks import Fork, address
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 
-pytestmark = pytest.mark.xdist_group("killed")  # the same undisturbed runs serve them all
+pytestmark = [
+    pytest.mark.xdist_group("killed"),  # the same undisturbed runs serve them all
+    pytest.mark.skipif(sys.platform != "linux", reason="a process that has loaded torch is forked"),
+]
 
 STAGES = {"train_classifier": "classifier", "train_dit": "generator", "distill": "generator_fast"}
 
