@@ -28,6 +28,7 @@ from machine import machine, write_tables
 from tinycats.data.processed import Split
 from tinycats.devices import autocast, resolve_dtype
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.training import loop
 from tinycats.training.flow_matching import FlowMatchingTask
 from tinycats.training.history import History
 from tinycats.training.loop import LoopSettings, train
@@ -50,8 +51,11 @@ class TimedTask(FlowMatchingTask):
 
 
 def ours(
-    size: dict[str, int], batch: int, steps: int, precision: str, compile: bool, checkpointing: bool
+    size: dict[str, int], batch: int, steps: int, precision: str, compile: bool, checkpointing: bool, keep: bool = True
 ) -> list[float]:
+    """`keep`: freed memory, as the loop does (tinycats.memory)."""
+    if not keep:
+        loop.keep_freed_memory = lambda: None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = TinyDiT(TinyDiTConfig(classes=[str(label) for label in range(CLASSES)], **size))
     model.gradient_checkpointing = checkpointing
@@ -148,6 +152,13 @@ def main() -> None:
             "diffusers, fp32": {"peer": True, "precision": "fp32"},
             "diffusers, bf16": {"peer": True, "precision": "bf16"},
             "ours, fp32": {"peer": False, "precision": "fp32", "compile": False, "checkpointing": False},
+            "ours, bf16, freed memory not kept": {
+                "peer": False,
+                "precision": "bf16",
+                "compile": False,
+                "checkpointing": False,
+                "keep": False,
+            },
             "ours, bf16": {"peer": False, "precision": "bf16", "compile": False, "checkpointing": False},
             "ours, bf16, compiled": {"peer": False, "precision": "bf16", "compile": True, "checkpointing": False},
         }.items():

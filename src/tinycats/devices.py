@@ -20,13 +20,16 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 
 def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The autocast dtype; `auto` is bfloat16 where matrix products in it are fast: on CUDA and on CPUs with AMX."""
+    """The autocast dtype; `auto` is bfloat16 where the hardware multiplies fast in it.
+
+    That is on CUDA and on CPUs with AMX (about eight times as fast as float32) or AVX-512 BF16 (twice as fast).
+    """
     if precision == "auto":
-        fast = (
-            torch.cuda.is_bf16_supported()
-            if device.type == "cuda"
-            else torch.cpu.get_capabilities().get("amx_bf16", False)
-        )
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            capabilities = torch.cpu.get_capabilities()
+            fast = any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
         return torch.bfloat16 if fast else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 

@@ -24,6 +24,7 @@ from tinycats.evaluation.inference import evaluator_features, generate, noise_pi
 from tinycats.evaluation.latency import measure_latency
 from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots, write_generator_plots
 from tinycats.files import atomic_directory, write_json
+from tinycats.memory import keep_freed_memory
 from tinycats.models.classifier import Classifier
 from tinycats.models.evaluator import Evaluator
 from tinycats.models.sampler import SamplerSettings, few_step_settings, initial_noise, sample
@@ -59,6 +60,7 @@ def evaluate(
     A metric that cannot be had (too few pictures, no Inception weights) is absent, and a warning says why. Raises
     UserError where a model or the data is missing, is damaged, or the models and the data have different classes.
     """
+    keep_freed_memory()
     target = resolve_device(device)
     classes, other = load_classes(processed_dir)
     classifier = Classifier.from_pretrained(classifier_dir).to(target)

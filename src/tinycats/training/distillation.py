@@ -28,7 +28,7 @@ from tinycats.training.history import History
 from tinycats.training.loop import Batch
 
 VALIDATION_STEPS = (1, 2, 4)
-REFERENCE_STEPS = 32  # of the teacher, for the pictures that the student's are compared with
+REFERENCE_STEPS = 16  # of the teacher, for the pictures that the student's are compared with
 GRID_STEPS = 4
 
 Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]  # (z, t, h) -> mean velocity from t to t + h

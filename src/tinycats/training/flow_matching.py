@@ -30,7 +30,7 @@ SAMPLES_PER_CLASS = 4  # in a sample grid; grids of different runs compare, so n
 GRID_SEED = 1
 VALIDATION_TIMES = (0.1, 0.3, 0.5)
 VALIDATION_PICTURES = 256
-GRID_SAMPLER = SamplerSettings(method="euler", steps=25, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
+GRID_SAMPLER = SamplerSettings(method="euler", steps=10, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
 
 
 def sample_times(count: int, mean: float, std: float, generator: torch.Generator) -> Tensor:

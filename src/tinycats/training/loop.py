@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinycats.devices import Precision, autocast, resolve_dtype
 from tinycats.errors import UserError
+from tinycats.memory import keep_freed_memory
 from tinycats.training import distributed
 from tinycats.training.guard import LossGuard
 from tinycats.training.history import History
@@ -102,6 +103,7 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
         raise UserError(
             f"a batch of {settings.batch_size} cannot be shared by {distributed.world_size()} processes: lower compute.processes"
         )
+    keep_freed_memory()
     model = distributed.synchronise_norms(task.model.to(device), device)
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]  # biases and norms are not decayed
