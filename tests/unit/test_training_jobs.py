@@ -158,13 +158,6 @@ def test_crops_have_the_size_of_validation_and_two_thirds_of_it_at_first(process
     assert cropped.batch(0)["pixels"].shape[2:] == (round(SIZE / 3 / 8) * 8, round(SIZE / 3 / 8) * 8)
 
 
-def test_crops_may_be_smaller_than_the_pictures_that_are_classified(processed: Path) -> None:
-    cropped = task(processed, augmentation="full", crop_size=24, small_first=0.5)
-    assert cropped.val.images.shape[1] == SIZE
-    assert cropped.batch(cropped.steps // 2)["pixels"].shape[2:] == (24, 24)
-    assert cropped.batch(0)["pixels"].shape[2:] == (16, 16)
-
-
 def test_label_smoothing_raises_the_smallest_loss(processed: Path) -> None:
     batch = task(processed).batch(0)
     sure = 100 * batch["targets"]

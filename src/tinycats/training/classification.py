@@ -26,9 +26,7 @@ class ClassificationTask:
     `model` maps float pixels (B, 3, H, W) in [0, 1] to (logits (B, K), anything). `mixup` is alpha of MixUp's beta
     distribution (Zhang et al. 2018), 0 for none. `patience` is the number of epochs without a better validation accuracy after
     which training stops, None for never. The pictures of `train` may be larger than those of `val`, which have the size that
-    the network is used at. It trains on crops of `crop_size` pixels, None for that size: a crop shows a part of the picture
-    larger than it will be (Touvron et al. 2019, FixRes). The first share `small_first` of the steps trains at two thirds of
-    crop_size (progressive resizing).
+    the network sees; the first share `small_first` of the steps trains at two thirds of it (progressive resizing).
     """
 
     name: str
@@ -48,7 +46,6 @@ class ClassificationTask:
     patience: int | None
     device: torch.device
     dtype: torch.dtype
-    crop_size: int | None = None
     small_first: float = 0.0
     error: float | None = None  # of the last validation: 1 - top-1
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -60,7 +57,7 @@ class ClassificationTask:
         indices = batch_indices(self.seed, step, self.batch_size, len(self.train.labels))
         pixels = _pixels(self.train.images[indices.numpy()])
         generator = generator_for(self.seed, "augment", step)
-        size = self.crop_size or self.val.images.shape[1]
+        size = self.val.images.shape[1]
         if step < self.small_first * self.steps:
             size = round(size * 2 / 3 / 8) * 8
         pixels = augment(pixels, self.augmentation, generator, self.mirror, self.min_crop, size)

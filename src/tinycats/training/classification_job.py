@@ -26,7 +26,6 @@ def train_classification(
     config: ModelConfig,
     image_size: int,
     source_size: int | None = None,
-    crop_size: int | None = None,
     small_first: float = 0.0,
     processed: Path,
     output: Path,
@@ -58,7 +57,7 @@ def train_classification(
     """Train `network(config)` on the packed pictures in `processed`; save the weights that validated best to `output`.
 
     `calibrate` is called with those weights' network and the validation split, and may change the network's config.
-    Random crops of `crop_size` pixels are cut from pictures of `source_size` pixels, both by default `image_size`.
+    Random crops are cut from pictures of `source_size` pixels, by default `image_size`.
     Curves go to the DVCLive directory `metrics`, the state to a directory below `runs`. Raises UserError where nothing is
     learned. `smoke` runs ten steps in a run directory that is thrown away.
     """
@@ -86,7 +85,6 @@ def train_classification(
         mirror=mirror,
         min_crop=min_crop,
         mixup=mixup,
-        crop_size=crop_size,
         small_first=small_first,
         label_smoothing=label_smoothing,
         patience=early_stopping_epochs,
