@@ -21,7 +21,7 @@ from tinycats.training.loop import Batch
 
 @dataclass
 class ClassificationTask:
-    """Cross-entropy on augmented pictures; keeps the weights with the best validation accuracy.
+    """Cross-entropy on augmented pictures; keeps the weights with the best validation accuracy, of equal ones the latest.
 
     `model` maps float pixels (B, 3, H, W) in [0, 1] to (logits (B, K), anything). `mixup` is alpha of MixUp's beta
     distribution (Zhang et al. 2018), 0 for none. `patience` is the number of epochs without a better validation accuracy after
@@ -50,7 +50,8 @@ class ClassificationTask:
     error: float | None = None  # of the last validation: 1 - top-1
     best: dict[str, Tensor] = field(default_factory=dict)
     best_accuracy: float = -1.0
-    best_step: int = 0
+    best_step: int = 0  # of the weights that are kept
+    better_step: int = 0  # of the last validation that was better than all before it
     best_predicted: Tensor = field(default_factory=lambda: torch.empty(0))  # of the validation pictures
 
     def batch(self, step: int) -> Batch:
@@ -81,10 +82,12 @@ class ClassificationTask:
         history.log(done, {"val_top1": top1, "val_top5": top5})
         self.error = 1 - top1
         if top1 > self.best_accuracy:
+            self.better_step = done
+        if top1 >= self.best_accuracy:  # on few pictures many epochs are equal, and the learning rate has fallen since
             self.best_accuracy, self.best_step = top1, done
             self.best = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
             self.best_predicted = ranked[:, 0]
-        epochs_since = (done - self.best_step) / self.steps_per_epoch
+        epochs_since = (done - self.better_step) / self.steps_per_epoch
         stop = self.patience is not None and epochs_since >= self.patience
         if stop or done == self.steps:
             self.log_confusion(done, history)
@@ -117,6 +120,7 @@ class ClassificationTask:
             "best": self.best,
             "best_accuracy": self.best_accuracy,
             "best_step": self.best_step,
+            "better_step": self.better_step,
             "best_predicted": self.best_predicted,
             "error": self.error,
         }
