@@ -94,7 +94,7 @@ def ours(processed: Path, epochs: int, precision: str) -> tuple[list[float], flo
     task = TimedTask(
         name="epoch", model=Classifier(config).to(memory_format=torch.channels_last), train=split, val=split,
         classes=classes, seed=0, batch_size=BATCH, steps_per_epoch=steps_per_epoch, steps=steps, augmentation="full",
-        mirror=True, min_crop=0.45, mixup=0.0, label_smoothing=0.1, patience=None, device=DEVICE,
+        mirror=True, min_crop=0.45, mixup=0.0, cutmix=0.0, label_smoothing=0.1, patience=None, device=DEVICE,
         dtype=resolve_dtype(precision, DEVICE),
     )  # fmt: skip
     task.ended, task.data_seconds = [], []

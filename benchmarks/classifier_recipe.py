@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from machine import ROOT, machine, write_result
-from tinycats.data.augment import jitter_colours, resample
+from tinycats.data.augment import cut, jitter_colours, mix, resample
 from tinycats.data.decode import decode, to_square
 from tinycats.data.processed import load_classes
 from tinycats.data.raw import read_raw
@@ -92,19 +92,6 @@ def load(raw: Path, processed: Path, size: int, fit: str) -> tuple[np.ndarray, n
     held_out = np.zeros(len(labels), bool)
     held_out[order[: len(labels) // 4]] = True
     return np.stack(pictures), np.array(labels), held_out, torch.tensor(squares)
-
-
-def cut(pixels: Tensor, targets: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """CutMix (Yun et al. 2019): a rectangle comes from the picture at the other end of the batch."""
-    size = pixels.shape[-1]
-    side = math.sqrt(1 - rng.beta(alpha, alpha)) * size
-    y, x = rng.uniform(0, size, 2)
-    top, bottom = max(round(y - side / 2), 0), min(round(y + side / 2), size)
-    left, right = max(round(x - side / 2), 0), min(round(x + side / 2), size)
-    pixels = pixels.clone()
-    pixels[:, :, top:bottom, left:right] = pixels.flip(0)[:, :, top:bottom, left:right]
-    share = 1 - (bottom - top) * (right - left) / size**2
-    return pixels, share * targets + (1 - share) * targets.flip(0)
 
 
 def small(size: int) -> int:
@@ -187,11 +174,9 @@ def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, An
         )
         pixels = jitter_colours(pixels, generator)
         if rng.random() < variant.cutmix:
-            pixels, wanted = cut(pixels, wanted, 1.0, rng)
+            pixels, wanted = cut(pixels, wanted, rng)
         elif variant.mixup:
-            share = float(rng.beta(variant.mixup, variant.mixup))
-            pixels = share * pixels + (1 - share) * pixels.flip(0)
-            wanted = share * wanted + (1 - share) * wanted.flip(0)
+            pixels, wanted = mix(pixels, wanted, variant.mixup, rng)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(pixels.contiguous(memory_format=torch.channels_last))[0]
         loss = F.cross_entropy(logits.float(), wanted, label_smoothing=variant.smoothing)

@@ -42,6 +42,7 @@ def main() -> None:
             "mirror": params.data.mirror,
             "min_crop": 0.45,
             "mixup": 0.0,
+            "cutmix": 0.0,
             "early_stopping_epochs": None,
             "compile": False,
             **settings.model_dump(exclude={"width"}),

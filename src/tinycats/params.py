@@ -118,6 +118,7 @@ class ClassifierParams(Section):
     augmentation: AugmentationLevel
     min_crop: Annotated[float, Field(gt=0, le=1)]  # share of the area that a random crop keeps at least
     mixup: NonNegative  # alpha of the beta distribution; 0 switches MixUp off
+    cutmix: Fraction  # of the batches, with a rectangle of another picture in each instead of MixUp
     early_stopping_epochs: Count | None  # epochs without a better validation accuracy; null: never
     precision: Precision
     compile: bool

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import SIZE
+from tinycats.data.augment import cut
 from tinycats.data.processed import Split, load_split
 from tinycats.errors import UserError
 from tinycats.models.classifier import Classifier, ClassifierConfig
@@ -39,7 +40,7 @@ def run_classification(processed: Path, path: Path, **changes: Any) -> None:
         "name": "train_evaluator", "network": Evaluator, "config": CONFIG, "image_size": SIZE, "processed": processed,
         "output": path / "model", "metrics": path / "metrics", "runs": path / "runs", "seed": 0, "epochs": 4,
         "batch_size": 8, "accumulation": 1, "lr": 0.01, "weight_decay": 0.0, "warmup_fraction": 0.1, "clip_norm": 1.0,
-        "label_smoothing": 0.0, "augmentation": "full", "mirror": True, "min_crop": 0.45, "mixup": 0.0,
+        "label_smoothing": 0.0, "augmentation": "full", "mirror": True, "min_crop": 0.45, "mixup": 0.0, "cutmix": 0.0,
         "early_stopping_epochs": None, "precision": "fp32", "compile": False, "smoke": False, "wandb": None, "device": "cpu",
         "log_every": 5, "checkpoint_every_s": 1e9,
     }  # fmt: skip
@@ -86,8 +87,8 @@ def task(processed: Path, **changes: Any) -> ClassificationTask:
     settings = {
         "name": "t", "model": evaluator(), "train": load_split(processed, "train", SIZE),
         "val": load_split(processed, "val", SIZE), "classes": ["a", "b", "c"], "seed": 0, "batch_size": 8, "steps_per_epoch": 9,
-        "steps": 90, "augmentation": "none", "mirror": True, "min_crop": 0.45, "mixup": 0.0, "label_smoothing": 0.0,
-        "patience": None,
+        "steps": 90, "augmentation": "none", "mirror": True, "min_crop": 0.45, "mixup": 0.0, "cutmix": 0.0,
+        "label_smoothing": 0.0, "patience": None,
         "device": torch.device("cpu"), "dtype": torch.float32,
     }  # fmt: skip
     return ClassificationTask(**{**settings, **changes})
@@ -148,6 +149,27 @@ def test_mixup_mixes_pictures_and_targets_alike(processed: Path) -> None:
     weight = share[index]
     expected = weight * plain["pixels"][index] + (1 - weight) * plain["pixels"].flip(0)[index]
     torch.testing.assert_close(mixed["pixels"][index], expected)
+
+
+def test_cutmix_pastes_a_rectangle_and_weighs_the_targets_by_its_area(processed: Path) -> None:
+    plain = task(processed).batch(0)
+    pasted = []
+    for step in range(8):
+        pixels, targets = cut(plain["pixels"], plain["targets"], np.random.default_rng(step))
+        other = plain["pixels"].flip(0)
+        theirs = (pixels == other).all(dim=1)
+        assert ((pixels == plain["pixels"]).all(dim=1) | theirs).all()
+        share = theirs[0].float().mean()
+        pasted.append(float(share))
+        expected = (1 - share) * plain["targets"] + share * plain["targets"].flip(0)
+        torch.testing.assert_close(targets, expected)
+    assert max(pasted) > 0.3 > 0.1 > min(pasted)
+
+
+def test_cutmix_takes_its_share_of_the_batches(processed: Path) -> None:
+    plain, half = task(processed), task(processed, cutmix=0.5)
+    changed = [not torch.equal(half.batch(step)["pixels"], plain.batch(step)["pixels"]) for step in range(40)]
+    assert 10 <= sum(changed) <= 30
 
 
 def test_crops_have_the_size_of_validation_and_two_thirds_of_it_at_first(processed: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -89,3 +90,25 @@ def jitter_colours(pixels: Tensor, generator: Generator, strength: float = 0.3) 
     pixels = grey + saturation * (pixels - grey)
     mean = grey.mean(dim=(2, 3), keepdim=True)
     return (brightness * (mean + contrast * (pixels - mean))).clamp(0, 1)
+
+
+def mix(pixels: Tensor, targets: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """MixUp (Zhang et al. 2018): each of float pixels (N, 3, H, W), targets (N, K), with that at the other end of the batch."""
+    share = float(rng.beta(alpha, alpha))
+    return share * pixels + (1 - share) * pixels.flip(0), share * targets + (1 - share) * targets.flip(0)
+
+
+def cut(pixels: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """CutMix (Yun et al. 2019): as mix(), but a rectangle of the other picture is pasted in, of uniformly distributed area."""
+    height, width = pixels.shape[2:]
+    side = math.sqrt(rng.random())
+    y, x = (
+        rng.uniform(0, height),
+        rng.uniform(0, width),
+    )  # the middle of the rectangle, which may reach out of the picture
+    top, bottom = max(round(y - side * height / 2), 0), min(round(y + side * height / 2), height)
+    left, right = max(round(x - side * width / 2), 0), min(round(x + side * width / 2), width)
+    pixels = pixels.clone()
+    pixels[:, :, top:bottom, left:right] = pixels.flip(0)[:, :, top:bottom, left:right]
+    share = 1 - (bottom - top) * (right - left) / (height * width)
+    return pixels, share * targets + (1 - share) * targets.flip(0)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinycats.data.augment import Level, augment
+from tinycats.data.augment import Level, augment, cut, mix
 from tinycats.data.batches import batch_indices
 from tinycats.data.processed import Split
 from tinycats.devices import autocast
@@ -24,9 +24,10 @@ class ClassificationTask:
     """Cross-entropy on augmented pictures; keeps the weights with the best validation accuracy, of equal ones the latest.
 
     `model` maps float pixels (B, 3, H, W) in [0, 1] to (logits (B, K), anything). `mixup` is alpha of MixUp's beta
-    distribution (Zhang et al. 2018), 0 for none. `patience` is the number of epochs without a better validation accuracy after
-    which training stops, None for never. The pictures of `train` may be larger than those of `val`, which have the size that
-    the network sees; the first share `small_first` of the steps trains at two thirds of it (progressive resizing).
+    distribution, 0 for none; a share `cutmix` of the batches gets CutMix instead. `patience` is the number of epochs without
+    a better validation accuracy after which training stops, None for never. The pictures of `train` may be larger than those
+    of `val`, which have the size that the network sees; the first share `small_first` of the steps trains at two thirds of it
+    (progressive resizing).
     """
 
     name: str
@@ -42,6 +43,7 @@ class ClassificationTask:
     mirror: bool
     min_crop: float
     mixup: float
+    cutmix: float
     label_smoothing: float
     patience: int | None
     device: torch.device
@@ -63,10 +65,11 @@ class ClassificationTask:
             size = round(size * 2 / 3 / 8) * 8
         pixels = augment(pixels, self.augmentation, generator, self.mirror, self.min_crop, size)
         targets = F.one_hot(torch.from_numpy(self.train.labels[indices.numpy()]), len(self.classes)).float()
-        if self.mixup > 0:
-            share = float(np.random.default_rng(derive_seed(self.seed, "mixup", step)).beta(self.mixup, self.mixup))
-            pixels = share * pixels + (1 - share) * pixels.flip(0)  # the batch is in random order: its reverse will do
-            targets = share * targets + (1 - share) * targets.flip(0)
+        rng = np.random.default_rng(derive_seed(self.seed, "mixup", step))
+        if rng.random() < self.cutmix:
+            pixels, targets = cut(pixels, targets, rng)
+        elif self.mixup > 0:
+            pixels, targets = mix(pixels, targets, self.mixup, rng)
         return {"indices": indices, "pixels": pixels, "targets": targets}
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
