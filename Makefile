@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two clean runs are compared byte for byte: nothing may depend on the hash seed of a process
 export PYTHONHASHSEED := 0
 
-.PHONY: repro app test lint types setup experiments web web-test browser lock clean
+.PHONY: repro app test python-test lint types setup experiments web web-test browser lock clean
 
 repro: setup
 	dvc repro
@@ -16,7 +16,12 @@ app: web experiments
 	@test -f frontend/public/models/manifest.json || { echo "error: no published models in frontend/public/models; run make repro (or dvc pull) first" >&2; exit 1; }
 	cd frontend && npm run --silent build && exec node serve.mjs --port $(PORT)
 
-test: lint types web-test
+# The browser tests wait a good part of their time: beside the others they take little of it
+test: setup
+	$(MAKE) --jobs 2 lint types web browser
+	$(MAKE) --jobs 2 python-test web-test
+
+python-test: setup
 	pytest --numprocesses 2 --dist loadgroup
 
 # The production build in a real browser; where nothing is published yet, with tiny models that the pipeline makes
