@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks/results"
 TITLES = {
     "default": "The default run: synthetic cats",
-    "default_fp32": "The default run in fp32, as on a CPU without AMX",
+    "default_amx": "The default run on a CPU with AMX",
     "oxford_pets": "Real photos: Oxford-IIIT Pet, 12 breeds and `other`",
     "jersey_numbers": "Real photos: basketball jersey numbers, 42 classes",
     "few_steps_default": "Few steps: student and teacher on synthetic cats",
@@ -56,10 +56,18 @@ def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return figures
 
 
+def describe(machine: dict[str, Any]) -> str:
+    amx = "with AMX" if machine["amx_bf16"] else "without AMX"
+    return f"{machine['cpu']}, {amx}, {machine['cores']} cores, {machine['memory_gb']} GB"
+
+
 def tables(name: str, result: dict[str, Any]) -> str:
     """A section on what was measured beside a peer."""
     machine = result["machine"]
-    speed = f"Matrix products just before: {machine['bf16_gflops']:.0f} (bf16) and {machine['fp32_gflops']:.0f} (fp32) GFLOP/s."
+    speed = (
+        f"Machine: {describe(machine)}; matrix products just before: {machine['bf16_gflops']:.0f} (bf16) and "
+        f"{machine['fp32_gflops']:.0f} (fp32) GFLOP/s."
+    )
     command = result.get("command", f"{name}.py")
     parts = [f"## {TITLES.get(name, name)}", f"`python benchmarks/{command}`. {result['notes']} {speed}"]
     parts += [table(content["head"], content["rows"]) for content in result["tables"]]
@@ -85,6 +93,7 @@ def section(name: str, result: dict[str, Any]) -> str:
                 ["second `dvc repro`", f"{result['second_seconds']:.1f} s, {len(result['second_ran'])} stages run"],
                 ["peak memory of all processes", f"{result['peak_memory_mb']:.0f} MB"],
                 ["of the cores, taken by other machines on the host (steal)", f"{result['steal_fraction']:.0%}"],
+                ["machine", describe(machine)],
                 [
                     "bf16 and fp32 matrix products just before",
                     f"{machine['bf16_gflops']:.0f} and {machine['fp32_gflops']:.0f} GFLOP/s",
@@ -112,16 +121,17 @@ def section(name: str, result: dict[str, Any]) -> str:
 
 def main() -> None:
     results = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    machine = next(iter(results.values()))["machine"]
+    versions = {
+        f"Python {result['machine']['python']}, torch {result['machine']['torch']}" for result in results.values()
+    }
     head = f"""# What was measured
 
 Written by `python benchmarks/report.py` from benchmarks/results/, which the scripts in benchmarks/ measured. "FD-classifier" and
 "KD-classifier" are distances on features of the pipeline's own evaluator network; no figure here is an FID.
 In brackets: 95% intervals (what other pictures, as many of them, would give; another training run is not in them).
 
-Machine: {machine["cpu"]}, {machine["cores"]} cores, {machine["memory_gb"]} GB, AMX bf16: {machine["amx_bf16"]}, Python
-{machine["python"]}, torch {machine["torch"]}. It is a virtual machine that shares its host: the steal and the speed of matrix
-products say how much of it a run had."""
+Each section names its machine ({"; ".join(sorted(versions))}). All are virtual machines that share their host: the steal and the
+speed of matrix products say how much of it a run had."""
     order = [name for name in TITLES if name in results] + [name for name in results if name not in TITLES]
     text = "\n\n".join([head, *(section(name, results[name]) for name in order)]) + "\n"
     (ROOT / "docs/benchmarks.md").write_text(text)
