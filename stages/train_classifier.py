@@ -24,6 +24,7 @@ def main() -> None:
         other=other,
         arch=settings.arch,
         image_size=settings.image_size,
+        crop_size=settings.crop_size,
         flip_at_test=params.data.mirror,
     )
     job = Job(

@@ -106,7 +106,8 @@ class ClassifierParams(Section):
     pretrained: bool
     image_size: ImageSize
     source_size: ImageSize | None  # of the pictures that random crops are cut from; null: image_size
-    small_first: Fraction  # of all steps, the first ones, which train at two thirds of image_size
+    crop_size: ImageSize | None  # of these crops, and of the middle of a picture that is classified; null: image_size
+    small_first: Fraction  # of all steps, the first ones, which train at two thirds of crop_size
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     accumulation: Count
@@ -132,8 +133,10 @@ class ClassifierParams(Section):
     def _crops_have_a_source(self) -> Self:
         if self.source_size is not None and self.source_size < self.image_size:
             raise ValueError(f"source_size {self.source_size} is less than image_size {self.image_size}")
-        if self.augmentation != "full" and (self.source_size or self.small_first):
-            raise ValueError("source_size and small_first need augmentation: full, which cuts the crops")
+        if self.crop_size is not None and self.crop_size > self.image_size:
+            raise ValueError(f"crop_size {self.crop_size} is more than image_size {self.image_size}")
+        if self.augmentation != "full" and (self.source_size or self.crop_size or self.small_first):
+            raise ValueError("source_size, crop_size and small_first need augmentation: full, which cuts the crops")
         return self
 
     @property

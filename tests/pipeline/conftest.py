@@ -27,7 +27,7 @@ data:
   extra: []
   watch: conf/data/tiny.yaml
 preprocess: {test_fraction: 0.3, min_side_px: 16}
-classifier: {image_size: 40, epochs: 2, batch_size: 16, augmentation: basic}
+classifier: {image_size: 40, crop_size: 36, epochs: 2, batch_size: 16}
 evaluator: {width: 4, epochs: 1, batch_size: 16}
 dit: {image_size: 32, patch_size: 8, width: 32, depth: 1, heads: 1}
 train: {steps: 40, batch_size: 8, guard_steps: 40, sample_every: 20}

@@ -43,6 +43,7 @@ def make_classifier() -> Classifier:
             classes=CLASSES,
             arch="resnet18",
             image_size=SIZE,
+            crop_size=28,
             other=None,
             flip_at_test=True,
             temperature=0.5,

@@ -81,6 +81,7 @@ def test_the_groups_combine_as_the_design_says() -> None:
         ("data.images_per_class", 0, "data.images_per_class: input should be greater than or equal to 4, got 0"),
         ("dit.patch_size", 7, "dit: patch_size 7 does not divide image_size 64"),
         ("classifier.source_size", 32, "classifier: source_size 32 is less than image_size 64"),
+        ("classifier.crop_size", 72, "classifier: crop_size 72 is more than image_size 64"),
         ("classifier.small_first", 1.5, "classifier.small_first: input should be less than"),
         ("dit.heads", 5, "dit: heads 5 does not divide width 192"),
         ("train.accumulation", 3, "train: accumulation 3 does not divide batch_size 16"),

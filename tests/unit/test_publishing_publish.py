@@ -82,6 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             other="other",
             arch="resnet18",
             image_size=SIZE,
+            crop_size=28,
             flip_at_test=True,
             temperature=0.75,
             reject_threshold=0.625,
@@ -199,6 +200,7 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
     assert manifest["classifier"]["classes"] == manifest["generator"]["classes"] == CLASSES
     assert manifest["classifier"]["other"] == "other"
     assert (manifest["classifier"]["temperature"], manifest["classifier"]["reject_threshold"]) == (0.75, 0.625)
+    assert (manifest["classifier"]["image_size"], manifest["classifier"]["crop_size"]) == (SIZE, 28)
     assert manifest["classifier"]["inputs"] == [{"name": "images", "type": "uint8", "shape": ["batch", SIZE, SIZE, 3]}]
     assert manifest["generator"]["null_class"] == 3
     assert manifest["generator"]["patch_size"] == 8

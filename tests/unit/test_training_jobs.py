@@ -20,7 +20,7 @@ from tinycats.models.classifier import Classifier, ClassifierConfig
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 from tinycats.training.classification import ClassificationTask
-from tinycats.training.classification_job import train_classification
+from tinycats.training.classification_job import _middle, train_classification
 from tinycats.training.distillation_job import distill_generator
 from tinycats.training.generator_job import train_generator
 
@@ -149,6 +149,39 @@ def test_mixup_mixes_pictures_and_targets_alike(processed: Path) -> None:
     weight = share[index]
     expected = weight * plain["pixels"][index] + (1 - weight) * plain["pixels"].flip(0)[index]
     torch.testing.assert_close(mixed["pixels"][index], expected)
+
+
+def test_crops_of_training_and_the_middle_that_is_validated_have_one_size(
+    processed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    forward = Evaluator.forward
+    monkeypatch.setattr(Evaluator, "forward", lambda self, x: seen.append(tuple(x.shape)) or forward(self, x))
+    whole = []
+    run_classification(
+        processed, tmp_path, crop_size=32, epochs=2, calibrate=lambda _, val: whole.append(val.images.shape)
+    )
+    assert {shape[2:] for shape in seen} == {(32, 32)}
+    assert whole == [(18, SIZE, SIZE, 3)]
+
+
+def test_the_classifier_sees_the_middle_of_a_picture() -> None:
+    torch.manual_seed(0)
+    config = ClassifierConfig(
+        classes=CLASSES, other=None, arch="resnet18", image_size=40, crop_size=33, flip_at_test=True
+    )
+    model = Classifier(config).eval()
+    images = torch.randint(0, 256, (2, 40, 40, 3), dtype=torch.uint8)
+    middle = torch.from_numpy(_middle(images.numpy(), 33))
+    whole = Classifier(config.model_copy(update={"image_size": 33, "crop_size": None})).eval()
+    whole.load_state_dict(model.state_dict())
+    assert torch.equal(model.predict(images), whole.predict(middle))
+    edges = images.clone()
+    edges[:, :4] = 0
+    edges[:, 37:] = 0
+    edges[:, :, :4] = 0
+    edges[:, :, 37:] = 0
+    assert torch.equal(model.predict(edges), model.predict(images))
 
 
 def test_cutmix_pastes_a_rectangle_and_weighs_the_targets_by_its_area(processed: Path) -> None:

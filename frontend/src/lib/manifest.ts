@@ -45,6 +45,8 @@ export interface Manifest {
     classes: string[];
     other: string | null;
     image_size: number;
+    /** Of the middle of a picture that the model looks at, and that its feature map shows; without it, all of the picture. */
+    crop_size?: number;
     /** What was published before this was a choice does not say it: it was a crop. */
     input_convention?: { fit?: Fit };
     files: Record<Precision, string>;

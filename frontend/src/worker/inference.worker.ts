@@ -143,7 +143,7 @@ class Inference {
   private async classify(picture: Blob, precision: Precision): Promise<ClassifyResult> {
     const { session } = await this.session('classifier', precision);
     const head = await this.headWeights();
-    const { image_size: size, input_convention: convention } = this.manifest.classifier;
+    const { image_size: size, crop_size: seen = size, input_convention: convention } = this.manifest.classifier;
     const start = performance.now();
     const { input, thumbnail } = await readPicture(picture, size, convention?.fit ?? 'crop');
     const sessionStart = performance.now();
@@ -156,6 +156,7 @@ class Inference {
       probabilities: (await outputs.probabilities!.getData()) as Float32Array,
       features: (await features.getData()) as Float32Array,
       featureShape: { channels, height, width },
+      seen: seen / size,
       head,
       input: input.data,
       size,

@@ -21,6 +21,8 @@ export interface ClassifyResult {
   /** Last feature map [channels, height, width] and the head's weights [classes, channels]: the heat map's two factors. */
   features: Float32Array;
   featureShape: { channels: number; height: number; width: number };
+  /** The share of the picture's side, around its middle, that the features are of. */
+  seen: number;
   head: Float32Array;
   /** What the model saw: RGB, size x size. */
   input: Uint8Array;

@@ -22,7 +22,8 @@ STD = (0.229, 0.224, 0.225)
 class ClassifierConfig(ModelConfig):
     model_type: Literal["tinycats-classifier"] = "tinycats-classifier"
     arch: Literal["resnet18", "resnet34", "resnet50"]
-    image_size: int
+    image_size: int  # of the pictures that are given
+    crop_size: int | None = None  # of their middle, which the network sees; None: all of them
     other: str | None  # the class that is not a cat, if there is one
     flip_at_test: bool  # predict() averages over the picture and its mirror image
     temperature: Annotated[float, Field(gt=0)] = 1.0  # divides the logits before the softmax
@@ -53,9 +54,11 @@ class Classifier(PretrainedModel):
     def views(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (V, B, K) and the feature map (B, C, h, w) of uint8 images (B, H, W, 3).
 
-        The views of a picture are the picture itself and, with flip_at_test, its mirror image.
+        The views of a picture are its middle and, with flip_at_test, the mirror image of that.
         """
         pixels = images.permute(0, 3, 1, 2).float() / 255
+        if self.config.crop_size is not None:
+            pixels = torchvision.transforms.functional.center_crop(pixels, [self.config.crop_size])
         if not self.config.flip_at_test:
             logits, features = self(pixels)
             return logits.float()[None], features.float()

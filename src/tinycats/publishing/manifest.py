@@ -36,6 +36,7 @@ def describe_classifier(config: ClassifierConfig, folder: Path, channels: int) -
         "classes": config.classes,
         "other": config.other,
         "image_size": config.image_size,
+        "crop_size": config.crop_size or config.image_size,  # of the middle that is looked at: the ONNX files crop it
         "temperature": config.temperature,  # is in the ONNX files already
         "reject_threshold": config.reject_threshold,
         "files": {"fp32": "onnx/classifier.onnx", "int8": "onnx_int8/classifier.onnx"},

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from tinycats.data.augment import Level
@@ -26,6 +27,7 @@ def train_classification(
     config: ModelConfig,
     image_size: int,
     source_size: int | None = None,
+    crop_size: int | None = None,
     small_first: float = 0.0,
     processed: Path,
     output: Path,
@@ -58,7 +60,8 @@ def train_classification(
     """Train `network(config)` on the packed pictures in `processed`; save the weights that validated best to `output`.
 
     `calibrate` is called with those weights' network and the validation split, and may change the network's config.
-    Random crops are cut from pictures of `source_size` pixels, by default `image_size`.
+    Random crops of `crop_size` pixels are cut from pictures of `source_size` pixels, both by default `image_size`; validation
+    sees the middle of its pictures.
     Curves go to the DVCLive directory `metrics`, the state to a directory below `runs`. Raises UserError where nothing is
     learned. `smoke` runs ten steps in a run directory that is thrown away.
     """
@@ -76,7 +79,7 @@ def train_classification(
         name=name,
         model=model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         train=train_split,
-        val=val_split,
+        val=Split(_middle(val_split.images, crop_size or image_size), val_split.labels, val_split.names),
         classes=model.config.classes,
         seed=seed,
         batch_size=batch_size,
@@ -121,6 +124,12 @@ def train_classification(
             calibrate(model, val_split)
         model.save_pretrained(output)
     history.finish(summary)
+
+
+def _middle(images: np.ndarray, size: int) -> np.ndarray:
+    """The middle [N, size, size, 3] of images [N, S, S, 3], as Classifier crops it."""
+    start = round((images.shape[1] - size) / 2)
+    return images[:, start : start + size, start : start + size]
 
 
 # What cannot change the result, and what is hashed by its content instead.

@@ -23,7 +23,9 @@ export function AnswerCanvas({ picture, side, label, heat }: Props) {
     context.globalAlpha = 1;
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = 'high';
-    context.drawImage(heatLayer(heat.result, heat.label), 0, 0, width, height);
+    const { seen } = heat.result;
+    const [left, top] = [((1 - seen) / 2) * width, ((1 - seen) / 2) * height];
+    context.drawImage(heatLayer(heat.result, heat.label), left, top, seen * width, seen * height);
   }, [picture, heat]);
   return (
     <Box
