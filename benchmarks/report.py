@@ -17,6 +17,7 @@ TITLES = {
     "few_steps_default": "Few steps: student and teacher on synthetic cats",
     "few_steps_oxford_pets": "Few steps: student and teacher on Oxford-IIIT Pet",
     "classifier_recipe": "What helps a classifier on few real photos",
+    "middle": "How much of a photo the classifier should look at",
     "adapter": "An adapter for a breed that the generator has never seen",
     "generator_recipe": "What helps a generator on few real photos",
     "generator_step": "A training step of the generator",
