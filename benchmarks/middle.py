@@ -1,6 +1,6 @@
 """How much of a picture a classifier should look at that was trained on random crops: python benchmarks/middle.py --root DIR
 
-DIR is a checkout after `dvc repro train_classifier` with classifier.source_size and crop_size: its params.yaml, data/processed and
+DIR is a checkout after `dvc repro train_classifier` with source_size and crop_size: its params.yaml, data/processed and
 models/classifier are read. Judged on the validation split. Writes benchmarks/results/middle.json.
 """
 
@@ -51,7 +51,7 @@ def main() -> None:
         rows.append([f"{share:.3f}", f"{right:.1%}", f"{F.nll_loss(probabilities.log(), labels).item():.3f}"])
     notes = (
         f"The middle of the {len(labels)} validation photos that were set apart, resized to "
-        f"{settings.crop_size} px from {settings.source_size} px, by the trained classifier, without temperature. The weights were "
+        f"{settings.crop_size} px from {settings.source_size} px, by the classifier, without temperature. The weights were "
         f"chosen on the same photos, looking at {settings.crop_size / settings.image_size:.3f} of their side."
     )
     write_tables(
