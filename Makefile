@@ -16,9 +16,10 @@ app: web experiments
 	@test -f frontend/public/models/manifest.json || { echo "error: no published models in frontend/public/models; run make repro (or dvc pull) first" >&2; exit 1; }
 	cd frontend && npm run --silent build && exec node serve.mjs --port $(PORT)
 
-# The browser tests wait a good part of their time: beside the others they take little of it
-test: setup
-	$(MAKE) --jobs 2 lint types web browser
+# Side by side what waits a good part of its time, for a network or a browser, and what does not
+test:
+	$(MAKE) --jobs 2 setup browser
+	$(MAKE) --jobs 2 lint types web
 	$(MAKE) --jobs 2 python-test web-test
 
 python-test: setup
