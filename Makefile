@@ -23,7 +23,7 @@ test:
 	$(MAKE) --jobs 2 python-test web-test
 
 python-test: setup
-	pytest --numprocesses 2 --dist loadgroup
+	MAKEFLAGS= pytest --numprocesses 2 --dist loadgroup
 
 # The production build in a real browser; where nothing is published yet, with tiny models that the pipeline makes
 web-test: web browser experiments
