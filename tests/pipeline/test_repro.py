@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 from tests.pipeline.conftest import Project, copy_project
-from tests.pipeline.test_readme import readme
+from tests.pipeline.test_readme import readme, shell
 
 ALL = ["fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit", "distill", "evaluate", "export_onnx",
        "quantize", "publish"]  # fmt: skip
@@ -109,7 +109,7 @@ def test_the_student_learns_again_where_its_teacher_is_guided_otherwise(
 
 def test_the_students_learning_rate_leaves_its_teacher_alone(project: Project) -> None:
     set_param(project, "distill", "lr", 0.0005)
-    assert would_run(project) == AFTER_GENERATOR[1:]
+    assert would_run(project) == ["distill"]
     assert project.ran(project.dvc("repro", "distill")) == ["distill"]
     metrics = json.loads(project.read("metrics/distill/metrics.json"))
     assert {"val_mse_1", "val_mse_2", "val_mse_4", "steps"} <= metrics.keys()
@@ -117,7 +117,8 @@ def test_the_students_learning_rate_leaves_its_teacher_alone(project: Project) -
 
 def test_the_learning_rate_retrains_the_generator_alone(project: Project) -> None:
     set_param(project, "train", "lr", 0.001)
-    assert would_run(project) == AFTER_GENERATOR
+    # What follows runs if other weights come out: test_workflows.py has that experiment
+    assert would_run(project) == ["train_dit"]
 
 
 def test_where_it_runs_and_what_it_logs_retrain_nothing(project: Project) -> None:
@@ -129,7 +130,7 @@ def test_where_it_runs_and_what_it_logs_retrain_nothing(project: Project) -> Non
 def test_an_experiment_changes_the_steps_and_the_diffs_show_it(project: Project) -> None:
     """More steps with the constant schedule also continue the run that is there."""
     command = readme("dvc exp run -S train.steps=3000").replace("exp run", "exp run --name longer")
-    output = project.run("bash", "-c", command.replace("3000", "60")).stdout
+    output = shell(project, command.replace("3000", "60"))
     assert project.ran(output) == AFTER_GENERATOR
     assert "train_dit: continues from step 40" in output
     params = json.loads(project.dvc("params", "diff", "--json"))
