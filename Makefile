@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two clean runs are compared byte for byte: nothing may depend on the hash seed of a process
 export PYTHONHASHSEED := 0
 
-.PHONY: repro app test python-test lint types setup experiments web web-test browser lock clean
+.PHONY: repro app test tiny python-test lint types setup experiments web web-test browser lock clean
 
 repro: setup
 	dvc repro
@@ -19,8 +19,12 @@ app: web experiments
 # Side by side what waits a good part of its time, for a network or a browser, and what does not
 test:
 	$(MAKE) --jobs 2 setup browser
-	$(MAKE) --jobs 2 lint types web
-	$(MAKE) --jobs 2 python-test web-test
+	$(MAKE) --jobs 2 tiny lint types web
+	TINY_PROJECT=$(CURDIR)/tests/.tiny/project $(MAKE) --jobs 2 python-test web-test
+
+# The pipeline at its smallest, for the tests of both
+tiny: setup
+	python -m tests.pipeline.tiny tests/.tiny
 
 python-test: setup
 	MAKEFLAGS= pytest --numprocesses 2 --dist loadgroup

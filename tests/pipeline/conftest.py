@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,19 +106,38 @@ def use_cache(path: Path) -> None:
     (path / ".dvc/config.local").write_text(f"[cache]\n    dir = {path}-cache\n")
 
 
+def make_reproduced(path: Path) -> None:
+    """The tiny pipeline, run in `path`."""
+    project = copy_project(path)
+    use_cache(path)
+    project.dvc("repro")
+    project.commit("Run")
+
+
+def copy_reproduced(source: Path, path: Path, copy_cached: Callable[[str, str], object]) -> None:
+    """The finished run in `source` with its cache, in `path`."""
+    shutil.copytree(source, path, symlinks=True)
+    shutil.copytree(f"{source}-cache", f"{path}-cache", symlinks=True, copy_function=copy_cached)
+    use_cache(path)
+
+
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    """The tiny pipeline, run once for all workers, to read only: tests that run anything take a `project` instead."""
+    """The tiny pipeline, run once for all workers, to read only: tests that run anything take a `project` instead.
+
+    `make test` has run it before, for the browser tests too, and names where: TINY_PROJECT.
+    """
     base = tmp_path_factory.getbasetemp()
     path = (base if worker_id == "master" else base.parent) / "reproduced"
     whole = Path(f"{path}-whole")
     with FileLock(f"{path}.lock"):
         if not whole.exists():
-            shutil.rmtree(path, ignore_errors=True)  # of another worker, whose run failed
-            project = copy_project(path, fork=False)
-            use_cache(path)
-            project.dvc("repro")
-            project.commit("Run")
+            for left in (path, f"{path}-cache"):  # by another worker, whose run failed
+                shutil.rmtree(left, ignore_errors=True)
+            if made := os.environ.get("TINY_PROJECT"):
+                copy_reproduced(Path(made), path, shutil.copy2)
+            else:
+                make_reproduced(path)
             whole.touch()
     return Project(path)
 
@@ -126,8 +146,5 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Proj
 def project(reproduced: Project, tmp_path: Path) -> Project:
     """A copy of the finished run and of its cache, to change: what one test runs is not cached for the next."""
     path = tmp_path / "project"
-    shutil.copytree(reproduced.path, path, symlinks=True)
-    # Links: DVC writes no file of its cache a second time
-    shutil.copytree(f"{reproduced.path}-cache", f"{path}-cache", symlinks=True, copy_function=os.link)
-    use_cache(path)
+    copy_reproduced(reproduced.path, path, os.link)  # links: DVC writes no file of its cache a second time
     return Project(path)

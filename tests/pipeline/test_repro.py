@@ -68,7 +68,7 @@ def test_nothing_of_a_run_is_left_for_git(reproduced: Project) -> None:
 
 
 def test_two_clean_runs_give_the_same_lock(reproduced: Project, tmp_path: Path) -> None:
-    second = copy_project(tmp_path / "second")
+    second = copy_project(tmp_path / "second", fork=False)
     assert second.ran(second.dvc("repro")) == ALL
     assert lock_without_times(second) == lock_without_times(reproduced)
 

@@ -287,7 +287,7 @@ def test_somebody_else_commits_in_the_meantime(hub: HubServer, folder: Path) -> 
     head = repository.branches["main"]
     theirs = repository.add(Commit(head, "theirs", {**repository.commits[head].files, "README.md": Blob(b"theirs")}))
     fault.kind = "cut_in_the_middle"  # this attempt fails, the client's next is answered
-    stdout, stderr = process.communicate()
+    stdout, stderr = process.communicate(timeout=120)
     line = error_line(subprocess.CompletedProcess(command, process.returncode, stdout, stderr))
     assert f"another commit, {theirs}, was made in the meantime" in line
     assert repository.branches["main"] == theirs

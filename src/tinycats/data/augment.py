@@ -102,10 +102,7 @@ def cut(pixels: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tens
     """CutMix (Yun et al. 2019): as mix(), but a rectangle of the other picture is pasted in, of uniformly distributed area."""
     height, width = pixels.shape[2:]
     side = math.sqrt(rng.random())
-    y, x = (
-        rng.uniform(0, height),
-        rng.uniform(0, width),
-    )  # the middle of the rectangle, which may reach out of the picture
+    y, x = rng.uniform(0, height), rng.uniform(0, width)  # its middle: the rectangle may reach out of the picture
     top, bottom = max(round(y - side * height / 2), 0), min(round(y + side * height / 2), height)
     left, right = max(round(x - side * width / 2), 0), min(round(x + side * width / 2), width)
     pixels = pixels.clone()
