@@ -105,7 +105,7 @@ def main() -> None:
         train_base(rest, base, params, arguments.base_steps)
         generator = TinyDiT.from_pretrained(base)
         add("the base, no class", generator, generator.config.num_classes, None)
-        picture = []
+        picture: list[np.ndarray] = []
         for count in arguments.photos:
             photos = np.array(train.images[order[:count]])
             started = time.perf_counter()

@@ -22,7 +22,7 @@ from machine import machine, write_tables
 from tinycats.data.preprocess import preprocess
 from tinycats.data.processed import load_classes, load_split
 from tinycats.data.raw import read_raw
-from tinycats.devices import autocast, resolve_device, resolve_dtype
+from tinycats.devices import Precision, autocast, resolve_device, resolve_dtype
 from tinycats.models.classifier import MEAN, STD, Classifier, ClassifierConfig
 from tinycats.training.classification import ClassificationTask
 from tinycats.training.history import History
@@ -42,7 +42,7 @@ def unpack(raw: Path, names: set[str], folder: Path) -> None:
         path.write_bytes(image.content)
 
 
-def peer(folder: Path, epochs: int, precision: str) -> list[float]:
+def peer(folder: Path, epochs: int, precision: Precision) -> list[float]:
     """Seconds of each epoch, the first not counted."""
     from torchvision.transforms import v2  # after tinycats.vision, which makes torchvision importable
 
@@ -72,6 +72,9 @@ def peer(folder: Path, epochs: int, precision: str) -> list[float]:
 class TimedTask(ClassificationTask):
     """Notes when each epoch ended, and how long its batches took to make."""
 
+    ended: list[float]
+    data_seconds: list[float]
+
     def batch(self, step: int) -> Batch:
         start = time.perf_counter()
         batch = super().batch(step)
@@ -84,7 +87,7 @@ class TimedTask(ClassificationTask):
         return False
 
 
-def ours(processed: Path, epochs: int, precision: str) -> tuple[list[float], float]:
+def ours(processed: Path, epochs: int, precision: Precision) -> tuple[list[float], float]:
     """Seconds of each epoch, the first not counted; the share of the time that goes into making batches."""
     classes, other = load_classes(processed)
     split = load_split(processed, "train", SIZE)
@@ -92,9 +95,9 @@ def ours(processed: Path, epochs: int, precision: str) -> tuple[list[float], flo
     steps_per_epoch = len(split.labels) // BATCH
     steps = (epochs + 1) * steps_per_epoch
     task = TimedTask(
-        name="epoch", model=Classifier(config).to(memory_format=torch.channels_last), train=split, val=split,
-        classes=classes, seed=0, batch_size=BATCH, steps_per_epoch=steps_per_epoch, steps=steps, augmentation="full",
-        mirror=True, min_crop=0.45, mixup=0.0, cutmix=0.0, label_smoothing=0.1, patience=None, device=DEVICE,
+        name="epoch", model=Classifier(config).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        train=split, val=split, classes=classes, seed=0, batch_size=BATCH, steps_per_epoch=steps_per_epoch, steps=steps,
+        augmentation="full", mirror=True, min_crop=0.45, mixup=0.0, cutmix=0.0, label_smoothing=0.1, patience=None, device=DEVICE,
         dtype=resolve_dtype(precision, DEVICE),
     )  # fmt: skip
     task.ended, task.data_seconds = [], []

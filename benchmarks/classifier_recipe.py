@@ -9,13 +9,12 @@ The test split takes no part. Each run appends to benchmarks/results/classifier_
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -135,7 +134,7 @@ def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, An
         ClassifierConfig(
             classes=classes, arch="resnet18", image_size=variant.size, other=other_class, flip_at_test=True
         )
-    ).to(memory_format=torch.channels_last)
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if variant.zero_gamma:
         for module in model.modules():
             if hasattr(module, "bn2"):
@@ -193,7 +192,7 @@ def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, An
         "loss": running,
         "n": int(held_out.sum()),
         "weights": accuracy(model, tested, labels[held_out], other),
-        "average": accuracy(copy.deepcopy(average.module), tested, labels[held_out], other),
+        "average": accuracy(cast(Classifier, average.module), tested, labels[held_out], other),
         "variant": asdict(variant),
     }
 
@@ -226,7 +225,7 @@ def main() -> None:
             variant = replace(variant, epochs=arguments.epochs)
         found = run(variant, arguments.data / "raw", arguments.data / "processed", arguments.seed)
         path = ROOT / "benchmarks/results/classifier_recipe.json"
-        content = json.loads(path.read_text()) if path.exists() else {"machine": machine(), "runs": []}
+        content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"machine": machine(), "runs": []}
         content["runs"].append({"name": name, **found})
         content |= {"notes": NOTES, "tables": [table(content["runs"])]}
         write_result("classifier_recipe", content)

@@ -36,7 +36,7 @@ def main() -> None:
     for c_in, c_out, stride, size in [
         (512, 512, 1, 2), (512, 512, 1, 4), (256, 512, 2, 8), (256, 256, 1, 4), (256, 256, 1, 7), (128, 256, 2, 14),
     ]:  # fmt: skip
-        conv = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False).to(memory_format=torch.channels_last)
+        conv = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         pixels = torch.rand(BATCH, c_in, size, size).bfloat16().contiguous(memory_format=torch.channels_last)
         plain, product = (milliseconds(layer, pixels) for layer in (conv, MatmulConv2d.like(conv)))
         out_size = (size - 1) // stride + 1

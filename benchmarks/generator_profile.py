@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ def milliseconds(run: Callable[[], object]) -> float:
     return 1000 * median(times)
 
 
-def parts(size: dict[str, int], batch_size: int) -> tuple[dict[str, float], dict[str, float]]:
+def parts(size: dict[str, Any], batch_size: int) -> tuple[dict[str, float], dict[str, float]]:
     """Median milliseconds of the parts of a step, and shares of the operators' own time in forward and backward."""
     torch.manual_seed(0)
     model = TinyDiT(TinyDiTConfig(classes=[str(label) for label in range(CLASSES)], **size)).to(DEVICE)

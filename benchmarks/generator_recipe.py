@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ from tinycats.files import atomic_path, write_json
 from tinycats.models.classifier import Classifier
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
 from tinycats.models.sampler import SamplerSettings
-from tinycats.models.tinydit import TinyDiTConfig
+from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 from tinycats.randomness import derive_seed, generator_for
 from tinycats.training.classification import ClassificationTask
 from tinycats.training.flow_matching import VALIDATION_TIMES, FlowMatchingTask
@@ -103,9 +103,10 @@ def load_evaluator(directory: Path, train: Split, held_out: Split, classes: list
     per_epoch = len(train.labels) // EVALUATOR_BATCH
     steps = EVALUATOR_EPOCHS * per_epoch
     task = ClassificationTask(
-        name="evaluator", model=model.to(memory_format=torch.channels_last), train=train, val=held_out, classes=classes,
-        seed=EVALUATOR_SEED, batch_size=EVALUATOR_BATCH, steps_per_epoch=per_epoch, steps=steps, augmentation="full",
-        mirror=True, min_crop=0.45, mixup=0.0, label_smoothing=0.0, patience=None, device=CPU,
+        name="evaluator", model=model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        train=train, val=held_out, classes=classes, seed=EVALUATOR_SEED,
+        batch_size=EVALUATOR_BATCH, steps_per_epoch=per_epoch, steps=steps, augmentation="full", mirror=True,
+        min_crop=0.45, mixup=0.0, cutmix=0.0, label_smoothing=0.0, patience=None, device=CPU,
         dtype=resolve_dtype("auto", CPU),
     )  # fmt: skip
     settings = LoopSettings(
@@ -265,7 +266,7 @@ def run(variant: Variant, judge: Judge, seed: int, steps: int, state: Path, samp
     task.seed = 0  # every variant and seed is validated on the same noise
     judged: dict[str, dict[str, Any]] = {}
     for decay, average in zip(EMA, training.averages, strict=True):
-        model = average.module.eval()
+        model = cast(TinyDiT, average.module).eval()
         judged[str(decay)] = {"x_error": task.validation_errors(model)}
         if decay == EMA[0] or variant == BASE:  # making pictures takes long
             pictures = generate(model, judge.labels, SAMPLER, SAMPLING_SEED, CPU)

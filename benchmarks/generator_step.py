@@ -26,7 +26,7 @@ from torch import nn
 import tinycats.vision  # noqa: F401  # diffusers needs torchvision, which needs this beside a CPU-only torch
 from machine import machine, write_tables
 from tinycats.data.processed import Split
-from tinycats.devices import autocast, resolve_dtype
+from tinycats.devices import Precision, autocast, resolve_dtype
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 from tinycats.training import loop
 from tinycats.training.flow_matching import FlowMatchingTask
@@ -35,7 +35,7 @@ from tinycats.training.loop import LoopSettings, train
 from tinycats.training.run_directory import RunDirectory
 
 CLASSES = 13
-SIZES = {  # conf/dit
+SIZES: dict[str, dict[str, Any]] = {  # conf/dit
     "nano": {"image_size": 64, "patch_size": 8, "width": 192, "depth": 6, "heads": 3},
     "small": {"image_size": 128, "patch_size": 8, "width": 384, "depth": 12, "heads": 6},
 }
@@ -45,13 +45,21 @@ WARM_UP = 3
 class TimedTask(FlowMatchingTask):
     """Notes when each step ended."""
 
+    ended: list[float]
+
     def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
         self.ended.append(time.perf_counter())
         return False
 
 
 def ours(
-    size: dict[str, int], batch: int, steps: int, precision: str, compile: bool, checkpointing: bool, keep: bool = True
+    size: dict[str, Any],
+    batch: int,
+    steps: int,
+    precision: Precision,
+    compile: bool,
+    checkpointing: bool,
+    keep: bool = True,
 ) -> list[float]:
     """`keep`: freed memory, as the loop does (tinycats.memory)."""
     if not keep:
@@ -78,7 +86,7 @@ def ours(
     return list(np.diff(task.ended)[WARM_UP - 1 :])
 
 
-def diffusers(size: dict[str, int], batch: int, steps: int, precision: str) -> list[float]:
+def diffusers(size: dict[str, Any], batch: int, steps: int, precision: Precision) -> list[float]:
     from diffusers import DiTTransformer2DModel
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -127,7 +135,7 @@ def measure(**variant: Any) -> dict[str, Any]:
     return result
 
 
-def model_flops(size: dict[str, int], batch: int) -> float:
+def model_flops(size: dict[str, Any], batch: int) -> float:
     """Of a step: 6 for each weight of a matrix and token it meets, and 12 width tokens for attention in each block and token."""
     tokens = (size["image_size"] // size["patch_size"]) ** 2
     model = TinyDiT(TinyDiTConfig(classes=[str(label) for label in range(CLASSES)], **size))
@@ -184,7 +192,7 @@ def main() -> None:
                     checkpointing=checkpointing,
                 )  # fmt: skip
                 rows.append([
-                    batch, "on" if compile else "off", "on" if checkpointing else "off", f"{1000 * result['seconds']:.0f}",
+                    str(batch), "on" if compile else "off", "on" if checkpointing else "off", f"{1000 * result['seconds']:.0f}",
                     f"{result['memory_mb']:.0f}",
                 ])  # fmt: skip
     tables.append({

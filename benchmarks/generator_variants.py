@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -117,7 +117,7 @@ def build(variant: Variant, config: TinyDiTConfig) -> TinyDiT:
     side, width = config.image_size // config.patch_size, config.width
     shared = nn.Linear(width, 6 * width, bias=False)
     nn.init.zeros_(shared.weight)
-    for block in model.blocks:
+    for block in cast(list[Any], model.blocks):
         if variant.positions == "sincos+rope":
             block.attention.qk_norm = RotaryNorm(block.attention.qk_norm, side, width // config.heads)
         if variant.modulation == "shared":
