@@ -31,7 +31,7 @@ preprocess: {test_fraction: 0.3, min_side_px: 16}
 classifier: {image_size: 40, crop_size: 36, epochs: 2, batch_size: 16}
 evaluator: {width: 4, epochs: 1, batch_size: 16}
 dit: {image_size: 32, patch_size: 8, width: 32, depth: 1, heads: 1}
-train: {steps: 40, batch_size: 8, guard_steps: 40, sample_every: 20}
+train: {schedule: constant, steps: 40, batch_size: 8, guard_steps: 40, sample_every: 20}
 distill: {steps: 20, batch_size: 8, levels: 2, sample_every: 10}
 sampler: {steps: 4}
 evaluate: {samples_per_class: 2, latency_runs: 3}
