@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import importlib
 import json
 import os
@@ -122,6 +123,8 @@ def serve(name: str) -> None:
         importlib.import_module(module)
     for module in [module for module in sys.modules if module.partition(".")[0] == "tinycats"]:
         del sys.modules[module]
+    gc.collect()
+    gc.freeze()  # or each fork copies and frees all of that as it ends
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads cannot be forked"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(name)
