@@ -21,6 +21,9 @@ const REPORTS = {
 };
 const LOSSES = Array.from({ length: 40 }, (_, index) => [25 * (index + 1), Math.sin(index) + 1.5] as const);
 
+/** A picture of the older run alone, of a step that the newer did not reach. */
+const LONGER = 'samples_9999999.png';
+
 let browser: Browser;
 let site: Site;
 let served = REPORTS.crafted;
@@ -44,16 +47,19 @@ function commit(files: Record<string, string>): string {
   return git('rev-parse', '--short=7', 'HEAD');
 }
 
-/** Two runs: 0, NaN and absent are three things; the newer one has a curve, a matrix and pictures that the older has not. */
+/** Two runs: 0, NaN and absent are three things; the newer one has a curve and a matrix that the older has not, and other pictures. */
 function craft(): void {
   mkdirSync(CRAFTED);
   git('init', '--quiet');
+  const pictures = 'metrics/generator/plots/images';
+  const trained = join(PROJECT, pictures);
+  cpSync(join(trained, readdirSync(trained)[0]!), join(CRAFTED, pictures, LONGER));
   older = commit({
     'params.yaml': 'seed: 0\ntrain:\n  steps: 100\n',
     'metrics/evaluate.json': '{"classifier": {"top1": 0, "top5": NaN}, "generator": {"fd_classifier": 4.0, "n": 7}}',
   });
-  const pictures = 'metrics/generator/plots/images';
-  cpSync(join(PROJECT, pictures), join(CRAFTED, pictures), { recursive: true });
+  rmSync(join(CRAFTED, pictures, LONGER));
+  cpSync(trained, join(CRAFTED, pictures), { recursive: true });
   newer = commit({
     'params.yaml': 'seed: 0\ntrain:\n  steps: 200\n  schedule: null\n',
     'metrics/evaluate.json':
@@ -288,6 +294,8 @@ test('the slider goes through the pictures of the training', async () => {
   const files = readdirSync(folder).sort();
   expect(files.length).toBeGreaterThan(1);
   const picture = page.locator(`[data-revision="${newer}"] img`);
+  const last = Number(/_(\d+)\./.exec(files.at(-1)!)![1]);
+  expect(await page.getByRole('slider').getAttribute('aria-valuetext')).toBe(`step ${last}`); // not the step of the older
   await page.getByRole('slider').focus();
   await page.keyboard.press('Home');
   for (const file of files) {
@@ -300,9 +308,11 @@ test('the slider goes through the pictures of the training', async () => {
     await picture.evaluate((image: HTMLImageElement) => image.decode());
     const size = await picture.evaluate((image: HTMLImageElement) => [image.naturalWidth, image.naturalHeight]);
     expect(size).toEqual([Number(await picture.getAttribute('width')), Number(await picture.getAttribute('height'))]);
+    expect(await page.locator(`[data-revision="${older}"]`).textContent()).toContain('not available');
     await page.keyboard.press('ArrowRight');
   }
-  expect(await page.locator(`[data-revision="${older}"]`).textContent()).toContain('not available');
+  expect(await page.locator(`[data-revision="${newer}"]`).textContent()).toContain('not available');
+  expect(await page.locator(`[data-revision="${older}"] img`).getAttribute('alt')).toContain('step 9999999');
 });
 
 test('without a report the page says so and tries again', async () => {

@@ -10,7 +10,7 @@ export default function setup(): void {
   let processed = join(PROJECT, 'data/processed');
   if (!existsSync(join(DIST, 'index.html'))) throw new Error(`${DIST}: no build; run npm run build first`);
   if (!existsSync(join(DIST, 'models/manifest.json')) || !existsSync(join(processed, 'index.csv'))) {
-    const tiny = process.env.TINY_PROJECT ?? join(import.meta.dirname, '.tiny/project');
+    const tiny = process.env.TINY_PROJECT ?? join(PROJECT, 'tests/.tiny/project');
     console.log('no published models here: testing tiny ones, made with the pipeline');
     if (!process.env.TINY_PROJECT) python('-m', 'tests.pipeline.tiny', dirname(tiny));
     cpSync(join(tiny, 'frontend/public/models'), join(DIST, 'models'), { recursive: true });

@@ -63,6 +63,8 @@ export function Confusion({ revision, older }: ViewProps) {
 const TITLES: Record<string, string> = {
   'evaluate/per_class': 'Accuracy by class',
   'evaluate/reliability': 'How often it is right, by how sure it says it is',
+  'evaluate/copying': 'How far the nearest training picture is, of generated and of test pictures',
+  'evaluate/nearest': 'The nearest training picture of each generated one',
 };
 
 function OfRevision({ revision, children }: { revision: Revision; children: React.ReactNode }) {
@@ -148,7 +150,7 @@ export function Matrix({ label, classes, counts }: { label: string; classes: str
 
 function PlainTable({ label, columns, rows }: { label: string } & Revision['tables'][string]) {
   return (
-    <ScrollTable label={label} maxHeight="none">
+    <ScrollTable label={label} maxHeight={480}>
       <table aria-label={label}>
         <thead>
           <tr>

@@ -49,14 +49,16 @@ function SteppedSeries({ series, pair }: { series: string; pair: Revision[] }) {
   const id = useId();
   const pictures = pair.flatMap(({ images }) => images.filter((image) => image.series === series && image.step !== undefined));
   const steps = [...new Set(pictures.map(({ step }) => step!))].sort((a, b) => a - b);
+  // of the revision itself: the one that it is compared with may have trained longer
+  const last = steps.findLast((step) => pair[0]!.images.some((image) => image.series === series && image.step === step));
   const [chosen, setChosen] = useState<number>();
-  const step = chosen !== undefined && steps.includes(chosen) ? chosen : steps.at(-1)!;
+  const step = chosen !== undefined && steps.includes(chosen) ? chosen : (last ?? steps.at(-1)!);
   const urls = pictures.map(pictureUrl).join(' ');
   useEffect(() => {
     for (const url of urls.split(' ')) new Image().src = url; // moving the slider shows them at once
   }, [urls]);
   return (
-    <Box component="section">
+    <Box component="section" sx={{ mb: 4 }}>
       <Typography variant="h2">{titleOf(series)}</Typography>
       <Box sx={{ maxWidth: 560, px: 1.5, mt: 1 }}>
         <Typography id={id} variant="body2">
@@ -82,7 +84,7 @@ function SteppedSeries({ series, pair }: { series: string; pair: Revision[] }) {
 
 function Series({ series, pair }: { series: string; pair: Revision[] }) {
   return (
-    <Box component="section" sx={{ mt: 4 }}>
+    <Box component="section" sx={{ mb: 4 }}>
       <Typography variant="h2" sx={{ mb: 1 }}>
         {titleOf(series)}
       </Typography>
