@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ from tinycats.evaluation.distribution import frechet_distance, kernel_distance, 
 from tinycats.evaluation.figures import class_grid, save_png
 from tinycats.evaluation.inference import evaluator_features, generate, predict
 from tinycats.files import atomic_path, write_json
+from tinycats.memory import keep_freed_memory
 from tinycats.models.classifier import Classifier
 from tinycats.models.evaluator import Evaluator, EvaluatorConfig
 from tinycats.models.sampler import SamplerSettings
@@ -56,7 +58,7 @@ from tinycats.training.run_directory import RunDirectory
 
 CPU = torch.device("cpu")
 SIZE, BATCH, LR, WARMUP, CLIP = 64, 16, 2e-3, 50, 1.0  # as dit=nano, train=demo
-EMA = (0.995, 0.99)  # the first is the default
+EMA = (0.98, 0.995)  # the first is the default
 SAMPLER = SamplerSettings(method="euler", steps=10, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
 NEIGHBOURS, GENERATED, SAMPLING_SEED = 3, 260, 0
 EVALUATOR_SEED, EVALUATOR_EPOCHS, EVALUATOR_BATCH = 4242, 30, 32
@@ -193,7 +195,7 @@ def make_task(variant: Variant, judge: Judge, seed: int, steps: int) -> FlowMatc
 
 @dataclass
 class Training:
-    """A variant in training: goes on from the state in `path`, where there is one of this variant, to any number of steps."""
+    """A variant in training: goes on from the state in `path`, where there is one."""
 
     variant: Variant
     task: FlowMatchingTask
@@ -226,6 +228,7 @@ class Training:
             torch.save({**content, "parts": [part.state_dict() for part in self.parts()]}, temporary)
 
     def run(self, steps: int) -> None:
+        """Train up to `steps`, which may be fewer than the task's."""
         torch.manual_seed(derive_seed(self.task.seed, "dropout", self.step))
         self.task.model.train()
         while self.step < steps:
@@ -242,8 +245,11 @@ class Training:
         if self.variant.augmentation == "told":
             batch = tell(batch, generator_for(task.seed, "told", self.step))
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        share = min((self.step + 1) / WARMUP, 1)
+        if self.variant.schedule == "cosine" and self.step >= WARMUP:
+            share = (1 + math.cos(math.pi * (self.step - WARMUP) / (task.steps - WARMUP))) / 2
         for group, rate in zip(groups, self.rates, strict=True):
-            group["lr"] = rate * min((self.step + 1) / WARMUP, 1)
+            group["lr"] = rate * share
         with autocast(CPU, task.dtype):
             loss = task.loss(model, batch)
         if self.variant.dispersive:
@@ -365,6 +371,7 @@ def main() -> None:
     parser.add_argument("--note", default="", help="a sentence for docs/benchmarks.md")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
     before = machine()
     judge = open_judge(arguments.data, arguments.classifier, arguments.scratch)
     known = references(judge)
@@ -375,7 +382,7 @@ def main() -> None:
         for name in arguments.variants:
             path = directory / f"{name}.{seed}.json"
             if not path.exists():
-                state = arguments.scratch / f"{name}.{seed}.pt"
+                state = directory / f"{name}.{seed}.pt"
                 found = run(VARIANTS[name], judge, seed, arguments.steps, state, path.with_suffix(".npy"))
                 write_json(path, {"name": name, **found})
                 print(name, seed, f"{found['seconds']:.0f} s", *cells(found["ema"][str(EMA[0])]), flush=True)

@@ -25,6 +25,7 @@ class Variant:
 
     patch_size: int = 8
     prediction: Literal["x", "v"] = "x"
+    schedule: Literal["cosine", "constant"] = "cosine"
     t_mean: float = -0.8
     label_dropout: float = 0.1
     dropout: float = 0.0  # of what attention and MLP add
@@ -39,6 +40,7 @@ BASE = Variant()
 VARIANTS = {
     "base": BASE,
     "v": replace(BASE, prediction="v"),
+    "constant": replace(BASE, schedule="constant"),
     "x_patch16": replace(BASE, patch_size=16),
     "v_patch16": replace(BASE, patch_size=16, prediction="v"),
     "t_mean_-0.4": replace(BASE, t_mean=-0.4),
