@@ -22,7 +22,7 @@ test:
 	$(MAKE) --jobs 2 tiny lint types web
 	TINY_PROJECT=$(CURDIR)/tests/.tiny/project $(MAKE) --jobs 2 python-test web-test
 
-# The pipeline at its smallest, for the tests of both
+# The pipeline at its smallest, run once for pytest and for the tests of the page
 tiny: setup
 	python -m tests.pipeline.tiny tests/.tiny
 

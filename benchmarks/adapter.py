@@ -1,7 +1,7 @@
 """An adapter for a breed that the generator has never seen: what it learns from a few photos, judged on others of the breed.
 
     dvc exp run -S data=oxford_pets -S dit=nano          (or any other data with classes; its pictures and classifier are read)
-    python benchmarks/adapter.py [--data CLONE] [--breed Sphynx] [--base-steps 1500] [--photos 5 10 20 30]
+    python benchmarks/adapter.py [--data CLONE] [--breed Sphynx] [--base-steps 1200] [--photos 5 10 20 30]
 
 A generator is trained without the breed, as params.yaml says, and kept in .tinycats/runs, so that a second call need not.
 Writes benchmarks/results/adapter.json and docs/adapter.png.
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT, help="a clone in which the pipeline has run")
     parser.add_argument("--breed", default="Sphynx")
-    parser.add_argument("--base-steps", type=int, default=1500)
+    parser.add_argument("--base-steps", type=int, default=1200)
     parser.add_argument("--photos", type=int, nargs="+", default=[5, 10, 20, 30])
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rank", type=int, default=RANK)

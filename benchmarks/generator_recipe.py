@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -52,7 +51,7 @@ from tinycats.randomness import derive_seed, generator_for
 from tinycats.training.classification import ClassificationTask
 from tinycats.training.flow_matching import VALIDATION_TIMES, FlowMatchingTask
 from tinycats.training.history import History
-from tinycats.training.loop import LoopSettings
+from tinycats.training.loop import LoopSettings, learning_rate
 from tinycats.training.loop import train as train_network
 from tinycats.training.run_directory import RunDirectory
 
@@ -245,11 +244,8 @@ class Training:
         if self.variant.augmentation == "told":
             batch = tell(batch, generator_for(task.seed, "told", self.step))
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        share = min((self.step + 1) / WARMUP, 1)
-        if self.variant.schedule == "cosine" and self.step >= WARMUP:
-            share = (1 + math.cos(math.pi * (self.step - WARMUP) / (task.steps - WARMUP))) / 2
         for group, rate in zip(groups, self.rates, strict=True):
-            group["lr"] = rate * share
+            group["lr"] = learning_rate(self.step, rate, WARMUP, task.steps, self.variant.schedule)
         with autocast(CPU, task.dtype):
             loss = task.loss(model, batch)
         if self.variant.dispersive:
@@ -363,7 +359,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=[*VARIANTS])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--data", type=Path, default=ROOT / "data/processed")
     parser.add_argument("--classifier", type=Path, default=ROOT / "models/classifier")
     parser.add_argument("--scratch", type=Path, default=ROOT / ".tinycats/generator_recipe")

@@ -276,12 +276,12 @@ def test_a_guard_that_sees_a_falling_loss_is_silent() -> None:
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
-    rates = [learning_rate(step, replace(SETTINGS, schedule="cosine", lr=1.0)) for step in range(20)]
+    rates = [learning_rate(step, 1.0, 4, 20, "cosine") for step in range(20)]
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
     assert rates[12] == pytest.approx(0.5)
     assert rates[4] == 1.0
     assert sorted(rates[4:], reverse=True) == rates[4:]
-    assert learning_rate(19, SETTINGS) == SETTINGS.lr
+    assert learning_rate(19, 1.0, 4, 20, "constant") == 1.0
 
 
 def test_the_status_file_says_how_far_it_is(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tinycats.models.sampler import SamplerSettings
 from tinycats.models.tinydit import TinyDiT
 from tinycats.training.distillation import DistillationTask
 from tinycats.training.distributed import is_main
-from tinycats.training.loop import SMOKE_STEPS, LoopSettings
+from tinycats.training.loop import SMOKE_STEPS, LoopSettings, Schedule
 from tinycats.training.run_task import run_task
 from tinycats.training.wandb_sink import WandbSettings
 
@@ -35,7 +35,7 @@ def distill_generator(
     accumulation: int,
     lr: float,
     warmup_steps: int,
-    schedule: Literal["constant", "cosine"],
+    schedule: Schedule,
     clip_norm: float,
     ema_decay: float,
     levels: int,

@@ -13,7 +13,7 @@ from tinycats.devices import Precision, resolve_device, resolve_dtype
 from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
 from tinycats.training.distributed import is_main
 from tinycats.training.flow_matching import FlowMatchingTask
-from tinycats.training.loop import SMOKE_STEPS, LoopSettings
+from tinycats.training.loop import SMOKE_STEPS, LoopSettings, Schedule
 from tinycats.training.run_task import run_task
 from tinycats.training.wandb_sink import WandbSettings
 
@@ -35,7 +35,7 @@ def train_generator(
     accumulation: int,
     lr: float,
     warmup_steps: int,
-    schedule: Literal["constant", "cosine"],
+    schedule: Schedule,
     weight_decay: float,
     clip_norm: float,
     ema_decay: float,

@@ -34,6 +34,7 @@ from tinycats.training.run_directory import RunDirectory
 SMOKE_STEPS = 10
 
 Batch = dict[str, Tensor]
+Schedule = Literal["constant", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class LoopSettings:
     accumulation: int
     lr: float
     warmup_steps: int
-    schedule: Literal["constant", "cosine"]
+    schedule: Schedule
     beta2: float  # of AdamW's running mean of squares
     weight_decay: float
     clip_norm: float
@@ -84,14 +85,14 @@ class Task(Stateful, Protocol):
         """Called when `done` steps are done, with the averaged model. Returns True to stop early."""
 
 
-def learning_rate(step: int, settings: LoopSettings) -> float:
-    """Linear warm-up, then constant or a half cosine down to 0 at settings.steps."""
-    if step < settings.warmup_steps:
-        return settings.lr * (step + 1) / settings.warmup_steps
-    if settings.schedule == "constant":
-        return settings.lr
-    progress = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
-    return settings.lr * (1 + math.cos(math.pi * progress)) / 2
+def learning_rate(step: int, lr: float, warmup_steps: int, steps: int, schedule: Schedule) -> float:
+    """Linear warm-up to `lr`, then constant or a half cosine down to 0 at `steps`."""
+    if step < warmup_steps:
+        return lr * (step + 1) / warmup_steps
+    if schedule == "constant":
+        return lr
+    progress = (step - warmup_steps) / max(steps - warmup_steps, 1)
+    return lr * (1 + math.cos(math.pi * progress)) / 2
 
 
 def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDirectory, history: History) -> nn.Module:
@@ -144,8 +145,9 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
     model.train()
     with report, _deferred_signals() as received, _batches(task, start, settings.steps, device) as batches:
         for step, batch in enumerate(batches, start):
+            rate = learning_rate(step, settings.lr, settings.warmup_steps, settings.steps, settings.schedule)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, settings)
+                group["lr"] = rate
             while True:
                 try:
                     loss = _accumulate(task, forward, batch, accumulation, scaler, device, dtype)
@@ -171,7 +173,7 @@ def train(task: Task, settings: LoopSettings, device: torch.device, run: RunDire
 
             done = step + 1
             if done % settings.log_every == 0 or done == settings.steps:
-                history.log(done, {"loss": loss, "lr": learning_rate(step, settings), "grad_norm": norm})
+                history.log(done, {"loss": loss, "lr": rate, "grad_norm": norm})
             if not settings.smoke:
                 stopped_early = bool(distributed.largest(task.after_step(done, averaged, history), device))
                 model.train()
