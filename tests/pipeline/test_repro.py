@@ -9,7 +9,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from tests.pipeline.conftest import Project, copy_project
+from tests.pipeline.conftest import Project, copy_project, link_large
 from tests.pipeline.test_readme import readme, shell
 
 ALL = ["fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit", "distill", "evaluate", "export_onnx",
@@ -157,7 +157,7 @@ def test_params_that_were_run_before_are_not_run_again(project: Project) -> None
 
 def test_push_and_pull_bring_everything_back(reproduced: Project, tmp_path: Path) -> None:
     path = tmp_path / "project"
-    shutil.copytree(reproduced.path, path, symlinks=True)
+    shutil.copytree(reproduced.path, path, symlinks=True, copy_function=link_large)
     project = Project(path)
     weights = load_file(path / "models/generator/model.safetensors")
     project.dvc("remote", "add", "--default", "storage", str(tmp_path / "remote"))
