@@ -5,6 +5,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two clean runs are compared byte for byte: nothing may depend on the hash seed of a process
 export PYTHONHASHSEED := 0
+# The bytecode of what is imported is kept; pip compiles none, since most of it never is
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: repro app test tiny python-test lint types setup experiments web web-lint web-test browser lock clean
 
