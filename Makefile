@@ -28,8 +28,9 @@ test:
 tiny: setup
 	python -m tests.pipeline.tiny tests/.tiny
 
+# One process more than the two cores that this is measured on: some tests wait for servers and time limits
 python-test: setup
-	MAKEFLAGS= pytest --numprocesses 2 --dist loadgroup
+	MAKEFLAGS= pytest --numprocesses 3 --dist loadgroup
 
 # The production build in a real browser; where nothing is published yet, with tiny models that the pipeline makes
 web-test: web browser experiments
