@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
 import time
@@ -83,13 +85,20 @@ def test_the_command_shows_them(tmp_path: Path) -> None:
 
 def test_watching_shows_what_changes(tmp_path: Path) -> None:
     runs = tmp_path / ".tinycats/runs/a"
-    write(runs)
+    write(runs, step=5)
     command = [sys.executable, "-m", "tinycats.cli", "status", "--watch", "--root", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "120"}) as process:
-        time.sleep(3)
-        write(runs, step=77)
-        time.sleep(2)
-        process.send_signal(2)
-        output, _ = process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert "77/100" in output
+    screen, terminal = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm", "NO_COLOR": "1"}
+    process = subprocess.Popen(command, stdout=terminal, env=environment)
+    os.close(terminal)
+    shown = ""
+    try:
+        for step in (5, 77):
+            write(runs, step=step)
+            while f" {step}/100" not in shown:
+                shown += os.read(screen, 1 << 16).decode()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        os.close(screen)
