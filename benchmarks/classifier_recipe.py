@@ -223,7 +223,7 @@ def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, An
 def table(runs: list[dict[str, Any]]) -> dict[str, Any]:
     rows = []
     for run in runs:
-        variant = Variant(**run["variant"])
+        variant = Variant(**{key: value for key, value in run["variant"].items() if key in Variant.__annotations__})
         differs = [f"{key} {value}" for key, value in asdict(variant).items() if value != getattr(BASE, key)]
         pixels = 1 - variant.small_first + variant.small_first * (small(variant.size) / variant.size) ** 2
         scores = [f"{run[kind][name]:.1%}" for kind, name in SCORES]
