@@ -106,7 +106,8 @@ def main() -> None:
         distances = frechet_distance(real, features), kernel_distance(real, features)
         return Measured(pictures, asked / len(labels), *distances, float(right.mean()))
 
-    found = {key: measure(generators[key[0]], settings) for key, settings in samplers(teacher).items()}
+    settings = samplers(teacher)
+    found = {key: measure(generators[key[0]], each) for key, each in settings.items()}
     reference = found["teacher", REFERENCE_STEPS]
     head = ["", "steps", "evaluations a picture", "FD-classifier", "x teacher's", "KD-classifier", "x teacher's"]
     head += ["class agreement", "points", "aim"]
@@ -115,11 +116,12 @@ def main() -> None:
         f"against {len(test.images)} test pictures. The teacher is guided with {teacher.guidance:g} where "
         f"{teacher.guidance_low:g} <= t < {teacher.guidance_high:g}; in {teacher.steps} steps it is sampled by default. "
         f"Ratios and points are against the teacher in {REFERENCE_STEPS} steps. Picture: a row a class, all from the same "
-        "noise; columns " + ", ".join(f"{who} in {steps}" for who, steps in SHOWN) + "."
+        "noise; the number above each column is that of its steps."
     )
     notes = f"{notes} {arguments.note}".strip()
     picture = f"few-steps-{arguments.name}.png"
-    save_png(few_step_grid([found[key].pictures for key in SHOWN], classes), ROOT / "docs" / picture)
+    grid = few_step_grid([found[key].pictures for key in SHOWN], [settings[key] for key in SHOWN], classes)
+    save_png(grid, ROOT / "docs" / picture)
     write_tables(
         f"few_steps_{arguments.name}",
         before,

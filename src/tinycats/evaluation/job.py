@@ -158,7 +158,7 @@ def evaluate(
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
         write_generator_plots(directory, pictures, classes)
         write_copying_plots(directory, pictures, labels, train, nearest_training["teacher"], classes)
-        save_png(few_step_grid(list(made.values()), classes), directory / "few_steps.png")
+        save_png(few_step_grid(list(made.values()), list(few_steps.values()), classes), directory / "few_steps.png")
     write_json(timing_path, timing)
     write_json(metrics_path, metrics)
 
