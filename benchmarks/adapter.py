@@ -83,7 +83,7 @@ def main() -> None:
     processed, size = arguments.data / "data/processed", params.dit.image_size
     classes, _ = load_classes(processed)
     classifier = Classifier.from_pretrained(arguments.data / "models/classifier")
-    sampler = SamplerSettings(**params.sampler.model_dump())
+    sampler = SamplerSettings(**params.sampler.teacher())
     train, test = (load_split(processed, name, size) for name in ("train", "test"))
     label = classes.index(arguments.breed)
     order = np.random.default_rng(SEED).permutation(np.flatnonzero(train.labels == label))
