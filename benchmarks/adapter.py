@@ -1,10 +1,10 @@
 """An adapter for a breed that the generator has never seen: what it learns from a few photos, judged on others of the breed.
 
-    dvc exp run -S data=oxford_pets -S dit=nano          (or any other data with classes; its pictures and classifier are read)
-    python benchmarks/adapter.py [--data CLONE] [--breed Sphynx] [--base-steps 1200] [--photos 5 10 20 30]
+    dvc exp run -S data=oxford_pets ...                  (or any other data with classes; its pictures and classifier are read)
+    python benchmarks/adapter.py NAME [--data CLONE] [--breed Sphynx] [--base-steps 1200] [--photos 5 10 20 30]
 
 A generator is trained without the breed, as params.yaml says, and kept in .tinycats/runs, so that a second call need not.
-Writes benchmarks/results/adapter.json and docs/adapter.png.
+NAME names the data (default, oxford_pets). Writes benchmarks/results/adapter_NAME.json and docs/adapter-NAME.png.
 """
 
 from __future__ import annotations
@@ -72,12 +72,14 @@ def agreement(classifier: Classifier, pictures: np.ndarray, breed: str) -> float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
     parser.add_argument("--data", type=Path, default=ROOT, help="a clone in which the pipeline has run")
     parser.add_argument("--breed", default="Sphynx")
     parser.add_argument("--base-steps", type=int, default=1200)
     parser.add_argument("--photos", type=int, nargs="+", default=[5, 10, 20, 30])
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rank", type=int, default=RANK)
+    parser.add_argument("--note", default="", help="a sentence for the table: what the pictures look like, for example")
     arguments = parser.parse_args()
     before, params = machine(), load_params(ROOT / "params.yaml")
     processed, size = arguments.data / "data/processed", params.dit.image_size
@@ -121,18 +123,21 @@ def main() -> None:
             picture.append(add(f"adapted to {count} photos", adapted, adapted.config.num_classes - 1, took_s))
     real = agreement(classifier, held_out, arguments.breed)
     rows.append([f"the {len(held_out)} held-out photos themselves", *[""] * len(VALIDATION_TIMES), f"{real:.0%}", ""])
-    tile(np.concatenate(picture), COLUMNS).save(ROOT / "docs/adapter.png")
+    shown = f"adapter-{arguments.name}.png"
+    tile(np.concatenate(picture), COLUMNS).save(ROOT / "docs" / shown)
     heads = [f"error at t={time}" for time in VALIDATION_TIMES]
     agrees = f"taken for {arguments.breed} by the classifier"
     write_tables(
-        "adapter",
+        f"adapter_{arguments.name}",
         before,
         f"A generator of {len(classes) - 1} classes that never saw {arguments.breed} ({arguments.base_steps} steps), adapted "
         f"with rank {arguments.rank} in {arguments.steps} steps. Errors: mean squared, of the picture predicted for "
         f"{len(held_out)} photos of the breed that took no part, in [-1, 1], fixed noise. The last columns: {SAMPLES} "
         "generated pictures as a classifier that knows the breed sees them, and the seconds that adapting takes. "
-        "![Held-out photos, the base, and the adapters with the same noise](adapter.png)",
+        f"Picture: held-out photos, the base, and the adapters with the same noise. {arguments.note}".strip(),
         [{"head": ["generator", *heads, agrees, "seconds"], "rows": rows}],
+        command=f"adapter.py {arguments.name}",
+        picture=shown,
     )
 
 
