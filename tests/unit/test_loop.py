@@ -232,16 +232,34 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path: Path, capsys, r
                 os.kill(os.getpid(), received)
             return super().loss(model, batch)
 
-    before = signal.getsignal(received)
-    with pytest.raises(SystemExit) as stopped:
-        run(Interrupted(), tmp_path)
-    assert signal.getsignal(received) is before
+    before = signal.signal(received, signal.SIG_DFL)  # these tests may themselves run under nohup
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            run(Interrupted(), tmp_path)
+        assert signal.getsignal(received) is signal.SIG_DFL
+    finally:
+        signal.signal(received, before)
     assert stopped.value.code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}[received]
     message = f"line: stopped by {received.name} after step 7; run the same command again to go on\n"
     assert capsys.readouterr().err.endswith(message)
     continued = LineTask()
     average = weights(run(continued, tmp_path))
     assert continued.steps_seen == list(range(7, 20))
+    assert same(average, weights(run(LineTask(), tmp_path / "whole")))
+
+
+def test_a_training_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    class HungUp(LineTask):
+        def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+            os.kill(os.getpid(), signal.SIGHUP)
+            return super().loss(model, batch)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        average = weights(run(HungUp(), tmp_path))
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert same(average, weights(run(LineTask(), tmp_path / "whole")))
 
 

@@ -370,12 +370,19 @@ def _read(volume: modal.Volume, path: str) -> bytes:
 
 @contextmanager
 def _one_line(stage: str) -> Iterator[None]:
-    """Turn what Modal's client raises into a UserError, and let SIGTERM end the waiting as Ctrl-C does."""
+    """Turn what Modal's client raises into a UserError, and let SIGTERM and SIGHUP end the waiting as Ctrl-C does.
+
+    Not a SIGHUP that is ignored already, as nohup has it.
+    """
 
     def interrupt(number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     except KeyboardInterrupt:

@@ -246,13 +246,20 @@ def _accumulate(
 
 @contextmanager
 def _deferred_signals() -> Iterator[list[signal.Signals]]:
-    """Collect SIGINT, SIGTERM and SIGHUP instead of dying from them, so that the step under way can end."""
+    """Collect SIGINT, SIGTERM and SIGHUP instead of dying from them, so that the step under way can end.
+
+    What is ignored stays ignored: nohup starts a command so, and a shell what it puts into the background.
+    """
     received: list[signal.Signals] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(signal.Signals(number))
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield received
     finally:
