@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,9 @@ def on_the_loopback(monkeypatch) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
 
 
-def test_two_processes_with_half_the_batch_each_equal_one(processed: Path, tmp_path: Path) -> None:
+def test_two_processes_with_half_the_batch_each_equal_one(processed: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     one = train(processed, tmp_path / "one", 1)
     two = train(processed, tmp_path / "two", 2)
     accumulated = train(processed, tmp_path / "accumulated", 2, accumulation=2)
@@ -41,6 +47,7 @@ def test_two_processes_with_half_the_batch_each_equal_one(processed: Path, tmp_p
     assert two == pytest.approx(one, abs=1e-5)
     assert accumulated == pytest.approx(one, abs=1e-5)
     assert two != one  # they were added up in another order
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_two_processes_continue_what_they_began(processed: Path, tmp_path: Path, capfd) -> None:
@@ -66,6 +73,21 @@ def test_more_processes_than_pictures_in_a_batch_is_one_line(processed: Path, tm
 def test_in_this_process_the_error_is_the_jobs_own(processed: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not fit"):
         run_here(Job("train_dit", failing_job, {}, {}, {}, tmp_path))
+
+
+def test_processes_under_nohup_outlive_their_terminal(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run_here(Job("train_dit", hung_up_job, {}, {}, {"directory": tmp_path}, tmp_path, processes=2))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert len(list(tmp_path.glob("outlived-*"))) == 2
+
+
+def hung_up_job(directory: Path) -> None:
+    os.kill(os.getppid(), signal.SIGHUP)
+    time.sleep(1)  # the parent looks ten times a second
+    (directory / f"outlived-{os.getpid()}").touch()
 
 
 def failing_job() -> None:
