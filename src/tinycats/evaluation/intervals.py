@@ -5,6 +5,9 @@ Another training run, seed or data set differs by more than they say.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
@@ -32,11 +35,16 @@ def frechet(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, 
     as many other pictures would give on average: it compares runs of equal numbers of pictures, says nothing of the
     distance between infinitely many, and is a little too wide where pictures are few. Errors as of frechet_distance.
     """
-    counts = zip(_counts(len(real), resamples, seed), _counts(len(generated), resamples, seed + 1), strict=True)
-    # One thread: the matrices are small, and threads of BLAS that wait for each other on a busy machine take 200 times as long
-    with threadpool_limits(limits=1, user_api="blas"):
+    counts = _counts(len(real), resamples, seed), _counts(len(generated), resamples, seed + 1)
+
+    def resampled(of_real: np.ndarray, of_generated: np.ndarray) -> float:
+        return frechet_distance(real.repeat(of_real, axis=0), generated.repeat(of_generated, axis=0))
+
+    # One thread a distance: the matrices are small, and threads of BLAS that wait for each other on a busy machine take 200
+    # times as long
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         value = frechet_distance(real, generated)
-        again = [frechet_distance(real.repeat(r, axis=0), generated.repeat(g, axis=0)) for r, g in counts]
+        again = list(pool.map(resampled, *counts))
     return _with_percentiles(name, value, np.array(again) - np.mean(again) + value)
 
 
