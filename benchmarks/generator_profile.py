@@ -7,6 +7,7 @@ Writes benchmarks/results/generator_profile.json.
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -90,6 +91,7 @@ def parts(size: dict[str, Any], batch_size: int) -> tuple[dict[str, float], dict
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     before = machine()
     tables = []
     for name, batch_size in (("nano", 16), ("small", 8)):

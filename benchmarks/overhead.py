@@ -6,6 +6,7 @@ Writes benchmarks/results/overhead.json.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from statistics import median
 import yaml
 
 from machine import ROOT, machine, write_tables
+from tinycats.errors import UserError, one_line_errors
 
 RUNS = 3
 # Prints the clock when the first batch is asked for and when the last step is done
@@ -40,6 +42,9 @@ runpy.run_path(sys.argv[1], run_name='__main__')
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    if not (ROOT / "data/processed/classes.json").exists():
+        raise UserError("data/processed: not there; run `dvc repro preprocess` first")
     before = machine()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -65,4 +70,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -8,10 +8,10 @@ the browser. Both generators are timed as they were published, and as dit=small:
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,9 @@ def generators(dist: Path, runs: int) -> list[list[Any]]:
 
 
 def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="?", type=int, default=20, help="of each row")
+    runs: int = parser.parse_args().runs
     if not (DIST / "models/manifest.json").exists():
         raise UserError(f"{DIST.relative_to(ROOT)}: no build with models in it; run `make app` once")
     before = machine()
