@@ -82,6 +82,7 @@ VARIANTS = {
     "resnet34": replace(BASE, arch="resnet34", epochs=15),
     "constant_rate": replace(BASE, schedule="constant"),
     "decay_0.5": replace(BASE, weight_decay=0.5),
+    "clip_1": replace(BASE, clip=1.0),
     "whole_photo": replace(SMALL_FIRST, fit="whole"),
     "stretched": replace(SMALL_FIRST, fit="stretch"),
 }
