@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -248,10 +249,13 @@ def main() -> None:
             variant = replace(variant, epochs=arguments.epochs)
         found = run(variant, arguments.data / "raw", arguments.data / "processed", arguments.seed)
         path = ROOT / "benchmarks/results/classifier_recipe.json"
-        content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"machine": machine(), "runs": []}
-        content["runs"].append({"name": name, **found})
-        content |= {"notes": NOTES, "tables": [table(content["runs"])]}
-        write_result("classifier_recipe", content)
+        with FileLock(path.with_suffix(".lock")):  # two runs may end at once
+            content: dict[str, Any] = (
+                json.loads(path.read_text()) if path.exists() else {"machine": machine(), "runs": []}
+            )
+            content["runs"].append({"name": name, **found})
+            content |= {"notes": NOTES, "tables": [table(content["runs"])]}
+            write_result("classifier_recipe", content)
         print(name, json.dumps({key: found[key] for key in ("loss", "seconds", "weights", "average")}), flush=True)
 
 
