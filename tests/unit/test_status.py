@@ -89,7 +89,12 @@ def test_watching_shows_what_changes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tinycats.cli", "status", "--watch", "--root", str(tmp_path)]
     screen, terminal = pty.openpty()
     environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm", "NO_COLOR": "1"}
-    process = subprocess.Popen(command, stdout=terminal, env=environment)
+
+    def heed_interrupts() -> None:
+        """A shell that puts the tests into the background has them ignore SIGINT."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, stdout=terminal, env=environment, preexec_fn=heed_interrupts)
     os.close(terminal)
     shown = ""
     try:
