@@ -177,7 +177,10 @@ def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics)
     with Image.open(workspace / "out/evaluate/few_steps.png") as image:
         grid = np.asarray(image)
     pitch = GENERATOR_SIZE + 2
-    top = grid.shape[0] - 3 * pitch  # the titles of the columns stand above it
+    head = 3 * (GENERATOR_SIZE // 5)  # two lines of titles
+    top = head + 2
+    assert grid.shape[0] == head + 3 * pitch + 2
+    assert (grid[:head] < 255).any()
     left = grid.shape[1] - 5 * pitch  # the names of the classes stand before it
     for column, settings in enumerate(samplers):
         model = models["generator_fast" if settings.few_step else "generator"]
