@@ -18,16 +18,16 @@ import numpy as np
 import torch
 
 from machine import ROOT, machine, write_tables
+from tinycats.adapters.adapter import load_adapted
+from tinycats.adapters.training import RANK, STEPS, adapter_task, train_adapter
+from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_classes, load_fit, load_split, write_processed
 from tinycats.evaluation.inference import generate, predict
-from tinycats.models.adapter import load_adapted
-from tinycats.models.classifier import Classifier
-from tinycats.models.sampler import SamplerSettings
-from tinycats.models.tinydit import TinyDiT
-from tinycats.params import Params, load_params
-from tinycats.training.adapter_job import RANK, STEPS, adapter_task, train_adapter
-from tinycats.training.flow_matching import VALIDATION_TIMES, tile
-from tinycats.training.generator_job import train_generator
+from tinycats.generator.network import TinyDiT
+from tinycats.generator.sampler import SamplerSettings
+from tinycats.generator.task import VALIDATION_TIMES, tile
+from tinycats.generator.training import train_generator
+from tinycats.runtime.params import Params, load_params
 
 CPU = torch.device("cpu")
 SEED = 0

@@ -19,16 +19,18 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from machine import machine, write_tables
-from tinycats.data.preprocess import preprocess
+from tinycats.classifier.network import MEAN, STD, Classifier, ClassifierConfig
+from tinycats.classifier.task import ClassificationTask
 from tinycats.data.processed import load_classes, load_split
 from tinycats.data.raw import read_raw
-from tinycats.devices import Precision, autocast, resolve_device, resolve_dtype
-from tinycats.models.classifier import MEAN, STD, Classifier, ClassifierConfig
-from tinycats.training.classification import ClassificationTask
-from tinycats.training.history import History
-from tinycats.training.loop import Batch, LoopSettings, train
-from tinycats.training.run_directory import RunDirectory
-from tinycats.vision import torchvision
+from tinycats.learning.loop import Batch, LoopSettings, train
+from tinycats.learning.precision import autocast, resolve_dtype
+from tinycats.preparing.preprocess import preprocess
+from tinycats.runtime.devices import resolve_device
+from tinycats.runtime.history import History
+from tinycats.runtime.params import Precision
+from tinycats.runtime.run_directory import RunDirectory
+from tinycats.runtime.vision import torchvision
 
 SIZE, BATCH, LR = 128, 32, 1e-3
 DEVICE = resolve_device("auto")
@@ -44,7 +46,7 @@ def unpack(raw: Path, names: set[str], folder: Path) -> None:
 
 def peer(folder: Path, epochs: int, precision: Precision) -> list[float]:
     """Seconds of each epoch, the first not counted."""
-    from torchvision.transforms import v2  # after tinycats.vision, which makes torchvision importable
+    from torchvision.transforms import v2  # after tinycats.runtime.vision, which makes torchvision importable
 
     transform = v2.Compose([
         v2.RandomResizedCrop(SIZE, scale=(0.45, 1.0)), v2.RandomHorizontalFlip(), v2.RandomAffine(12, shear=6),

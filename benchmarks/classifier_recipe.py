@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from machine import ROOT, machine, write_result
+from tinycats.classifier.matmul_conv import use_matmul
+from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.data.augment import Level, augment, cut, jitter_colours, mix, resample
-from tinycats.data.decode import decode, to_square
 from tinycats.data.processed import load_classes
 from tinycats.data.raw import read_raw
-from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.matmul_conv import use_matmul
-from tinycats.training.loop import Schedule, learning_rate
-from tinycats.vision import torchvision
+from tinycats.learning.loop import Schedule, learning_rate
+from tinycats.preparing.decode import decode, to_square
+from tinycats.runtime.vision import torchvision
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import time
 import torch
 from torch import Tensor, nn
 
-from tinycats.models import matmul_conv
-from tinycats.models.matmul_conv import MatmulConv2d
+from tinycats.classifier import matmul_conv
+from tinycats.classifier.matmul_conv import MatmulConv2d
 
 BATCH, RUNS = 32, 15
 

@@ -14,18 +14,18 @@ import numpy as np
 import torch
 
 from machine import ROOT, machine, write_tables
+from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_classes, load_split
-from tinycats.devices import resolve_device
-from tinycats.errors import one_line_errors
 from tinycats.evaluation.distribution import frechet_distance, kernel_distance
 from tinycats.evaluation.few_steps import few_step_grid
-from tinycats.evaluation.figures import save_png
 from tinycats.evaluation.inference import evaluator_features, generate, predict
-from tinycats.models.classifier import Classifier
-from tinycats.models.evaluator import Evaluator
-from tinycats.models.sampler import SamplerSettings, few_step_settings
-from tinycats.models.tinydit import TinyDiT
-from tinycats.params import load_params
+from tinycats.evaluator.network import Evaluator
+from tinycats.figures.sheets import save_png
+from tinycats.generator.network import TinyDiT
+from tinycats.generator.sampler import SamplerSettings, few_step_settings
+from tinycats.runtime.devices import resolve_device
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.params import load_params
 
 REFERENCE_STEPS = 50
 # Steps of the student -> FD-classifier at most this many times the reference's

@@ -22,9 +22,10 @@ from torch.profiler import ProfilerActivity, profile
 from generator_step import CLASSES, SIZES
 from machine import machine, write_tables
 from tinycats.data.processed import Split
-from tinycats.devices import autocast, resolve_device, resolve_dtype
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
-from tinycats.training.flow_matching import FlowMatchingTask
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.generator.task import FlowMatchingTask
+from tinycats.learning.precision import autocast, resolve_dtype
+from tinycats.runtime.devices import resolve_device
 
 DEVICE = resolve_device("auto")
 DTYPE = resolve_dtype("auto", DEVICE)

@@ -34,26 +34,26 @@ from generator_variants import (
     tell,
 )
 from machine import ROOT, machine, write_result
+from tinycats.classifier.network import Classifier
+from tinycats.classifier.task import ClassificationTask
 from tinycats.data.processed import Split, load_classes, load_split
-from tinycats.devices import autocast, resolve_dtype
-from tinycats.errors import one_line_errors
+from tinycats.data.randomness import derive_seed, generator_for
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearest
 from tinycats.evaluation.distribution import frechet_distance, kernel_distance, precision_and_recall
-from tinycats.evaluation.figures import class_grid, save_png
 from tinycats.evaluation.inference import evaluator_features, generate, predict
-from tinycats.files import atomic_path, write_json
-from tinycats.memory import keep_freed_memory
-from tinycats.models.classifier import Classifier
-from tinycats.models.evaluator import Evaluator, EvaluatorConfig
-from tinycats.models.sampler import SamplerSettings
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
-from tinycats.randomness import derive_seed, generator_for
-from tinycats.training.classification import ClassificationTask
-from tinycats.training.flow_matching import VALIDATION_TIMES, FlowMatchingTask
-from tinycats.training.history import History
-from tinycats.training.loop import LoopSettings, learning_rate
-from tinycats.training.loop import train as train_network
-from tinycats.training.run_directory import RunDirectory
+from tinycats.evaluator.network import Evaluator, EvaluatorConfig
+from tinycats.figures.sheets import class_grid, save_png
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.generator.sampler import SamplerSettings
+from tinycats.generator.task import VALIDATION_TIMES, FlowMatchingTask
+from tinycats.learning.loop import LoopSettings, learning_rate
+from tinycats.learning.loop import train as train_network
+from tinycats.learning.precision import autocast, resolve_dtype
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.files import atomic_path, write_json
+from tinycats.runtime.history import History
+from tinycats.runtime.memory import keep_freed_memory
+from tinycats.runtime.run_directory import RunDirectory
 
 CPU = torch.device("cpu")
 SIZE, BATCH, LR, WARMUP, CLIP = 64, 16, 2e-3, 50, 1.0  # as dit=nano, train=demo

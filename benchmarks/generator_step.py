@@ -23,16 +23,17 @@ import numpy as np
 import torch
 from torch import nn
 
-import tinycats.vision  # noqa: F401  # diffusers needs torchvision, which needs this beside a CPU-only torch
+import tinycats.runtime.vision  # noqa: F401  # diffusers needs torchvision, which needs this beside a CPU-only torch
 from machine import machine, write_tables
 from tinycats.data.processed import Split
-from tinycats.devices import Precision, autocast, resolve_dtype
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
-from tinycats.training import loop
-from tinycats.training.flow_matching import FlowMatchingTask
-from tinycats.training.history import History
-from tinycats.training.loop import LoopSettings, train
-from tinycats.training.run_directory import RunDirectory
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.generator.task import FlowMatchingTask
+from tinycats.learning import loop
+from tinycats.learning.loop import LoopSettings, train
+from tinycats.learning.precision import autocast, resolve_dtype
+from tinycats.runtime.history import History
+from tinycats.runtime.params import Precision
+from tinycats.runtime.run_directory import RunDirectory
 
 CLASSES = 13
 SIZES: dict[str, dict[str, Any]] = {  # conf/dit
@@ -61,7 +62,7 @@ def ours(
     checkpointing: bool,
     keep: bool = True,
 ) -> list[float]:
-    """`keep`: freed memory, as the loop does (tinycats.memory)."""
+    """`keep`: freed memory, as the loop does (tinycats.runtime.memory)."""
     if not keep:
         loop.keep_freed_memory = lambda: None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

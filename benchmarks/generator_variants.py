@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinycats.data.augment import jitter_colours, resample
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
-from tinycats.training.loop import Batch
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.learning.loop import Batch
 
 TOLD = 10  # numbers that describe an augmentation
 TOLD_SHARE = 0.5  # of the pictures are augmented where the network is told: the rest teach it what zero means

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from machine import machine, write_tables
+from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_split
-from tinycats.errors import UserError, one_line_errors
-from tinycats.models.classifier import Classifier
-from tinycats.params import load_params
-from tinycats.vision import torchvision
+from tinycats.runtime.errors import UserError, one_line_errors
+from tinycats.runtime.params import load_params
+from tinycats.runtime.vision import torchvision
 
 SHARES = (1.0, 0.95, 0.9, 0.875, 0.85, 0.825, 0.8, 0.775, 0.75, 0.7)
 

@@ -18,13 +18,13 @@ from statistics import median
 import yaml
 
 from machine import ROOT, machine, write_tables
-from tinycats.errors import UserError, one_line_errors
+from tinycats.runtime.errors import UserError, one_line_errors
 
 RUNS = 3
 # Prints the clock when the first batch is asked for and when the last step is done
 CLOCK = """
 import runpy, sys, time
-import tinycats.training.loop as loop
+import tinycats.learning.loop as loop
 def timed(task, settings, *rest, train=loop.train):
     batch, seen = task.batch, []
     def first(step):

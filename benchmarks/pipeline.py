@@ -25,10 +25,10 @@ import psutil
 import torch
 
 from machine import ROOT, machine, write_result
+from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_split
 from tinycats.evaluation.classification import classification_metrics
 from tinycats.evaluation.inference import predict
-from tinycats.models.classifier import Classifier
 
 
 class MemoryMeter(threading.Thread):

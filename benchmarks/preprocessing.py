@@ -18,9 +18,9 @@ from statistics import median
 from PIL import Image
 
 from machine import machine, seconds, write_tables
-from tinycats.data.parallel import cores
-from tinycats.data.preprocess import preprocess
 from tinycats.data.raw import read_raw
+from tinycats.preparing.preprocess import preprocess
+from tinycats.runtime.parallel import cores
 
 SIZES = (112, 64)
 

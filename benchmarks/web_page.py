@@ -20,13 +20,13 @@ import torch
 import yaml
 
 from machine import ROOT, machine, write_tables
-from tinycats.errors import UserError, one_line_errors
 from tinycats.export.onnx_export import export_generators
 from tinycats.export.quantize import quantize_generator
-from tinycats.models.sampler import SamplerSettings
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.generator.sampler import SamplerSettings
 from tinycats.publishing.layout import GENERATORS
 from tinycats.publishing.manifest import describe_generator, list_files
+from tinycats.runtime.errors import UserError, one_line_errors
 
 DIST = ROOT / "frontend/dist"
 KEYS = {"teacher": "generator", "fast": "generator_fast"}  # the page's words and the manifest's

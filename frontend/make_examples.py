@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tinycats.data.synthetic import render
+from tinycats.sources.synthetic import render
 
 NAMES = ("Bengal", "Siamese", "Bombay", "Sphynx", "Persian", "other")
 SEED = 4242

@@ -2,22 +2,16 @@
 
 from pathlib import Path
 
-from tinycats.compute.job import Job
-from tinycats.compute.run import run
-from tinycats.errors import UserError, one_line_errors
 from tinycats.evaluation.job import evaluate
-from tinycats.files import read_json
-from tinycats.models.sampler import SamplerSettings
-from tinycats.params import load_params
+from tinycats.runtime.compute.job import Job
+from tinycats.runtime.compute.run import run
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.files import read_json
+from tinycats.runtime.params import load_params
 
 
 def main() -> None:
     params = load_params(Path("params.yaml"))
-    if params.train.smoke:
-        raise UserError(
-            "train.smoke: after ten steps there is nothing to evaluate; train alone: "
-            "dvc exp run -S train.smoke=true train_classifier train_evaluator distill"
-        )
     job = Job(
         stage="evaluate",
         function=evaluate,
@@ -32,15 +26,16 @@ def main() -> None:
             "metrics_path": Path("metrics/evaluate.json"),
             "plots_dir": Path("metrics/evaluate"),
             "timing_path": Path("metrics/timing/evaluate.json"),
+            "generator_sampler_path": Path("models/generator.sampler.json"),
+            "student_sampler_path": Path("models/generator_fast.sampler.json"),
         },
         checks={"metrics_path": read_json, "timing_path": read_json},
         state=Path(".tinycats"),
         arguments={
-            "sampler": SamplerSettings(**params.sampler.teacher()),
-            "fast_steps": params.sampler.fast_steps,
+            "sampler": params.sampler,
+            "settings": params.evaluate,
             "seed": params.seed,
             "device": params.compute.device,
-            **params.evaluate.model_dump(),
         },
     )
     run(params.compute, job)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from tinycats.errors import one_line_errors
 from tinycats.export.export_job import export_models
-from tinycats.models.sampler import SamplerSettings, few_step_settings
-from tinycats.params import load_params
+from tinycats.generator.sampler import student_sampler, teacher_sampler
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.params import load_params
 
 
 def main() -> None:
@@ -13,15 +13,15 @@ def main() -> None:
     export_models(
         classifier_dir=Path("models/classifier"),
         generators={
-            "generator": (Path("models/generator"), SamplerSettings(**params.sampler.teacher())),
-            "generator_fast": (Path("models/generator_fast"), few_step_settings(params.sampler.fast_steps)),
+            "generator": (Path("models/generator"), teacher_sampler(params.sampler)),
+            "generator_fast": (Path("models/generator_fast"), student_sampler(params.sampler.student_steps)),
         },
         processed_dir=Path("data/processed"),
         output_dir=Path("models/onnx"),
         metrics_path=Path("metrics/export.json"),
         timing_path=Path("metrics/timing/export_onnx.json"),
+        settings=params.export,
         seed=params.seed,
-        **params.export.model_dump(),
     )
 
 

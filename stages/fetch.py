@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tinycats.data.image_folder import image_folder
-from tinycats.data.merge import write_merged
-from tinycats.data.oxford_pets import Archive, default_cache_dir, download_archives, oxford_pets
 from tinycats.data.raw import RawImage
-from tinycats.data.synthetic import synthetic_images
-from tinycats.errors import one_line_errors
-from tinycats.files import write_json
-from tinycats.params import ImageFolderData, OxfordPetsData, Params, SyntheticData, load_params
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.files import write_json
+from tinycats.runtime.params import ImageFolderData, OxfordPetsData, Params, SyntheticData, load_params
+from tinycats.sources.image_folder import image_folder
+from tinycats.sources.merge import write_merged
+from tinycats.sources.oxford_pets import Archive, default_cache_dir, download_archives, oxford_pets
+from tinycats.sources.synthetic import synthetic_images
 
 
 def source(params: Params) -> tuple[str, Iterable[RawImage]]:
@@ -26,8 +26,7 @@ def source(params: Params) -> tuple[str, Iterable[RawImage]]:
         case OxfordPetsData() as data:
             local = data.archives
             if local.images is None or local.annotations is None:
-                cache_dir = Path(data.cache_dir).expanduser() if data.cache_dir else default_cache_dir()
-                images, annotations = download_archives(cache_dir)
+                images, annotations = download_archives(default_cache_dir())
             else:
                 images = Archive(Path(local.images).expanduser(), str(local.images_md5))
                 annotations = Archive(Path(local.annotations).expanduser(), str(local.annotations_md5))

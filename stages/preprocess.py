@@ -5,27 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tinycats.data.preprocess import preprocess
-from tinycats.errors import one_line_errors
-from tinycats.files import write_json
-from tinycats.params import load_params
+from tinycats.preparing.preprocess import preprocess
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.files import write_json
+from tinycats.runtime.params import load_params
 
 
 def main() -> None:
     started = time.perf_counter()
     params = load_params(Path("params.yaml"))
+    classifier = params.classifier
+    sizes = {classifier.image_size, classifier.source_size or classifier.image_size, params.dit.image_size}
     metrics = preprocess(
-        raw_dir=Path("data/raw"),
-        out_dir=Path("data/processed"),
-        sizes=sorted(params.classifier.sizes | {params.dit.image_size}),
-        val_fraction=params.preprocess.val_fraction,
-        test_fraction=params.preprocess.test_fraction,
-        min_side_px=params.preprocess.min_side_px,
-        max_pixels=params.preprocess.max_pixels,
-        max_bad_fraction=params.preprocess.max_bad_fraction,
-        seed=params.seed,
-        other_class=params.data.other_class,
-        fit=params.preprocess.fit,
+        Path("data/raw"), Path("data/processed"), sorted(sizes), settings=params.preprocess, seed=params.seed
     )
     seconds = time.perf_counter() - started
     write_json(Path("metrics/preprocess.json"), metrics)

@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
-from tinycats.errors import one_line_errors
 from tinycats.export.quantize_job import quantize_models
-from tinycats.models.sampler import SamplerSettings, few_step_settings
-from tinycats.params import load_params
+from tinycats.generator.sampler import student_sampler, teacher_sampler
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.params import load_params
 
 
 def main() -> None:
     params = load_params(Path("params.yaml"))
-    settings = params.quantize
     # fp32 and int8 are compared on the same short way, which shows the difference as well
     samplers = {
-        "generator": SamplerSettings(**params.sampler.teacher() | {"steps": settings.sampler_steps}),
-        "generator_fast": few_step_settings(params.sampler.fast_steps),
+        "generator": teacher_sampler(params.sampler).model_copy(update={"steps": params.quantize.sampler_steps}),
+        "generator_fast": student_sampler(params.sampler.student_steps),
     }
     quantize_models(
         onnx_dir=Path("models/onnx"),
@@ -24,8 +23,8 @@ def main() -> None:
         metrics_path=Path("metrics/quantize.json"),
         timing_path=Path("metrics/timing/quantize.json"),
         samplers=samplers,
+        settings=params.quantize,
         seed=params.seed,
-        **settings.model_dump(exclude={"sampler_steps"}),
     )
 
 

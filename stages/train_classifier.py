@@ -2,48 +2,30 @@
 
 from pathlib import Path
 
-from tinycats.compute.job import Job
-from tinycats.compute.run import run
-from tinycats.data.processed import load_classes, load_fit
-from tinycats.errors import one_line_errors
-from tinycats.models.classifier import Classifier, ClassifierConfig, imagenet_classifier
-from tinycats.params import load_params
-from tinycats.training.calibration import calibrate
-from tinycats.training.classification_job import train_classification
-from tinycats.training.settings import run_settings
+from tinycats.classifier.network import Classifier
+from tinycats.classifier.training import train_classifier
+from tinycats.runtime.compute.job import Job
+from tinycats.runtime.compute.run import run
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.params import load_params
+from tinycats.runtime.run_settings import run_settings
 
 
 def main() -> None:
-    params = load_params(Path("params.yaml"))
-    settings = params.classifier
-    processed, state = Path("data/processed"), Path(".tinycats")
-    classes, other = load_classes(processed)
-    config = ClassifierConfig(
-        classes=classes,
-        fit=load_fit(processed),
-        other=other,
-        arch=settings.arch,
-        image_size=settings.image_size,
-        crop_size=settings.crop_size,
-        flip_at_test=params.data.mirror,
-    )
+    params, state = load_params(Path("params.yaml")), Path(".tinycats")
     job = Job(
         stage="train_classifier",
-        function=train_classification,
-        inputs={"processed": processed},
+        function=train_classifier,
+        inputs={"processed": Path("data/processed")},
         outputs={"output": Path("models/classifier"), "metrics": Path("metrics/classifier")},
         checks={"output": Classifier.from_pretrained},
         state=state,
         processes=params.compute.processes,
         arguments={
-            "name": "train_classifier",
-            "network": imagenet_classifier if settings.pretrained else Classifier,
-            "config": config,
-            "calibrate": calibrate,
             "seed": params.seed,
-            "mirror": params.data.mirror,
-            **settings.model_dump(exclude={"arch", "pretrained"}),
-            **run_settings(params, state),
+            "mirror": params.mirror,
+            "training": params.classifier,
+            "run": run_settings(params.compute, params.logging, params.monitor.train_classifier, state),
         },
     )
     run(params.compute, job)

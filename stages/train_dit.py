@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-from tinycats.compute.job import Job
-from tinycats.compute.run import run
-from tinycats.errors import one_line_errors
-from tinycats.models.tinydit import TinyDiT
-from tinycats.params import load_params
-from tinycats.training.generator_job import train_generator
-from tinycats.training.settings import run_settings
+from tinycats.generator.network import TinyDiT
+from tinycats.generator.training import train_generator
+from tinycats.runtime.compute.job import Job
+from tinycats.runtime.compute.run import run
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.params import load_params
+from tinycats.runtime.run_settings import run_settings
 
 
 def main() -> None:
-    params = load_params(Path("params.yaml"))
-    state = Path(".tinycats")
+    params, state = load_params(Path("params.yaml")), Path(".tinycats")
     job = Job(
         stage="train_dit",
         function=train_generator,
@@ -24,10 +23,10 @@ def main() -> None:
         processes=params.compute.processes,
         arguments={
             "seed": params.seed,
-            "mirror": params.data.mirror,
-            **params.dit.model_dump(),
-            **params.train.model_dump(exclude={"smoke"}),
-            **run_settings(params, state),
+            "mirror": params.mirror,
+            "network": params.dit,
+            "training": params.train,
+            "run": run_settings(params.compute, params.logging, params.monitor.train_dit, state),
         },
     )
     run(params.compute, job)

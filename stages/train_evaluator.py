@@ -2,51 +2,30 @@
 
 from pathlib import Path
 
-from tinycats.compute.job import Job
-from tinycats.compute.run import run
-from tinycats.data.processed import load_classes, load_fit
-from tinycats.errors import one_line_errors
-from tinycats.models.evaluator import Evaluator, EvaluatorConfig
-from tinycats.params import load_params
-from tinycats.training.classification_job import train_classification
-from tinycats.training.settings import run_settings
+from tinycats.evaluator.network import Evaluator
+from tinycats.evaluator.training import train_evaluator
+from tinycats.runtime.compute.job import Job
+from tinycats.runtime.compute.run import run
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.params import load_params
+from tinycats.runtime.run_settings import run_settings
 
 
 def main() -> None:
-    params = load_params(Path("params.yaml"))
-    settings = params.evaluator
-    processed, state = Path("data/processed"), Path(".tinycats")
-    classes, _ = load_classes(processed)
-    config = EvaluatorConfig(
-        classes=classes, fit=load_fit(processed), image_size=params.dit.image_size, width=settings.width
-    )
+    params, state = load_params(Path("params.yaml")), Path(".tinycats")
     job = Job(
         stage="train_evaluator",
-        function=train_classification,
-        inputs={"processed": processed},
+        function=train_evaluator,
+        inputs={"processed": Path("data/processed")},
         outputs={"output": Path("models/evaluator"), "metrics": Path("metrics/evaluator")},
         checks={"output": Evaluator.from_pretrained},
         state=state,
         processes=params.compute.processes,
         arguments={
-            "name": "train_evaluator",
-            "network": Evaluator,
-            "config": config,
             "image_size": params.dit.image_size,
-            "accumulation": 1,
-            "weight_decay": 0.05,
-            "warmup_fraction": 0.1,
-            "clip_norm": 1.0,
-            "label_smoothing": 0.0,
-            "augmentation": "full",
-            "mirror": params.data.mirror,
-            "min_crop": 0.45,
-            "mixup": 0.0,
-            "cutmix": 0.0,
-            "early_stopping_epochs": None,
-            "compile": False,
-            **settings.model_dump(exclude={"width"}),
-            **run_settings(params, state),
+            "mirror": params.mirror,
+            "training": params.evaluator,
+            "run": run_settings(params.compute, params.logging, params.monitor.train_evaluator, state),
         },
     )
     run(params.compute, job)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinycats.memory import keep_freed_memory
+from tinycats.runtime.memory import keep_freed_memory
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one core each
 keep_freed_memory()

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinycats.data.decode import decode, to_square
 from tinycats.data.processed import load_classes, load_split
-from tinycats.data.synthetic import render
 from tinycats.export.onnx_models import OnnxClassifier
+from tinycats.preparing.decode import decode, to_square
+from tinycats.sources.synthetic import render
 
 SEED = 4243  # no training draws with it
 MOST_TEST_PICTURES = 78

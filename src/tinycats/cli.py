@@ -22,7 +22,7 @@ from tinycats.commands.runs import cancel, runs
 from tinycats.commands.share import share
 from tinycats.commands.status import status
 from tinycats.commands.verify import verify
-from tinycats.errors import one_line_errors
+from tinycats.runtime.errors import one_line_errors
 
 
 class _OneLineErrors(TyperGroup):

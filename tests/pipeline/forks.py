@@ -36,7 +36,7 @@ IMPORTED = [  # not onnxruntime, which starts threads, nor what reads the enviro
     "sklearn.metrics",
     "torch._dynamo",
     "torch.onnx._internal.exporter._core",
-    "tinycats.vision",  # torchvision, which cannot be imported otherwise
+    "tinycats.runtime.vision",  # torchvision, which cannot be imported otherwise
 ]
 LONGEST_MESSAGE = 1 << 17
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -18,8 +18,8 @@ import json
 from pathlib import Path
 import numpy, onnxruntime, torch
 from huggingface_hub import hf_hub_download
-from tinycats.models.classifier import Classifier
-from tinycats.models.tinydit import TinyDiT
+from tinycats.classifier.network import Classifier
+from tinycats.generator.network import TinyDiT
 
 local, downloaded = Path("publish"), Path("name")
 torch.manual_seed(0)

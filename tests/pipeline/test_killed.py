@@ -18,7 +18,7 @@ import yaml
 
 from tests.conftest import ROOT, SIZE
 from tests.pipeline.forks import Fork, address
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
 
 pytestmark = [
     pytest.mark.xdist_group("killed"),  # the same undisturbed runs serve them all
@@ -148,7 +148,7 @@ def undisturbed(workspace):
 
 KILLED_WHILE_SAVING = """
 import os, signal, torch
-import tinycats.training.run_directory as run_directory
+import tinycats.runtime.run_directory as run_directory
 whole, saves = torch.save, []
 def save(state, path):
     whole(state, path)

@@ -85,7 +85,7 @@ def test_the_page_and_the_documents_retrain_nothing(project: Project) -> None:
 
 
 def test_the_flow_loss_retrains_the_generator_and_its_student_alone(project: Project) -> None:
-    loss = project.path / "src/tinycats/training/flow_matching.py"
+    loss = project.path / "src/tinycats/generator/task.py"
     loss.write_text(loss.read_text() + "\n# changed\n")
     # The student's sample grids are drawn as the generator's. What follows runs if other weights come out
     assert would_run(project) == ["train_dit", "distill"]

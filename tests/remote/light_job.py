@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tinycats.compute.job import Job
-from tinycats.compute.run import run
-from tinycats.errors import UserError, one_line_errors
-from tinycats.files import atomic_path, read_json, write_json
-from tinycats.params import load_params
+from tinycats.runtime.compute.job import Job
+from tinycats.runtime.compute.run import run
+from tinycats.runtime.errors import UserError, one_line_errors
+from tinycats.runtime.files import atomic_path, read_json, write_json
+from tinycats.runtime.params import load_params
 
 
 def count(

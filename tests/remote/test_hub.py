@@ -16,7 +16,7 @@ from tests.remote.hub_server import Blob, Commit, Fault, HubServer, Repository
 UPLOAD = """
 import sys
 from pathlib import Path
-from tinycats.errors import one_line_errors
+from tinycats.runtime.errors import one_line_errors
 from tinycats.publishing import hub
 hub.FIRST_WAIT_S = 0.01
 with one_line_errors():

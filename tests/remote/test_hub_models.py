@@ -10,13 +10,13 @@ import torch
 
 from tests.remote.conftest import hub_environment, run_python
 from tests.remote.hub_server import Blob, Commit, Fault, HubServer, Repository
-from tinycats.errors import UserError
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.runtime.errors import UserError
 
 LOAD = """
 import json, os, sys
-from tinycats.errors import UserError
-from tinycats.models.tinydit import TinyDiT
+from tinycats.runtime.errors import UserError
+from tinycats.generator.network import TinyDiT
 
 said = {}
 for name, path, keywords, token in json.loads(sys.argv[1]):

@@ -22,7 +22,7 @@ def deployed(service: ModalDouble, checkout) -> ModalDouble:
     """The service after `modal deploy`."""
     there = checkout()
     there.packages = ROOT / "src"
-    there.finish(there.start("-m", "modal", "deploy", "-m", "tinycats.compute.modal_app"))
+    there.finish(there.start("-m", "modal", "deploy", "-m", "tinycats.runtime.compute.modal_app"))
     return service
 
 
@@ -43,7 +43,7 @@ def test_the_jobs_import_from_exactly_the_files_of_the_image(deployed: ModalDoub
     for path, sha in held.items():
         (tmp_path / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path.lstrip("/")).write_bytes(deployed.blobs[sha])
-    modules = sorted({name for stage in STAGES for name in imported_by(stage)} | {"tinycats.compute.modal_app"})
+    modules = sorted({name for stage in STAGES for name in imported_by(stage)} | {"tinycats.runtime.compute.modal_app"})
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path / "root")!r})
@@ -111,8 +111,10 @@ def test_there_is_one_function_for_each_stage_that_can_run_there(deployed: Modal
 
 def test_modal_run_lists_the_functions_and_their_options(checkout) -> None:
     there = checkout()
-    listed = there.finish(there.start("-m", "modal", "run", "-m", "tinycats.compute.modal_app"), code=1)
+    listed = there.finish(there.start("-m", "modal", "run", "-m", "tinycats.runtime.compute.modal_app"), code=1)
     for stage in STAGES:
         assert f"- {stage} / app.{stage}" in listed
-    options = there.finish(there.start("-m", "modal", "run", "-m", "tinycats.compute.modal_app::check_gpu", "--help"))
+    options = there.finish(
+        there.start("-m", "modal", "run", "-m", "tinycats.runtime.compute.modal_app::check_gpu", "--help")
+    )
     assert "--size INTEGER" in options

@@ -16,13 +16,13 @@ from typer.testing import CliRunner, Result
 from tests.conftest import SIZE
 from tests.unit.test_training_jobs import run_generator
 from tests.unit.test_verify import complaint
+from tinycats.adapters.adapter import add_class, import_peft, load_adapted, read_adapter
+from tinycats.adapters.training import AdapterResult, train_adapter
 from tinycats.cli import app
-from tinycats.errors import UserError
-from tinycats.models.adapter import add_class, import_peft, load_adapted, read_adapter
-from tinycats.models.sampler import SamplerSettings, initial_noise, sample
-from tinycats.models.tinydit import TinyDiT, one_hot_classes
-from tinycats.models.verify import verify_model
-from tinycats.training.adapter_job import AdapterResult, train_adapter
+from tinycats.generator.network import TinyDiT, one_hot_classes
+from tinycats.generator.sampler import SamplerSettings, initial_noise, sample
+from tinycats.runtime.errors import UserError
+from tinycats.verification.model_directory import verify_model
 
 pytestmark = pytest.mark.xdist_group("adapters")  # one adapter serves them all
 

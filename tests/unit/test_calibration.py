@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tinycats.classifier.calibration import calibrate, fit_temperature, reject_threshold
+from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.data.processed import Split
-from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.training.calibration import calibrate, fit_temperature, reject_threshold
 
 
 def logits_and_labels(n: int, spread: float, seed: int = 0) -> tuple[Tensor, Tensor]:

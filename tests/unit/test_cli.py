@@ -13,13 +13,13 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.cli import app
 from tinycats.commands import generate as generate_command
 from tinycats.commands.nearest import nearest_names
-from tinycats.data.decode import to_square
-from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.sampler import few_step_settings, initial_noise, sample, to_uint8
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
+from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
+from tinycats.generator.sampler import few_step_settings, initial_noise, sample, to_uint8
+from tinycats.preparing.decode import to_square
 
 pytestmark = pytest.mark.xdist_group("cli")  # the same models serve them all
 

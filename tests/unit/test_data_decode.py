@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinycats.data.decode import BadPictureError, decode, pixel_digest, to_square
+from tinycats.preparing.decode import BadPictureError, decode, pixel_digest, to_square
 
 
 def photo(width: int = 48, height: int = 32) -> Image.Image:

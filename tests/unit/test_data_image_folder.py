@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tinycats.data import archives
-from tinycats.data.image_folder import image_folder
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
+from tinycats.sources import archives
+from tinycats.sources.image_folder import image_folder
 
 PLAIN = {"cat/1.jpg": b"c1", "cat/2.JPG": b"c2", "dog/1.png": b"d1"}
 SPLIT = {"train/0/1.jpg": b"a", "valid/0/1.jpg": b"b", "test/00/1.jpg": b"c", "val/00/2.jpg": b"d"}

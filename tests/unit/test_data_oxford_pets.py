@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tinycats.data.download import download
-from tinycats.data.oxford_pets import Archive, default_cache_dir, download_archives, oxford_pets
-from tinycats.errors import UserError
-from tinycats.vision import torchvision
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.vision import torchvision
+from tinycats.sources.download import download
+from tinycats.sources.oxford_pets import Archive, default_cache_dir, download_archives, oxford_pets
 
 CATS = ["Bengal", "Egyptian_Mau"]
 DOGS = {"beagle": 9, "great_pyrenees": 2, "pug": 5}

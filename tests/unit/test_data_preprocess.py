@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinycats.data import parallel
-from tinycats.data import preprocess as module
-from tinycats.data.decode import decode, to_square
-from tinycats.data.preprocess import preprocess
 from tinycats.data.processed import load_classes, load_fit, load_split
 from tinycats.data.raw import RawImage, read_raw, write_raw
-from tinycats.errors import UserError
-from tinycats.files import file_hash
+from tinycats.preparing import preprocess as module
+from tinycats.preparing.decode import decode, to_square
+from tinycats.preparing.preprocess import preprocess
+from tinycats.runtime import parallel
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import file_hash
 
 SETTINGS = {
     "sizes": [16, 24],
@@ -215,8 +215,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
     script.write_text(
         "import os, resource\n"
         "from pathlib import Path\n"
-        "from tinycats.data.preprocess import preprocess\n"
-        "from tinycats.errors import one_line_errors\n"
+        "from tinycats.preparing.preprocess import preprocess\n"
+        "from tinycats.runtime.errors import one_line_errors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "with one_line_errors():\n"
         f"    preprocess(Path('raw'), Path('out/processed'), **{SETTINGS!r})\n"
@@ -246,7 +246,7 @@ def test_no_worker_outlives_a_killed_stage(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import os, sys, time\n"
-        "from tinycats.data.parallel import map_in_order\n"
+        "from tinycats.runtime.parallel import map_in_order\n"
         "def slow(item):\n"
         "    print(os.getpid(), flush=True)\n"
         "    time.sleep(60)\n"

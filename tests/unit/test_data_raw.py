@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tinycats.data.merge import write_merged
 from tinycats.data.raw import RawImage, read_raw, write_raw
-from tinycats.errors import UserError
-from tinycats.files import file_hash
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import file_hash
+from tinycats.sources.merge import write_merged
 
 IMAGES = [
     RawImage("b/2.png", "b", "train", b"two"),

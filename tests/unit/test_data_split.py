@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from tinycats.data.split import split_pictures
-from tinycats.errors import UserError
+from tinycats.preparing.split import split_pictures
+from tinycats.runtime.errors import UserError
 
 
 def rows(class_name: str, count: int, given: str = "") -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from tinycats.devices import resolve_dtype
+from tinycats.learning.precision import resolve_dtype
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ def test_auto_is_bfloat16_where_the_cpu_multiplies_fast_in_it(
 ALLOCATE = """
 import resource, sys
 import numpy as np
-from tinycats.memory import keep_freed_memory
+from tinycats.runtime.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 np.ones(4 << 20, np.uint8)

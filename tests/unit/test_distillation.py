@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 
 from tinycats.data.processed import load_split
-from tinycats.errors import UserError
-from tinycats.models.sampler import SamplerSettings, few_step_settings, initial_noise, sample
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
-from tinycats.training.distillation import (
+from tinycats.distillation.task import (
     DistillationTask,
     follow,
     guided_velocity,
     mean_velocity,
     sample_intervals,
 )
-from tinycats.training.distillation_job import distill_generator
-from tinycats.training.history import History
-from tinycats.training.loop import LoopSettings, train
-from tinycats.training.run_directory import RunDirectory
+from tinycats.distillation.training import distill_generator
+from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
+from tinycats.generator.sampler import SamplerSettings, few_step_settings, initial_noise, sample
+from tinycats.learning.loop import LoopSettings, train
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.history import History
+from tinycats.runtime.run_directory import RunDirectory
 
 CLASSES = ["r", "g", "b"]
 GUIDANCE = SamplerSettings("euler", 1, 2.0, 0.1, 0.9)

@@ -12,9 +12,9 @@ import pytest
 
 from tests.conftest import SIZE
 from tests.unit.test_training_jobs import generator_arguments
-from tinycats.compute.job import Job, run_here
-from tinycats.errors import UserError
-from tinycats.training.generator_job import train_generator
+from tinycats.generator.training import train_generator
+from tinycats.runtime.compute.job import Job, run_here
+from tinycats.runtime.errors import UserError
 
 
 def losses(directory: Path) -> list[float]:

@@ -1,4 +1,4 @@
-import tinycats.vision  # noqa: F401  # torchmetrics imports torchvision, which needs this first
+import tinycats.runtime.vision  # noqa: F401  # torchmetrics imports torchvision, which needs this first
 
 # isort: split
 import numpy as np
@@ -6,7 +6,6 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from tinycats.errors import UserError
 from tinycats.evaluation.classification import (
     calibration_bins,
     classification_metrics,
@@ -16,6 +15,7 @@ from tinycats.evaluation.classification import (
     top_k_accuracy,
     worst_mistakes,
 )
+from tinycats.runtime.errors import UserError
 
 # By hand: argmax is 0, 1, 1, 2, 2; right but for the third (0 taken for 1) and the last (1 taken for 2).
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7], [0.05, 0.0, 0.95]])

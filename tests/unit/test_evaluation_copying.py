@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tinycats.errors import UserError
 from tinycats.evaluation.copying import Nearest, closest_pairs, copying_metrics, nearer, nearest
+from tinycats.runtime.errors import UserError
 
 
 def pictures(n: int, seed: int) -> np.ndarray:

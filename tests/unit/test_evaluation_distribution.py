@@ -3,13 +3,13 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.stats import norm
 
-from tinycats.errors import UserError
 from tinycats.evaluation.distribution import (
     frechet_distance,
     kernel_distance,
     kernel_distances,
     precision_and_recall,
 )
+from tinycats.runtime.errors import UserError
 
 
 def normal(n: int, d: int, seed: int) -> np.ndarray:

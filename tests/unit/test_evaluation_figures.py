@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinycats.evaluation.figures import captioned_sheet, class_grid, confusion_figure, save_png
+from tinycats.figures.confusion import confusion_figure
+from tinycats.figures.sheets import captioned_sheet, class_grid, save_png
 
 SIZE = 32
 

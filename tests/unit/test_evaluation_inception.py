@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tinycats.evaluation import inception
 from tinycats.evaluation.distribution import frechet_distance, kernel_distance
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
-from tinycats.files import file_hash
+from tinycats.runtime.files import file_hash
 
 
 class TinyNetwork(nn.Module):

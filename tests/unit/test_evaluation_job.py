@@ -10,16 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from tinycats.errors import UserError
+from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.evaluation import job
 from tinycats.evaluation.few_steps import few_step_samplers
 from tinycats.evaluation.inception import InceptionUnavailableError
 from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict
 from tinycats.evaluation.job import evaluate
-from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.evaluator import Evaluator, EvaluatorConfig
-from tinycats.models.sampler import SamplerSettings, few_step_settings
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.evaluator.network import Evaluator, EvaluatorConfig
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.generator.sampler import SamplerSettings, few_step_settings
+from tinycats.runtime.errors import UserError
 
 pytestmark = pytest.mark.xdist_group("evaluation")  # one evaluation serves them all
 

@@ -15,17 +15,17 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.data.processed import Split, load_split
-from tinycats.errors import UserError
 from tinycats.export import export_job
 from tinycats.export.golden import decode_tensor, golden_run
 from tinycats.export.onnx_export import write_onnx
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.parity import classifier_parity, generator_parity, require_parity
-from tinycats.export.verify_onnx import verify_onnx
-from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.sampler import SamplerSettings, few_step_settings
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.generator.sampler import SamplerSettings, few_step_settings
+from tinycats.runtime.errors import UserError
+from tinycats.verification.onnx_file import verify_onnx
 
 pytestmark = pytest.mark.xdist_group("export")  # one export serves them all
 

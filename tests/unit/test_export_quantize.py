@@ -23,15 +23,15 @@ from tests.unit.test_export_onnx import (  # noqa: F401
     workspace,
 )
 from tinycats.data.processed import Split, load_split
-from tinycats.errors import UserError
 from tinycats.evaluation.distribution import frechet_distance
+from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.quantize import quantize_generator
 from tinycats.export.quantize_job import quantize_models
-from tinycats.export.verify_onnx import verify_onnx
-from tinycats.models.evaluator import Evaluator, EvaluatorConfig
-from tinycats.models.sampler import initial_noise, sample, to_uint8
-from tinycats.models.tinydit import one_hot_classes
+from tinycats.generator.network import one_hot_classes
+from tinycats.generator.sampler import initial_noise, sample, to_uint8
+from tinycats.runtime.errors import UserError
+from tinycats.verification.onnx_file import verify_onnx
 
 pytestmark = pytest.mark.xdist_group("export")  # the export of test_export_onnx.py
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tinycats.data.processed import Split, load_split
-from tinycats.models.sampler import SamplerSettings, initial_noise, sample
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
-from tinycats.training.flow_matching import FlowMatchingTask, drop_classes, sample_times, velocity_loss
-from tinycats.training.history import History
-from tinycats.training.loop import LoopSettings, train
-from tinycats.training.run_directory import RunDirectory
+from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
+from tinycats.generator.sampler import SamplerSettings, initial_noise, sample
+from tinycats.generator.task import FlowMatchingTask, drop_classes, sample_times, velocity_loss
+from tinycats.learning.loop import LoopSettings, train
+from tinycats.runtime.history import History
+from tinycats.runtime.run_directory import RunDirectory
 
 
 def make_task(split: Split, classes: list[str], **changes) -> FlowMatchingTask:

@@ -18,8 +18,8 @@ from benchmarks.generator_variants import (
     tell,
 )
 
-from tinycats.models.tinydit import Attention, TinyDiT, TinyDiTConfig, one_hot_classes
-from tinycats.training.flow_matching import velocity_loss
+from tinycats.generator.network import Attention, TinyDiT, TinyDiTConfig, one_hot_classes
+from tinycats.generator.task import velocity_loss
 
 SMALL = TinyDiTConfig(classes=["a", "b"], image_size=16, patch_size=8, width=32, depth=2, heads=2)
 NANO = SMALL.model_copy(update={"image_size": 64, "width": 192, "depth": 6, "heads": 3})

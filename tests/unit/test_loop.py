@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from tinycats.errors import UserError
-from tinycats.randomness import generator_for
-from tinycats.training.guard import LossGuard
-from tinycats.training.history import History
-from tinycats.training.loop import SMOKE_STEPS, Batch, LoopSettings, learning_rate, train
-from tinycats.training.run_directory import RunDirectory, open_run
+from tinycats.data.randomness import generator_for
+from tinycats.learning.loop import SMOKE_STEPS, Batch, LoopSettings, learning_rate, train
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.guard import LossGuard
+from tinycats.runtime.history import History
+from tinycats.runtime.run_directory import RunDirectory, open_run
 
 SETTINGS = LoopSettings(
     steps=20, batch_size=8, accumulation=1, lr=0.05, warmup_steps=4, schedule="constant", beta2=0.95, weight_decay=0.0,
@@ -175,7 +175,7 @@ def test_a_state_is_whole_or_not_there(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(LineTask(fail_at=13), tmp_path, checkpoint_every_s=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr("tinycats.training.run_directory.torch.save", fails)
+        patch.setattr("tinycats.runtime.run_directory.torch.save", fails)
         with pytest.raises(OSError, match="No space"):
             run(LineTask(), tmp_path, checkpoint_every_s=0.0)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [

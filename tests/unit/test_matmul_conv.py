@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.matmul_conv import MatmulConv2d
+from tinycats.classifier.matmul_conv import MatmulConv2d
+from tinycats.classifier.network import Classifier, ClassifierConfig
 
 
 def gradients(layer: nn.Conv2d, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

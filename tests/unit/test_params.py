@@ -14,8 +14,8 @@ from modal._utils.name_utils import is_valid_object_name
 from omegaconf import OmegaConf
 
 from tests.conftest import ROOT
-from tinycats.errors import UserError
-from tinycats.params import Params, load_params, parse_params
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import Params, load_params, parse_params
 
 
 def composed(*overrides: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tinycats.errors import UserError
 from tinycats.publishing.gates import Gate, check_gates
+from tinycats.runtime.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC = "evaluate.generator.class_agreement"

@@ -20,18 +20,18 @@ import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from tinycats.errors import UserError
+from tinycats.adapters.adapter import load_adapted
+from tinycats.adapters.training import train_adapter
+from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.export.golden import golden_name
 from tinycats.export.onnx_export import export_classifier, export_generators
-from tinycats.models.adapter import load_adapted
-from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.sampler import SamplerSettings, few_step_settings, sample, to_uint8
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig, one_hot_classes
-from tinycats.models.verify import verify_model
+from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
+from tinycats.generator.sampler import SamplerSettings, few_step_settings, sample, to_uint8
 from tinycats.publishing import publish as publish_module
 from tinycats.publishing.gates import Gate
 from tinycats.publishing.publish import DataInfo, publish
-from tinycats.training.adapter_job import train_adapter
+from tinycats.runtime.errors import UserError
+from tinycats.verification.model_directory import verify_model
 
 pytestmark = pytest.mark.xdist_group("publish")  # one export serves them all
 

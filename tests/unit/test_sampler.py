@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tinycats.models.sampler import SamplerSettings, few_step_settings, initial_noise, sample, to_uint8
-from tinycats.models.tinydit import one_hot_classes
+from tinycats.generator.network import one_hot_classes
+from tinycats.generator.sampler import SamplerSettings, few_step_settings, initial_noise, sample, to_uint8
 
 
 class Recorder:

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tinycats.cli import app
-from tinycats.training.status import Status, condition, find_runs, read_status, write_status
+from tinycats.runtime.status import Status, condition, find_runs, read_status, write_status
 
 FIELDS: dict[str, Any] = {
     "stage": "train_dit", "state": "running", "step": 30, "steps": 100, "loss": 0.5, "images_per_second": 20.0, "eta_s": 70.0,

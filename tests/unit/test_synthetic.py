@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from sklearn.neighbors import NearestCentroid
 
-from tinycats.data.synthetic import CLASSES, render, synthetic_images
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
+from tinycats.sources.synthetic import CLASSES, render, synthetic_images
 
 
 def thumbnails(indices: range, side_px: int = 16) -> tuple[np.ndarray, list[str]]:

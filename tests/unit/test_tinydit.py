@@ -5,8 +5,7 @@ import json
 import pytest
 import torch
 
-from tinycats.errors import UserError
-from tinycats.models.tinydit import (
+from tinycats.generator.network import (
     TinyDiT,
     TinyDiTConfig,
     one_hot_classes,
@@ -15,6 +14,7 @@ from tinycats.models.tinydit import (
     sincos_positions,
     unpatchify,
 )
+from tinycats.runtime.errors import UserError
 
 CONFIG = TinyDiTConfig(classes=["a", "b", "c"], image_size=32, patch_size=8, width=32, depth=2, heads=2)
 

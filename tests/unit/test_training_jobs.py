@@ -13,16 +13,16 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import SIZE
+from tinycats.classifier.network import Classifier, ClassifierConfig
+from tinycats.classifier.task import ClassificationTask
+from tinycats.classifier.training import _middle, train_classification
 from tinycats.data.augment import cut
 from tinycats.data.processed import Split, load_split
-from tinycats.errors import UserError
-from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.evaluator import Evaluator, EvaluatorConfig
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
-from tinycats.training.classification import ClassificationTask
-from tinycats.training.classification_job import _middle, train_classification
-from tinycats.training.distillation_job import distill_generator
-from tinycats.training.generator_job import train_generator
+from tinycats.distillation.training import distill_generator
+from tinycats.evaluator.network import Evaluator, EvaluatorConfig
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.generator.training import train_generator
+from tinycats.runtime.errors import UserError
 
 CLASSES = ["red", "green", "blue"]
 

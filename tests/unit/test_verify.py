@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tinycats.errors import UserError
-from tinycats.models.classifier import Classifier, ClassifierConfig
-from tinycats.models.evaluator import Evaluator, EvaluatorConfig
-from tinycats.models.tinydit import TinyDiT, TinyDiTConfig
-from tinycats.models.verify import verify_model
+from tinycats.classifier.network import Classifier, ClassifierConfig
+from tinycats.evaluator.network import Evaluator, EvaluatorConfig
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.runtime.errors import UserError
+from tinycats.verification.model_directory import verify_model
 
 CLASSES = ["Bengal", "Sphynx", "other"]
 

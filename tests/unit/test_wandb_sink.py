@@ -12,8 +12,8 @@ from PIL import Image
 from wandb.proto.wandb_internal_pb2 import Record
 
 from tests.unit.test_training_jobs import run_classification, run_distillation, run_generator
-from tinycats.errors import UserError
-from tinycats.training.wandb_sink import WandbSettings
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.wandb_sink import WandbSettings
 
 BLOCK = 32768
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from tinycats.data.decode import to_square
+from tinycats.preparing.decode import to_square
 
 CASES = json.loads((ROOT / "frontend/src/lib/preprocess.golden.json").read_text())
 

@@ -1,0 +1,1 @@
+"""The commands of the `tinycats` program, a file each."""

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from tinycats.commands.nearest import require_model, unknown_class
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
-# Those of tinycats.training.adapter_job, which takes seconds to import.
+# Those of tinycats.adapters.training, which takes seconds to import.
 STEPS = 400
 RANK = 8
 BASE = Path("models/generator")
@@ -44,11 +44,12 @@ def adapt(
     started = time.monotonic()
     require_model(base)
     output = out or Path("adapters", adapter_name(name))
-    from tinycats.data.photos import read_photos
-    from tinycats.models.adapter import ADAPTER_CONFIG_NAME
-    from tinycats.models.pretrained import read_config
-    from tinycats.models.tinydit import TinyDiTConfig
-    from tinycats.training.adapter_job import MAX_PHOTOS, train_adapter
+    from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME
+    from tinycats.adapters.photos import read_photos
+    from tinycats.adapters.training import MAX_PHOTOS, adapter_training, train_adapter
+    from tinycats.generator.network import TinyDiTConfig
+    from tinycats.learning.pretrained import read_config
+    from tinycats.runtime.run_settings import RunSettings
 
     if output.exists() and not (output / ADAPTER_CONFIG_NAME).exists():
         raise UserError(f"{output}: is there already and is no adapter; name another --out")
@@ -67,7 +68,8 @@ def adapt(
             err=True,
         )
     result = train_adapter(
-        images=found.images, base=base, output=output, runs=RUNS, name=name, like=breed, steps=steps, rank=rank, seed=seed
+        images=found.images, base=base, output=output, name=name, like=breed, training=adapter_training(steps), rank=rank,
+        seed=seed, run=RunSettings(RUNS),
     )  # fmt: skip
     typer.echo(
         f"{output}: {name}, from {len(found.images)} photos, starting as {result.like}; error of the predicted photos "
@@ -90,10 +92,12 @@ def merge(
     require_model(adapter)
     if out.exists():
         raise UserError(f"{out}: is there already; name another --out")
-    from tinycats.models.adapter import load_adapted
+    from tinycats.adapters.adapter import load_adapted
+    from tinycats.generator.sampler import load_sampler, save_sampler
 
-    model = load_adapted(base, adapter)
+    model, settings = load_adapted(base, adapter), load_sampler(base)
     model.save_pretrained(out)
+    save_sampler(settings, out)
     typer.echo(f"{out}: {base} and {model.config.classes[-1]}, {model.config.num_classes} classes")
 
 

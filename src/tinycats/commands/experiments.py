@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 
 def experiments(
@@ -26,7 +26,7 @@ def experiments(
     """
     from tinycats.experiments.report import REPORT_NAME, write_report
     from tinycats.experiments.revisions import find_revisions
-    from tinycats.files import atomic_directory
+    from tinycats.runtime.files import atomic_directory
 
     out = out.resolve()
     if out.exists() and not (out / REPORT_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):

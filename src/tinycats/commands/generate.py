@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tinycats.commands.nearest import require_model, unknown_class
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tinycats.models.sampler import SamplerSettings
-    from tinycats.models.tinydit import TinyDiT
-
-# The sampler of conf/config.yaml, which is what the published metrics were measured with.
-METHOD: Literal["euler"] = "euler"
-STEPS = 20
-GUIDANCE = 2.0
-GUIDANCE_LOW = 0.1
-GUIDANCE_HIGH = 0.9
-FAST_STEPS = 4
+    from tinycats.figures.sheets import tile
+    from tinycats.generator.network import TinyDiT
+    from tinycats.runtime.params import SamplerSettings
 
 
 def generate(
@@ -42,14 +34,14 @@ def generate(
     steps: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"Steps of the sampler.  [default: {STEPS}; {FAST_STEPS} of a student]", show_default=False
+            min=1, help="Steps of the sampler.  [default: those that the model was evaluated with]", show_default=False
         ),
     ] = None,
     guidance: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help=f"Strength of the class; 1 is none. Not for a student.  [default: {GUIDANCE}]",
+            help="Strength of the class; 1 is none. Not for a student.  [default: as evaluated]",
             show_default=False,
         ),
     ] = None,
@@ -75,25 +67,21 @@ def generate(
     """
     import numpy as np
 
-    from tinycats.models.sampler import SamplerSettings, few_step_settings
-    from tinycats.models.tinydit import TinyDiT
+    from tinycats.generator.network import TinyDiT
+    from tinycats.generator.sampler import load_sampler
 
     require_model(model)
     if adapter is None:
         network = TinyDiT.from_pretrained(model)
     else:
-        from tinycats.models.adapter import load_adapted
+        from tinycats.adapters.adapter import load_adapted
 
         require_model(adapter)
         network = load_adapted(model, adapter)
-    if network.config.few_step:
-        if guidance is not None:
-            raise UserError(f"--guidance: {model} is a few-step student, whose guidance is baked in; leave it out")
-        settings = few_step_settings(steps or FAST_STEPS)
-    else:
-        settings = SamplerSettings(
-            METHOD, steps or STEPS, GUIDANCE if guidance is None else guidance, GUIDANCE_LOW, GUIDANCE_HIGH
-        )
+    if network.config.few_step and guidance is not None:
+        raise UserError(f"--guidance: {model} is a student, whose guidance is baked in; leave it out")
+    asked = {"steps": steps, "guidance": guidance}
+    settings = load_sampler(model).model_copy(update={key: value for key, value in asked.items() if value is not None})
     classes = network.config.classes
     chosen = list(dict.fromkeys(class_names or (classes if adapter is None else classes[-1:])))
     for name in chosen:
@@ -106,21 +94,19 @@ def generate(
         for name in chosen:
             for number in range(count):
                 picture = _sample_one(network, classes.index(name), seed, number, settings)
-                text = {"class": name, "seed": seed, "number": number, **asdict(settings)}
+                text = {"class": name, "seed": seed, "number": number, **settings.model_dump()}
                 _save_png(picture, out / f"{slug(name)}-{seed}-{number}.png", text)
                 pictures.append(picture)
                 bar.update(1)
-    size = network.config.image_size
-    rows = np.stack(pictures).reshape(len(chosen), count, size, size, 3)
-    grid = rows.transpose(0, 2, 1, 3, 4).reshape(len(chosen) * size, count * size, 3)
-    _save_png(grid, out / "grid.png", {"rows": ", ".join(chosen), "seed": seed, **asdict(settings)})
+    grid = np.asarray(tile(np.stack(pictures), count))
+    _save_png(grid, out / "grid.png", {"rows": ", ".join(chosen), "seed": seed, **settings.model_dump()})
     typer.echo(f"{len(pictures)} pictures in {out}, all of them on {out / 'grid.png'} (rows: {', '.join(chosen)})")
 
 
 def _sample_one(network: TinyDiT, label: int, seed: int, number: int, settings: SamplerSettings) -> np.ndarray:
     """One picture, uint8 [S, S, 3]. On its own, because products of matrices round differently in other batches."""
-    from tinycats.models.sampler import initial_noise, sample, to_uint8
-    from tinycats.models.tinydit import one_hot_classes
+    from tinycats.generator.network import one_hot_classes
+    from tinycats.generator.sampler import initial_noise, sample, to_uint8
 
     config = network.config
     noise = initial_noise(seed, [number], config.image_size)
@@ -131,7 +117,7 @@ def _save_png(picture: np.ndarray, path: Path, text: dict[str, object]) -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    from tinycats.files import atomic_path
+    from tinycats.runtime.files import atomic_path
 
     info = PngInfo()
     for key, value in text.items():

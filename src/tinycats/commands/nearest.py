@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection
 from pathlib import Path
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 SHOWN = 3
 

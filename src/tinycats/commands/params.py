@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 SHOWN = 3  # differing keys named by --check
 MISSING = '"???"'  # how OmegaConf writes a value that must be given
@@ -33,8 +33,8 @@ def params(
     """
     import yaml
 
-    from tinycats.files import atomic_path
-    from tinycats.params import parse_params
+    from tinycats.runtime.files import atomic_path
+    from tinycats.runtime.params import parse_params
 
     root = _repository_root(Path.cwd())
     text = compose(root, overrides or [])

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinycats.commands.nearest import not_found, require_model
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tinycats.data.decode import Fit
-    from tinycats.models.classifier import ClassifierConfig
+    from tinycats.classifier.network import ClassifierConfig
+    from tinycats.runtime.params import Fit
 
 MODEL = Path("models/classifier")
 ONNX_MODEL = Path("models/onnx/classifier.onnx")
@@ -72,7 +72,7 @@ def _load(path: Path, onnx: bool) -> tuple[ClassifierConfig, Callable[[np.ndarra
 
     import torch
 
-    from tinycats.models.classifier import Classifier
+    from tinycats.classifier.network import Classifier
 
     network = Classifier.from_pretrained(path)
     return network.config, lambda x: network.predict(torch.from_numpy(x)).numpy()
@@ -82,7 +82,7 @@ def _read_all(files: list[Path], image_size: int, fit: Fit) -> np.ndarray:
     """The pictures as uint8 [N, image_size, image_size, 3], prepared as for training."""
     import numpy as np
 
-    from tinycats.data.decode import BadPictureError, decode, to_square
+    from tinycats.preparing.decode import BadPictureError, decode, to_square
 
     pictures: list[np.ndarray] = []
     problems = []

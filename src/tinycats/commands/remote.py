@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 ADVICE = {
     "SignatureDoesNotMatch": "the secret is not that of the key; give both again (AWS_SECRET_ACCESS_KEY or the profile)",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 
 def rollback(
@@ -30,8 +30,8 @@ def rollback(
 
     `tinycats rollback --to 067f1b7 --repo user/name`
     """
-    from tinycats.params import check_repo_id, load_params
     from tinycats.publishing import hub
+    from tinycats.runtime.params import check_repo_id, load_params
 
     repo_id = repo or load_params(Path("params.yaml")).publish.hub.repo_id
     if repo_id is None:

@@ -23,12 +23,12 @@ def runs(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", he
     from rich.console import Console
     from rich.table import Table
 
-    from tinycats.compute.calls import find_records
+    from tinycats.runtime.compute.calls import find_records
 
     records = [record for _, record in find_records(root)]
     states: dict[str, str] = {record.name: record.state for record in records}
     if any(record.state == "running" for record in records):
-        from tinycats.compute.modal_backend import state_there  # modal takes a while to import
+        from tinycats.runtime.compute.modal_backend import state_there  # modal takes a while to import
 
         states = {record.name: state_there(record) for record in records}
     if as_json:
@@ -68,9 +68,9 @@ def cancel(
 
     Examples: `tinycats cancel train_dit-bf39`
     """
-    from tinycats.compute.calls import find_record
-    from tinycats.compute.modal_backend import cancel_there
-    from tinycats.errors import UserError
+    from tinycats.runtime.compute.calls import find_record
+    from tinycats.runtime.compute.modal_backend import cancel_there
+    from tinycats.runtime.errors import UserError
 
     state, record = find_record(root, run)
     if record.state != "running":

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 
 def share(

@@ -27,7 +27,7 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from tinycats.training.status import condition, find_runs, status_table
+    from tinycats.runtime.status import condition, find_runs, status_table
 
     if as_json:
         runs = find_runs(root)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 
 def verify(
@@ -34,9 +34,9 @@ def verify(
 
 def _verify_one(path: Path) -> str:
     if path.suffix == ".onnx" and not path.is_dir():
-        from tinycats.export.verify_onnx import verify_onnx
+        from tinycats.verification.onnx_file import verify_onnx
 
         return verify_onnx(path)
-    from tinycats.models.verify import verify_model
+    from tinycats.verification.model_directory import verify_model
 
     return verify_model(path)

@@ -1,22 +1,22 @@
-"""Augmentation of whole batches of tensors; every random number comes from the generator that is passed in."""
+"""Augmentation of whole batches of tensors, on their device; every random number comes from what is passed in."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
-Level = Literal["none", "basic", "full"]
+from tinycats.data.randomness import RowRandom
+from tinycats.runtime.params import AugmentationLevel
 
 
 def augment(
     pixels: Tensor,
-    level: Level,
-    generator: Generator,
+    level: AugmentationLevel,
+    random: RowRandom,
     mirror: bool = True,
     min_crop: float = 0.45,
     size: int | None = None,
@@ -29,20 +29,16 @@ def augment(
     """
     if level == "none":
         return pixels
-    mirrored = torch.rand(len(pixels), generator=generator) < (0.5 if mirror else 0.0)
+    mirrored = random.uniform() < (0.5 if mirror else 0.0)
     if level == "basic":
         return torch.where(mirrored[:, None, None, None], pixels.flip(3), pixels)
-    return jitter_colours(resample(pixels, mirrored, generator, (min_crop, 1.0), size=size), generator)
-
-
-def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    return torch.empty(count).uniform_(low, high, generator=generator)
+    return jitter_colours(resample(pixels, mirrored, random, (min_crop, 1.0), size=size), random)
 
 
 def resample(
     pixels: Tensor,
     mirrored: Tensor,
-    generator: Generator,
+    random: RowRandom,
     area: tuple[float, float],
     ratio: float = 4 / 3,
     degrees: float = 12.0,
@@ -57,15 +53,15 @@ def resample(
     the shares of their width and height that the largest square in them took before.
     """
     n = len(pixels)
-    side = _uniform(n, *area, generator).sqrt()
-    aspect = torch.exp(_uniform(n, -math.log(ratio), math.log(ratio), generator) / 2)
+    side = random.uniform(*area).sqrt()
+    aspect = torch.exp(random.uniform(-math.log(ratio), math.log(ratio)) / 2)
     width, height = (side * aspect).clamp(max=1), (side / aspect).clamp(max=1)
     if square is not None:
         width, height = width * square[:, 0], height * square[:, 1]
-    x = _uniform(n, -1, 1, generator) * (1 - width)  # the crop stays inside the picture
-    y = _uniform(n, -1, 1, generator) * (1 - height)
-    angle = _uniform(n, -degrees, degrees, generator) * math.pi / 180
-    slope = _uniform(n, -shear, shear, generator)
+    x = random.uniform(-1, 1) * (1 - width)  # the crop stays inside the picture
+    y = random.uniform(-1, 1) * (1 - height)
+    angle = random.uniform(-degrees, degrees) * math.pi / 180
+    slope = random.uniform(-shear, shear)
     sign = torch.where(mirrored, -1.0, 1.0)
     cos, sin = angle.cos(), angle.sin()
     theta = torch.stack(
@@ -80,12 +76,10 @@ def resample(
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def jitter_colours(pixels: Tensor, generator: Generator, strength: float = 0.3) -> Tensor:
+def jitter_colours(pixels: Tensor, random: RowRandom, strength: float = 0.3) -> Tensor:
     """Scale brightness, contrast and saturation of (N, 3, H, W) each by up to 1 +- strength."""
     n = len(pixels)
-    brightness, contrast, saturation = (
-        _uniform(n, 1 - strength, 1 + strength, generator).view(n, 1, 1, 1) for _ in range(3)
-    )
+    brightness, contrast, saturation = (random.uniform(1 - strength, 1 + strength).view(n, 1, 1, 1) for _ in range(3))
     grey = pixels.mean(dim=1, keepdim=True)
     pixels = grey + saturation * (pixels - grey)
     mean = grey.mean(dim=(2, 3), keepdim=True)
@@ -93,19 +87,26 @@ def jitter_colours(pixels: Tensor, generator: Generator, strength: float = 0.3) 
 
 
 def mix(pixels: Tensor, targets: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """MixUp (Zhang et al. 2018): each of float pixels (N, 3, H, W), targets (N, K), with that at the other end of the batch."""
+    """MixUp (Zhang et al. 2018): each of float pixels (N, 3, H, W) and targets (N, K) with its neighbour's."""
     share = float(rng.beta(alpha, alpha))
-    return share * pixels + (1 - share) * pixels.flip(0), share * targets + (1 - share) * targets.flip(0)
+    return share * pixels + (1 - share) * _neighbours(pixels), share * targets + (1 - share) * _neighbours(targets)
 
 
 def cut(pixels: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """CutMix (Yun et al. 2019): as mix(), but a rectangle of the other picture is pasted in, of uniformly distributed area."""
+    """CutMix (Yun et al. 2019): as mix(), but a rectangle of the neighbour is pasted in, of uniformly distributed area."""
     height, width = pixels.shape[2:]
     side = math.sqrt(rng.random())
-    y, x = rng.uniform(0, height), rng.uniform(0, width)  # its middle: the rectangle may reach out of the picture
+    y, x = rng.uniform(0, height), rng.uniform(0, width)  # its middle: the rectangle may reach out of the image
     top, bottom = max(round(y - side * height / 2), 0), min(round(y + side * height / 2), height)
     left, right = max(round(x - side * width / 2), 0), min(round(x + side * width / 2), width)
-    pixels = pixels.clone()
-    pixels[:, :, top:bottom, left:right] = pixels.flip(0)[:, :, top:bottom, left:right]
+    pixels, others = pixels.clone(), _neighbours(pixels)
+    pixels[:, :, top:bottom, left:right] = others[:, :, top:bottom, left:right]
     share = 1 - (bottom - top) * (right - left) / (height * width)
-    return pixels, share * targets + (1 - share) * targets.flip(0)
+    return pixels, share * targets + (1 - share) * _neighbours(targets)
+
+
+def _neighbours(rows: Tensor) -> Tensor:
+    """Rows 1, 0, 3, 2 ... of (N, ...); an odd last row stays. A batch that processes share in pairs is mixed as on one."""
+    even = len(rows) // 2 * 2
+    swapped = rows[:even].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    return torch.cat([swapped, rows[even:]])

@@ -2,7 +2,7 @@
 
 `{split}_{size}.npy` is uint8 N x S x S x 3 (RGB) for every split and size; `index.csv` has the columns name, label
 (integer), split and row; `classes.json` is {"classes": [names], "other": the class that is not a cat, or null, "fit": how
-the pictures became squares (tinycats.data.decode.to_square)}.
+the pictures became squares (tinycats.preparing.decode.to_square)}.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tinycats.data.decode import Fit
 from tinycats.data.raw import SPLITS
-from tinycats.errors import UserError
-from tinycats.files import read_json, write_json
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import read_json, write_json
+from tinycats.runtime.params import Fit
 
 
 def write_processed(

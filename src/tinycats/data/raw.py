@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinycats.errors import UserError
-from tinycats.files import atomic_directory
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import atomic_directory
 
 SPLITS = ("train", "val", "test")
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import f1_score
 
-from tinycats.errors import UserError
 from tinycats.evaluation.intervals import share
+from tinycats.runtime.errors import UserError
 
 CALIBRATION_BINS = 15
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import pairwise_distances_argmin_min
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 _CHUNK = 256  # training pictures held as floats at once
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 _CHUNK = 1024  # rows of a distance matrix held at once
 

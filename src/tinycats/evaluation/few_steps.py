@@ -1,32 +1,45 @@
-"""The teacher and its few-step student beside each other, from the same noise."""
+"""The teacher and its student side by side, from the same noise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tinycats.evaluation.figures import FONT_PATH, FONT_PX, PADDING_PX, class_grid
-from tinycats.models.sampler import SamplerSettings, few_step_settings
+from tinycats.figures.sheets import FONT_PATH, FONT_PX, PADDING_PX, class_grid
+from tinycats.generator.sampler import student_sampler
+from tinycats.runtime.params import SamplerSettings
 
 
-def few_step_samplers(teacher: SamplerSettings, fast_steps: int) -> dict[str, SamplerSettings]:
-    """Name -> settings: the teacher as it is used, the teacher and the student in `fast_steps`, the student in 2 and in 1."""
-    few = {f"student_{steps}": few_step_settings(steps) for steps in (2, 1) if steps < fast_steps}
-    student = few_step_settings(fast_steps)
-    return {"teacher": teacher, f"teacher_{fast_steps}": replace(teacher, steps=fast_steps), "student": student, **few}
+@dataclass(frozen=True)
+class Way:
+    """A way of making images: by which model, and how it is sampled."""
+
+    name: str
+    model: Literal["teacher", "student"]
+    sampler: SamplerSettings
 
 
-def few_step_grid(
-    pictures: Sequence[np.ndarray], samplers: Sequence[SamplerSettings], classes: Sequence[str]
-) -> Image.Image:
-    """A row a class, a column for each set of pictures, uint8 [classes x n, S, S, 3]: the first picture of the class.
+def few_step_ways(teacher: SamplerSettings, student: SamplerSettings) -> list[Way]:
+    """The teacher as it is used, the teacher in as few steps as the student, the student, and the student in 2 and in 1."""
+    few = teacher.model_copy(update={"steps": student.steps})
+    return [
+        Way("teacher", "teacher", teacher),
+        Way(f"teacher_{student.steps}", "teacher", few),
+        Way("student", "student", student),
+        *(Way(f"student_{steps}", "student", student_sampler(steps)) for steps in (2, 1) if steps < student.steps),
+    ]
 
-    Above each column: whose pictures they are, and in how many steps `samplers` makes them.
+
+def few_step_grid(images: Sequence[np.ndarray], ways: Sequence[Way], classes: Sequence[str]) -> Image.Image:
+    """A row a class, a column for each set of images, uint8 [classes x n, S, S, 3]: the first image of the class.
+
+    Above each column: whose images they are, and in how many steps they were made.
     """
-    first = [made.reshape(len(classes), -1, *made.shape[1:])[:, 0] for made in pictures]  # (K, S, S, 3) each
+    first = [made.reshape(len(classes), -1, *made.shape[1:])[:, 0] for made in images]  # (K, S, S, 3) each
     size = first[0].shape[1]
     grid = class_grid(np.stack(first, axis=1).reshape(-1, *first[0].shape[1:]), classes)
     font = ImageFont.truetype(FONT_PATH, min(FONT_PX, size // 5))  # two columns' titles do not touch
@@ -34,8 +47,8 @@ def few_step_grid(
     sheet = Image.new("RGB", (grid.width, head + grid.height), "white")
     sheet.paste(grid, (0, head))
     draw = ImageDraw.Draw(sheet)
-    for column, settings in enumerate(reversed(samplers)):
+    for column, way in enumerate(reversed(ways)):
         middle = grid.width - PADDING_PX - size // 2 - column * (size + PADDING_PX)
-        title = f"{'student' if settings.few_step else 'teacher'}\n{settings.steps}"
+        title = f"{way.model}\n{way.sampler.steps}"
         draw.text((middle, head // 2), title, fill="black", font=font, anchor="mm", align="center")
     return sheet

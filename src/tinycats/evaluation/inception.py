@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import tinycats.vision  # noqa: F401  # torch_fidelity and torchmetrics import torchvision, which needs this first
+import tinycats.runtime.vision  # noqa: F401  # torch_fidelity and torchmetrics import torchvision, which needs this first
 
 # isort: split
 import numpy as np
@@ -23,7 +23,7 @@ import torch
 import torch_fidelity.feature_extractor_inceptionv3 as fidelity
 from torch import Tensor, nn
 
-from tinycats.files import file_hash
+from tinycats.runtime.files import file_hash
 
 CONNECT_TIMEOUT_S = 10.0
 KID_SUBSETS = 20

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tinycats.devices import autocast, resolve_dtype
-from tinycats.models.classifier import Classifier
-from tinycats.models.evaluator import Evaluator
-from tinycats.models.sampler import SamplerSettings, initial_noise, sample, to_uint8
-from tinycats.models.tinydit import TinyDiT, one_hot_classes
+from tinycats.classifier.network import Classifier
+from tinycats.evaluator.network import Evaluator
+from tinycats.generator.network import TinyDiT, one_hot_classes
+from tinycats.generator.sampler import initial_noise, sample, to_uint8
+from tinycats.learning.precision import autocast, resolve_dtype
+from tinycats.runtime.params import SamplerSettings
 
 BATCH_SIZE = 64
 

@@ -1,34 +1,37 @@
-"""Evaluate the classifier, the generator and its few-step student on the test split: metrics, plots, timings."""
+"""Evaluate the classifier, the generator and its student on the test split: metrics, plots, timings."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
+from tinycats.classifier.network import Classifier
+from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import load_classes, load_split
-from tinycats.devices import autocast, resolve_device, resolve_dtype
-from tinycats.errors import UserError
 from tinycats.evaluation import intervals
 from tinycats.evaluation.classification import classification_metrics, confidence_metrics
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, nearest
 from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, precision_and_recall
-from tinycats.evaluation.few_steps import few_step_grid, few_step_samplers
-from tinycats.evaluation.figures import save_png
+from tinycats.evaluation.few_steps import few_step_grid, few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
 from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict, predict_unscaled
 from tinycats.evaluation.latency import measure_latency
 from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots, write_generator_plots
-from tinycats.files import atomic_directory, write_json
-from tinycats.memory import keep_freed_memory
-from tinycats.models.classifier import Classifier
-from tinycats.models.evaluator import Evaluator
-from tinycats.models.sampler import SamplerSettings, few_step_settings, initial_noise, sample
-from tinycats.models.tinydit import TinyDiT, one_hot_classes
+from tinycats.evaluator.network import Evaluator
+from tinycats.figures.sheets import save_png
+from tinycats.generator.network import TinyDiT, one_hot_classes
+from tinycats.generator.sampler import initial_noise, sample, student_sampler, teacher_sampler
+from tinycats.learning.precision import autocast, resolve_dtype
+from tinycats.runtime.devices import resolve_device
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import atomic_directory, write_json
+from tinycats.runtime.memory import keep_freed_memory
+from tinycats.runtime.params import DeviceName, EvaluateParams, SamplerParams, SamplerSettings
 
 LATENCY_BATCH_SIZE = 16
 
@@ -45,23 +48,23 @@ def evaluate(
     metrics_path: Path,
     plots_dir: Path,
     timing_path: Path,
-    sampler: SamplerSettings,
-    fast_steps: int,
-    samples_per_class: int,
-    neighbours: int,
-    bootstrap: int,
-    inception: bool,
-    latency_runs: int,
+    generator_sampler_path: Path,
+    student_sampler_path: Path,
+    sampler: SamplerParams,
+    settings: EvaluateParams,
     seed: int,
-    device: Literal["auto", "cpu", "cuda"],
+    device: DeviceName,
 ) -> None:
-    """Write metrics_path (JSON of numbers), plots_dir (CSV files and pictures) and timing_path (JSON, clock readings).
+    """Write metrics_path (JSON of numbers), plots_dir (CSV files and images) and timing_path (JSON, clock readings).
 
-    A metric that cannot be had (too few pictures, no Inception weights) is absent, and a warning says why. Raises
+    The samplers that the images were made with are written too, for all who make more of them (generator/sampler.py).
+
+    A metric that is unavailable (too few images, no Inception weights) is absent, and a warning says why. Raises
     UserError where a model or the data is missing, is damaged, or the models and the data have different classes.
     """
     keep_freed_memory()
-    target = resolve_device(device)
+    target, samples_per_class = resolve_device(device), settings.samples_per_class
+    teacher_settings, student_settings = teacher_sampler(sampler), student_sampler(sampler.student_steps)
     classes, other = load_classes(processed_dir)
     classifier = Classifier.from_pretrained(classifier_dir).to(target)
     evaluator = Evaluator.from_pretrained(evaluator_dir).to(target)
@@ -79,17 +82,15 @@ def evaluate(
 
     # First, so that the peak memory is that of the models and not of the metrics.
     timing = {
-        "classifier": _classifier_latency(classifier, test_for_classifier.images, latency_runs, target),
-        "generator": _generator_latency(generator, sampler, latency_runs, seed, target),
-        "generator_fast": _generator_latency(student, few_step_settings(fast_steps), latency_runs, seed, target),
+        "classifier": _classifier_latency(classifier, test_for_classifier.images, settings.latency_runs, target),
+        "generator": _generator_latency(generator, teacher_settings, settings.latency_runs, seed, target),
+        "generator_fast": _generator_latency(student, student_settings, settings.latency_runs, seed, target),
     }
     probabilities = predict(classifier, test_for_classifier.images, target)
     labels = np.repeat(np.arange(len(classes)), samples_per_class)
-    few_steps = few_step_samplers(sampler, fast_steps)
-    made = {
-        name: generate(student if settings.few_step else generator, labels, settings, seed, target)
-        for name, settings in few_steps.items()
-    }
+    ways = few_step_ways(teacher_settings, student_settings)
+    models = {"teacher": generator, "student": student}
+    made = {way.name: generate(models[way.model], labels, way.sampler, seed, target) for way in ways}
     pictures = made["teacher"]
     features = {
         "train": evaluator_features(evaluator, train.images, target),
@@ -121,7 +122,7 @@ def evaluate(
         return {
             "n_generated": len(made[name]),
             "n_real": len(test.images),
-            **_distances(features["test"], features[name], neighbours, bootstrap, seed),
+            **_distances(features["test"], features[name], settings.neighbours, settings.bootstrap, seed),
             **intervals.share("class_agreement", asked),
         }
 
@@ -145,9 +146,9 @@ def evaluate(
             "copying": copying("teacher"),
         },
         "generator_fast": {"n_train": len(train.images), **judge("student"), "copying": copying("student")},
-        "few_steps": {name: judge(name) for name in few_steps if name not in ("teacher", "student")},
+        "few_steps": {name: judge(name) for name in made if name not in ("teacher", "student")},
     }
-    if inception:
+    if settings.inception:
         try:
             network = load_inception().to(target)
             metrics["inception"] = inception_metrics(network, test.images, pictures, seed)
@@ -158,14 +159,16 @@ def evaluate(
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
         write_generator_plots(directory, pictures, classes)
         write_copying_plots(directory, pictures, labels, train, nearest_training["teacher"], classes)
-        save_png(few_step_grid(list(made.values()), list(few_steps.values()), classes), directory / "few_steps.png")
+        save_png(few_step_grid(list(made.values()), ways, classes), directory / "few_steps.png")
+    write_json(generator_sampler_path, teacher_settings.model_dump())
+    write_json(student_sampler_path, student_settings.model_dump())
     write_json(timing_path, timing)
     write_json(metrics_path, metrics)
 
 
 def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int, bootstrap: int, seed: int) -> dict[str, float]:
     """FD and KD with intervals, precision and recall of features [N, D] against those of the test split."""
-    return _all_that_can_be_had(
+    return _available(
         {
             "FD-classifier": lambda: intervals.frechet("fd_classifier", test, generated, bootstrap, seed),
             "KD-classifier": lambda: intervals.kernel("kd_classifier", test, generated, bootstrap, seed),
@@ -178,7 +181,7 @@ def _marks(features: dict[str, np.ndarray], count: int, seed: int) -> dict[str, 
     """Two FDs for scale: of `count` training pictures (the floor) and of noise (the ceiling)."""
     test, train = features["test"], features["train"]
     as_many = np.random.default_rng(seed).permutation(len(train))[:count]
-    return _all_that_can_be_had(
+    return _available(
         {
             "FD-classifier's marks": lambda: {
                 "fd_classifier_floor": frechet_distance(test, train[as_many]),
@@ -188,7 +191,7 @@ def _marks(features: dict[str, np.ndarray], count: int, seed: int) -> dict[str, 
     )
 
 
-def _all_that_can_be_had(computations: dict[str, Callable[[], dict[str, float]]]) -> dict[str, float]:
+def _available(computations: dict[str, Callable[[], dict[str, float]]]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, compute in computations.items():
         try:
@@ -199,7 +202,7 @@ def _all_that_can_be_had(computations: dict[str, Callable[[], dict[str, float]]]
 
 
 def _classifier_latency(classifier: Classifier, images: np.ndarray, runs: int, device: torch.device) -> dict[str, Any]:
-    batch = torch.from_numpy(np.array(images[:LATENCY_BATCH_SIZE])).to(device)
+    batch = as_tensor(images[:LATENCY_BATCH_SIZE]).to(device)
     return {
         "one": measure_latency(lambda: classifier.predict(batch[:1]), 1, runs, device),
         "batch": measure_latency(lambda: classifier.predict(batch), len(batch), runs, device),

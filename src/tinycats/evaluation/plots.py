@@ -11,7 +11,8 @@ import numpy as np
 from tinycats.data.processed import Split
 from tinycats.evaluation.classification import calibration_bins, per_class_accuracy, worst_mistakes
 from tinycats.evaluation.copying import Nearest, closest_pairs
-from tinycats.evaluation.figures import captioned_sheet, class_grid, confusion_figure, save_png
+from tinycats.figures.confusion import confusion_figure, to_image
+from tinycats.figures.sheets import captioned_sheet, class_grid, save_png
 
 GRID_COLUMNS = 8
 MISTAKES_SHOWN = 24
@@ -35,7 +36,7 @@ def write_classifier_plots(directory: Path, probabilities: np.ndarray, test: Spl
         ("low", "high", "n", "confidence", "accuracy"),
         ((b.low, b.high, b.n, b.confidence, b.accuracy) for b in calibration_bins(probabilities, test.labels) if b.n),
     )
-    save_png(confusion_figure(test.labels, predicted, classes), directory / "confusion.png")
+    save_png(to_image(confusion_figure(test.labels, predicted, classes)), directory / "confusion.png")
     mistakes = worst_mistakes(probabilities, test.labels, MISTAKES_SHOWN)
     captions = [
         f"{classes[test.labels[i]]} →\n{classes[predicted[i]]} ({probabilities[i, predicted[i]]:.2f})" for i in mistakes

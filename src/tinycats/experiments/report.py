@@ -20,9 +20,9 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from tinycats.errors import UserError
 from tinycats.experiments.better import better
 from tinycats.experiments.revisions import METRICS, PARAMS, Revision
+from tinycats.runtime.errors import UserError
 
 SCHEMA_VERSION = 1
 REPORT_NAME = "experiments.json"

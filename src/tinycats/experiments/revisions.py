@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from tinycats.errors import UserError
+from tinycats.runtime.errors import UserError
 
 METRICS = "metrics"
 PARAMS = "params.yaml"

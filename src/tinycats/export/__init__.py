@@ -1,0 +1,1 @@
+"""ONNX files, their parity with torch, and int8 quantization."""

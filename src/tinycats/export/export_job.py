@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
+from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_split
+from tinycats.data.randomness import generator_for
 from tinycats.export.golden import golden_difference, golden_name, golden_run
 from tinycats.export.onnx_export import export_classifier, export_generators
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.parity import classifier_parity, generator_parity, require_parity
-from tinycats.files import atomic_directory, write_json
-from tinycats.models.classifier import Classifier
-from tinycats.models.sampler import SamplerSettings
-from tinycats.models.tinydit import TinyDiT
-from tinycats.randomness import generator_for
+from tinycats.generator.network import TinyDiT
+from tinycats.runtime.files import atomic_directory, write_json
+from tinycats.runtime.params import ExportParams, SamplerSettings
 
 
 def export_models(
@@ -29,37 +29,34 @@ def export_models(
     output_dir: Path,
     metrics_path: Path,
     timing_path: Path,
-    opset: int,
-    parity_images: int,
-    classifier_tolerance: float,
-    generator_tolerance: float,
+    settings: ExportParams,
     seed: int,
 ) -> None:
     """Write output_dir (classifier.onnx, and of each generator its .onnx and golden file), metrics_path and timing_path.
 
     `generators`: name -> (model directory, how it is sampled). Raises UserError, and writes nothing, where a model is
-    missing or damaged or the parity on `parity_images` pictures of the test split is past its tolerance.
+    missing or damaged or the parity on settings.parity_images images of the test split is past its tolerance.
     """
     started = time.perf_counter()
     classifier = Classifier.from_pretrained(classifier_dir)
     loaded = {name: TinyDiT.from_pretrained(path) for name, (path, _) in generators.items()}
     pictures = load_split(processed_dir, "test", classifier.config.image_size)
     order = torch.randperm(len(pictures.images), generator=generator_for(seed, "parity", 0)).numpy()
-    rows = order[:parity_images]
+    rows = order[: settings.parity_images]
 
     with atomic_directory(output_dir) as directory:
         path = directory / "classifier.onnx"
-        export_classifier(classifier, path, opset)
+        export_classifier(classifier, path, settings.opset)
         parity = classifier_parity(classifier, OnnxClassifier(path), pictures.images[rows])
-        require_parity("classifier", parity, classifier_tolerance)
+        require_parity("classifier", parity, settings.classifier_tolerance)
         metrics: dict[str, Any] = {"classifier": {**parity, "bytes": path.stat().st_size}}
-        export_generators({directory / f"{name}.onnx": model for name, model in loaded.items()}, opset)
+        export_generators({directory / f"{name}.onnx": model for name, model in loaded.items()}, settings.opset)
         for name, model in loaded.items():
             path = directory / f"{name}.onnx"
             exported = OnnxGenerator(path)
             clean = load_split(processed_dir, "test", model.config.image_size)
             parity = generator_parity(model, exported, clean.images[rows], clean.labels[rows], seed)
-            require_parity(name, parity, generator_tolerance)
+            require_parity(name, parity, settings.generator_tolerance)
             golden = golden_run(model, generators[name][1], seed)
             write_json(directory / golden_name(name), golden)
             difference = golden_difference(golden, exported)

@@ -1,6 +1,7 @@
 """One run of the sampler through torch, step by step, for other implementations to be tested against.
 
-A golden file (golden.json; golden_fast.json of the few-step student) holds the sampler's settings, the seed, the times
+A golden file (golden.json; golden_fast.json of the student) holds whether the model is a few-step one, the sampler's
+settings, the seed, the times
 t_0 .. t_steps and the tensors `noise` [N, 3, S, S], `class_weights` [N, K + 1] and `states` [steps, N, 3, S, S]: the state
 after every step, not clipped. A tensor is {"shape", "dtype": "float32", "base64": little-endian bytes}. Picture 0 is of one
 class, picture 1 half of that and half of the next.
@@ -9,15 +10,15 @@ class, picture 1 half of that and half of the next.
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tinycats.models.sampler import Denoiser, SamplerSettings, initial_noise, sample
-from tinycats.models.tinydit import TinyDiT, one_hot_classes
+from tinycats.generator.network import TinyDiT, one_hot_classes
+from tinycats.generator.sampler import Denoiser, initial_noise, sample
+from tinycats.runtime.params import SamplerSettings
 
 
 def golden_name(generator: str) -> str:
@@ -33,7 +34,8 @@ def golden_run(model: TinyDiT, settings: SamplerSettings, seed: int) -> dict[str
     return {
         "about": "the sampler's state after every step; t=0 is noise, t=1 is data; see tinycats/export/golden.py",
         "classes": model.config.classes,
-        "sampler": asdict(settings),
+        "few_step": model.config.few_step,
+        "sampler": settings.model_dump(),
         "seed": seed,
         "times": torch.linspace(0, 1, settings.steps + 1, dtype=torch.float64).tolist(),
         "tensors": {
@@ -47,7 +49,7 @@ def golden_run(model: TinyDiT, settings: SamplerSettings, seed: int) -> dict[str
 def golden_difference(golden: dict[str, Any], model: Denoiser) -> dict[str, float]:
     """How far another implementation of the model is from the states of a golden run, step by step."""
     tensors = {name: torch.from_numpy(decode_tensor(tensor)) for name, tensor in golden["tensors"].items()}
-    settings = SamplerSettings(**golden["sampler"])
+    settings = SamplerSettings.model_validate(golden["sampler"])
     difference = sampler_states(model, tensors["noise"], tensors["class_weights"], settings) - tensors["states"]
     return {
         "max_abs_diff": float(difference.abs().max()),

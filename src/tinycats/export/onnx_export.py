@@ -13,11 +13,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from tinycats.errors import UserError
+from tinycats.classifier.network import Classifier
 from tinycats.export.onnx_models import CONFIG_KEY
-from tinycats.models.classifier import Classifier
-from tinycats.models.pretrained import ModelConfig
-from tinycats.models.tinydit import TinyDiT
+from tinycats.generator.network import TinyDiT
+from tinycats.learning.pretrained import ModelConfig
+from tinycats.runtime.errors import UserError
 
 EXAMPLE_BATCH = 2  # 0 and 1 would be taken for constants
 

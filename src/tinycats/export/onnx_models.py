@@ -16,10 +16,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from tinycats.errors import UserError
-from tinycats.models.classifier import ClassifierConfig
-from tinycats.models.pretrained import ModelConfig
-from tinycats.models.tinydit import TinyDiTConfig
+from tinycats.classifier.network import ClassifierConfig
+from tinycats.generator.network import TinyDiTConfig
+from tinycats.learning.pretrained import ModelConfig
+from tinycats.runtime.errors import UserError
 
 CONFIG_KEY = "config"
 BATCH_SIZE = 32

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from tinycats.errors import UserError
+from tinycats.classifier.network import Classifier
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
-from tinycats.models.classifier import Classifier
-from tinycats.models.sampler import initial_noise
-from tinycats.models.tinydit import TinyDiT, one_hot_classes
+from tinycats.generator.network import TinyDiT, one_hot_classes
+from tinycats.generator.sampler import initial_noise
+from tinycats.runtime.errors import UserError
 
 # Sizes of the first batches, so that the batch is seen to be dynamic; the rest comes in batches of the last size.
 BATCH_SIZES = (1, 2, 5, 16)

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 
 from tinycats.data.processed import Split, load_split
-from tinycats.errors import UserError
+from tinycats.data.randomness import generator_for
 from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance
 from tinycats.evaluation.latency import measure_latency
+from tinycats.evaluator.network import Evaluator
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.quantize import quantize_classifier, quantize_generator
-from tinycats.files import atomic_directory, write_json
-from tinycats.models.evaluator import Evaluator
-from tinycats.models.sampler import SamplerSettings, initial_noise, sample, to_uint8
-from tinycats.models.tinydit import one_hot_classes
-from tinycats.randomness import generator_for
+from tinycats.generator.network import one_hot_classes
+from tinycats.generator.sampler import initial_noise, sample, to_uint8
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import atomic_directory, write_json
+from tinycats.runtime.params import QuantizeParams, SamplerSettings
 
 BATCH_SIZE = 32
 LATENCY_RUNS = 30
@@ -36,18 +37,15 @@ def quantize_models(
     metrics_path: Path,
     timing_path: Path,
     samplers: Mapping[str, SamplerSettings],
-    calibration_images: int,
-    samples_per_class: int,
-    max_accuracy_drop: float,
-    max_fd_increase: float,
+    settings: QuantizeParams,
     seed: int,
 ) -> None:
     """Write output_dir (the models of onnx_dir in int8), metrics_path and timing_path.
 
-    `samplers`: how the pictures of each generator, named as its file, are made for the comparison. Raises UserError, and
-    writes nothing, where a model is missing or damaged, or where the top-1 accuracy on the test split falls by more than
-    max_accuracy_drop or FD-classifier rises by more than max_fd_increase (a fraction of what it was). Where there are too
-    few pictures for FD-classifier, it is left out, as in the evaluation.
+    `samplers`: how the images of each generator, named as its file, are made for the comparison. Raises UserError, and
+    writes nothing, where a model is missing or damaged, where the top-1 accuracy on the test split falls by more than
+    settings.max_accuracy_drop, or where FD-classifier rises by more than settings.max_fd_increase (a fraction of what it was).
+    Where there are too few images for FD-classifier, it is left out, as in the evaluation.
     """
     started = time.perf_counter()
     evaluator = Evaluator.from_pretrained(evaluator_dir)
@@ -60,21 +58,21 @@ def quantize_models(
 
     with atomic_directory(output_dir) as directory:
         order = torch.randperm(len(train.images), generator=generator_for(seed, "calibration", 0)).numpy()
-        calibration = train.images[np.sort(order[:calibration_images])]
+        calibration = train.images[np.sort(order[: settings.calibration_images])]
         quantize_classifier(onnx_dir / "classifier.onnx", directory / "classifier.onnx", calibration)
         classifier8 = OnnxClassifier(directory / "classifier.onnx")
         figures["classifier"] = _compare_classifiers(classifier, classifier8, test)
-        _require("classifier", "top1", figures["classifier"], "accuracy_drop", max_accuracy_drop)
+        _require("classifier", "top1", figures["classifier"], "accuracy_drop", settings.max_accuracy_drop)
         timing["classifier"] = {"before": _classifier_latency(classifier), "after": _classifier_latency(classifier8)}
         for name, generator in generators.items():
             quantize_generator(onnx_dir / f"{name}.onnx", directory / f"{name}.onnx")
             generator8 = OnnxGenerator(directory / f"{name}.onnx")
             real = np.asarray(load_split(processed_dir, "test", generator.config.image_size).images)
             figures[name] = _compare_generators(
-                generator, generator8, evaluator, real, samplers[name], samples_per_class, seed
+                generator, generator8, evaluator, real, samplers[name], settings.samples_per_class, seed
             )
             if "fd_increase" in figures[name]:
-                _require(name, "fd_classifier", figures[name], "fd_increase", max_fd_increase)
+                _require(name, "fd_classifier", figures[name], "fd_increase", settings.max_fd_increase)
             timing[name] = {"before": _generator_latency(generator), "after": _generator_latency(generator8)}
         for name, figure in figures.items():
             figure["bytes_before"] = (onnx_dir / f"{name}.onnx").stat().st_size

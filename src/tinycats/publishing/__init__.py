@@ -1,0 +1,1 @@
+"""Gates, model card, manifest, and the Hugging Face Hub."""

@@ -11,8 +11,8 @@ import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch import nn
 
-from tinycats.models.classifier import Classifier
-from tinycats.models.tinydit import TinyDiT
+from tinycats.classifier.network import Classifier
+from tinycats.generator.network import TinyDiT
 from tinycats.publishing.card_text import CARD_TEXT
 from tinycats.publishing.layout import CARD_NAME
 

@@ -171,8 +171,8 @@ Generate four pictures with the student:
 
 ```python
 from PIL import Image
-from tinycats.models.sampler import few_step_settings, initial_noise, sample, to_uint8
-from tinycats.models.tinydit import TinyDiT, one_hot_classes
+from tinycats.generator.sampler import few_step_settings, initial_noise, sample, to_uint8
+from tinycats.generator.network import TinyDiT, one_hot_classes
 
 model = TinyDiT.from_pretrained("generator_fast")
 classes = model.config.classes
@@ -189,8 +189,8 @@ Classify a picture:
 from pathlib import Path
 
 import torch
-from tinycats.data.decode import decode, to_square
-from tinycats.models.classifier import Classifier
+from tinycats.preparing.decode import decode, to_square
+from tinycats.classifier.network import Classifier
 
 model = Classifier.from_pretrained("classifier")
 image = decode(Path("picture.png").read_bytes(), min_side_px=1, max_pixels=100_000_000)

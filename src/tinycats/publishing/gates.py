@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tinycats.errors import UserError
-from tinycats.files import read_json
-
-
-@dataclass(frozen=True)
-class Gate:
-    """`metric` is file.key.key in the metrics directory: evaluate.classifier.top1 is in evaluate.json."""
-
-    metric: str
-    bound: float
-    direction: Literal["min", "max"]
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import read_json
+from tinycats.runtime.params import Gate
 
 
 def check_gates(gates: Sequence[Gate], metrics_dir: Path) -> dict[str, dict[str, Any]]:

@@ -22,9 +22,9 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import parse_ratelimit_headers
 from huggingface_hub.utils.sha import git_hash
 
-from tinycats.errors import UserError
-from tinycats.files import file_hash
 from tinycats.publishing.layout import CARD_NAME, MANIFEST_NAME
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import file_hash
 
 BRANCH = "main"
 OF_THE_HUB = ".gitattributes"  # the Hub writes it itself

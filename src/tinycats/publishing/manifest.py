@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from tinycats.errors import UserError
-from tinycats.files import file_hash
-from tinycats.models.adapter import Adapter
-from tinycats.models.classifier import ClassifierConfig
-from tinycats.models.sampler import SamplerSettings
-from tinycats.models.tinydit import TinyDiTConfig
+from tinycats.adapters.adapter import Adapter
+from tinycats.classifier.network import ClassifierConfig
+from tinycats.generator.network import TinyDiTConfig
 from tinycats.publishing.layout import GENERATORS, HEAD_NAME, MANIFEST_NAME
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import file_hash
+from tinycats.runtime.params import SamplerSettings
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def list_files(directory: Path) -> list[dict[str, Any]]:
@@ -67,7 +66,8 @@ def describe_generator(name: str, config: TinyDiTConfig, sampler: SamplerSetting
         "input_convention": {"layout": "NCHW", "colour": "RGB", "range": [-1, 1]},
         "time_convention": {"noise": 0, "data": 1, "h": "step" if config.few_step else 0},
         "prediction": "x",
-        "sampler": asdict(sampler),
+        "few_step": config.few_step,
+        "sampler": sampler.model_dump(),
         "golden": GENERATORS[name],
     }
 

@@ -5,73 +5,52 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinycats.errors import UserError
-from tinycats.files import atomic_directory, write_json
-from tinycats.models.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, check_base, read_adapter
-from tinycats.models.classifier import Classifier
-from tinycats.models.sampler import SamplerSettings
-from tinycats.models.tinydit import TinyDiT
+from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, check_base, read_adapter
+from tinycats.classifier.network import Classifier
+from tinycats.generator.network import TinyDiT
+from tinycats.generator.sampler import save_sampler
 from tinycats.publishing.card import write_card
-from tinycats.publishing.gates import Gate, check_gates
+from tinycats.publishing.gates import check_gates
 from tinycats.publishing.hub import upload
 from tinycats.publishing.layout import GENERATORS, HEAD_NAME, MANIFEST_NAME
 from tinycats.publishing.manifest import describe, describe_adapter, describe_classifier, describe_generator, list_files
 from tinycats.publishing.revision import tag_name
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import atomic_directory, write_json
+from tinycats.runtime.params import PublishParams, SamplerSettings
 
 METRICS = ("fetch", "preprocess", "evaluate", "export", "quantize")
 MODEL_FILES = ("config.json", "model.safetensors")
 ONNX_FILES = ("classifier.onnx", *(f"{name}.onnx" for name in GENERATORS))
 
 
-@dataclass(frozen=True)
-class DataInfo:
-    """`source` is the name of the data source: what comes from `synthetic` is called so."""
-
-    title: str
-    licence: str
-    source: str
-
-
-@dataclass(frozen=True)
-class HubRepository:
-    """`repo_id` is user/name; `private` counts when the repository is created."""
-
-    repo_id: str
-    private: bool
-
-
 def publish(
     *,
-    name: str,
-    licence: str,
-    gates: Sequence[Gate],
-    data: DataInfo,
+    settings: PublishParams,
+    source: str,
     samplers: Mapping[str, SamplerSettings],
     classifier_dir: Path,
     generator_dirs: Mapping[str, Path],
     onnx_dir: Path,
     onnx_int8_dir: Path,
-    adapters: Sequence[Path],
     metrics_dir: Path,
     output: Path,
     web: Path,
     revision: str | None,
-    repository: HubRepository | None,
 ) -> dict[str, Any]:
     """Write `output` (the Hub repository) and `web` (what the page loads); return {"gates", "files", "bytes"}.
 
-    `samplers` and `generator_dirs` have the keys of layout.GENERATORS. With `repository`, upload `output` to it before, and
-    return {"hub": {"repo_id", "revision", "commit"}} too.
+    `source`: of the data; what comes from "synthetic" is called so. `samplers` and `generator_dirs` have the keys of
+    layout.GENERATORS. settings.adapters go into `output` too. Where settings.hub names a repository, upload `output` to it
+    before, and return {"hub": {"repo_id", "revision", "commit"}} too.
 
-    `adapters` are directories of LoRA adapters of the generator, which `output` gets too. The same inputs give the same
-    bytes. Raises UserError, leaving both as they were, where a gate fails, a file is missing or broken, an adapter was made
-    for another generator, or the upload fails.
+    The same inputs give the same bytes. Raises UserError, leaving both as they were, where a gate fails, a file is missing or
+    broken, an adapter was made for another generator, or the upload fails.
     """
-    results = check_gates(gates, metrics_dir)
+    results = check_gates(settings.gates, metrics_dir)
     metrics = _read_metrics(metrics_dir)
     classifier = Classifier.from_pretrained(classifier_dir)
     generators = {name: TinyDiT.from_pretrained(generator_dirs[name]) for name in GENERATORS}
@@ -89,21 +68,22 @@ def publish(
         _copy(classifier_dir, MODEL_FILES, hub / "classifier")
         for generator_name, directory in generator_dirs.items():
             _copy(directory, MODEL_FILES, hub / generator_name)
+            save_sampler(samplers[generator_name], hub / generator_name)
         _copy_samples(metrics_dir, hub / "samples")
         manifest = describe(
-            name=name,
-            licence=licence,
+            name=settings.name,
+            licence=settings.licence,
             revision=revision,
-            data={**asdict(data), "synthetic": data.source == "synthetic"},
+            data={**settings.data.model_dump(), "source": source, "synthetic": source == "synthetic"},
             classifier=describe_classifier(classifier.config, hub, classifier.head.in_features),
             generators={
                 key: describe_generator(key, generator.config, samplers[key], hub)
                 for key, generator in generators.items()
             },
-            adapters=_copy_adapters(adapters, generator_dirs["generator"], hub),
+            adapters=_copy_adapters([Path(path) for path in settings.adapters], generator_dirs["generator"], hub),
             metrics=metrics,
         )
-        repo_id = repository.repo_id if repository else None
+        repo_id = settings.hub.repo_id
         write_card(hub, manifest, classifier, generators, metrics, results, repo_id)
         files = list_files(hub)
         address = (
@@ -113,8 +93,8 @@ def publish(
             write_json(folder / MANIFEST_NAME, {**manifest, "hub": address, "files": list_files(folder)})
         total = sum(file["bytes"] for file in files) + (hub / MANIFEST_NAME).stat().st_size
         summary = {"gates": results, "files": len(files) + 1, "bytes": total}
-        if repository and address:
-            commit = upload(hub, repository.repo_id, address["revision"], repository.private)
+        if repo_id and address:
+            commit = upload(hub, repo_id, address["revision"], settings.hub.private)
             summary["hub"] = {**address, "commit": commit}
     return summary
 

@@ -1,0 +1,1 @@
+"""LoRA adapters of the generator, trained on a few photos of one animal."""

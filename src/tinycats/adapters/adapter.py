@@ -1,0 +1,210 @@
+"""LoRA adapters of the generator (Hu et al. 2021): one more class, learned from a few photos of one animal.
+
+An adapter directory is peft's: adapter_config.json and adapter_model.safetensors. It holds a low-rank change of the blocks'
+matrices and the whole class embedding, which has one column more than the base's. What peft has no key for (which base,
+which class) is in `auto_mapping` of the config, which peft keeps as it is. peft itself is imported only where it is needed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Literal
+
+import safetensors
+import torch
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.learning.pretrained import WEIGHTS_NAME, read_config
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import atomic_directory, file_hash
+
+ADAPTER_CONFIG_NAME = "adapter_config.json"
+ADAPTER_WEIGHTS_NAME = "adapter_model.safetensors"
+TARGETS = r"blocks\.\d+\.(attention\.(qkv|out)|mlp\.[02]|modulation)"  # names of the matrices that are changed
+CLASS_EMBEDDING = "class_embedding"
+PREFIX = "base_model.model."  # of peft's tensor names
+
+
+class AdapterInfo(BaseModel):
+    """What the adapter is for. `config` is that of the base with the new class, the last of its classes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    base_model_class: Literal["TinyDiT"] = "TinyDiT"
+    parent_library: Literal["tinycats.generator.network"] = "tinycats.generator.network"
+    base_sha256: str  # of the base's model.safetensors
+    like: str  # the class of the base that the new one started from
+    config: TinyDiTConfig
+
+    @property
+    def name(self) -> str:
+        """The new class."""
+        return self.config.classes[-1]
+
+
+class AdapterConfig(BaseModel):
+    """The keys of adapter_config.json that are ours to check; peft writes many more."""
+
+    peft_type: Literal["LORA"]
+    r: Annotated[StrictInt, Field(ge=1)]
+    base_model_name_or_path: str | None
+    auto_mapping: AdapterInfo
+
+
+@dataclass(frozen=True)
+class Adapter:
+    directory: Path
+    rank: int
+    base_name: str  # the base's directory, when it was made
+    info: AdapterInfo
+    parameters: int
+
+
+def import_peft() -> ModuleType:
+    """The package peft. Raises UserError where it is not installed."""
+    if importlib.util.find_spec("peft") is None:
+        raise UserError("adapters need the package peft, which is not installed: pip install 'tinycats[adapt]'")
+    import tinycats.runtime.vision  # noqa: F401  # peft imports torchvision
+    import peft  # isort: skip
+
+    return peft
+
+
+def add_class(base: TinyDiT, name: str, like: str) -> TinyDiT:
+    """The base with one more class, the last, which looks like `like`. Raises UserError where there is no such class."""
+    classes = base.config.classes
+    if name in classes:
+        raise UserError(f"{name!r} is a class of the generator already; take another name")
+    if like not in classes:
+        raise UserError(f"there is no class {like!r}; there are {', '.join(sorted(classes))}")
+    model = TinyDiT(base.config.model_copy(update={"classes": [*classes, name]}))
+    state = base.state_dict()
+    columns = state[f"{CLASS_EMBEDDING}.weight"]  # (D, K + 1), the null class last
+    start = columns[:, classes.index(like)][:, None]
+    state[f"{CLASS_EMBEDDING}.weight"] = torch.cat([columns[:, :-1], start, columns[:, -1:]], dim=1)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def inject_adapter(model: TinyDiT, rank: int) -> TinyDiT:
+    """Put peft's layers into the model, in place: only they and the class embedding train from now on."""
+    peft = import_peft()
+    config = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS, modules_to_save=[CLASS_EMBEDDING])
+    injected: TinyDiT = peft.inject_adapter_in_model(config, model)
+    return injected
+
+
+def save_adapter(model: TinyDiT, base: Path, like: str, output: Path) -> None:
+    """Write the adapter that was injected into `model`, made for the model directory `base`; it appears whole or not at all."""
+    peft = import_peft()
+    info = AdapterInfo(base_sha256=file_hash(base / WEIGHTS_NAME), like=like, config=model.config)
+    config: object = model.peft_config["default"]  # type: ignore[index]
+    config.auto_mapping = info.model_dump()  # type: ignore[attr-defined]
+    config.base_model_name_or_path = str(base)  # type: ignore[attr-defined]
+    config.inference_mode = True  # type: ignore[attr-defined]
+    tensors = {
+        PREFIX + name: tensor.detach().cpu().contiguous()
+        for name, tensor in peft.get_peft_model_state_dict(model).items()
+    }
+    with atomic_directory(output) as directory:
+        config.save_pretrained(str(directory))  # type: ignore[attr-defined]
+        save_file(tensors, directory / ADAPTER_WEIGHTS_NAME, metadata={"format": "pt"})
+        (directory / ADAPTER_WEIGHTS_NAME).chmod(0o644)  # save_file makes it 0600
+
+
+def read_adapter(directory: Path) -> Adapter:
+    """Read and check an adapter directory, every tensor of it, without peft.
+
+    Raises UserError naming what is missing or wrong: a file, a key of the config, a tensor's shape or values.
+    """
+    config = _read_config(directory / ADAPTER_CONFIG_NAME)
+    tensors = _read_tensors(directory / ADAPTER_WEIGHTS_NAME)
+    expected = _shapes(config.auto_mapping.config, config.r)
+    problems = [f"no {name}" for name in expected if name not in tensors]
+    problems += [f"unknown {name}" for name in tensors if name not in expected]
+    problems += [
+        f"{name} is {list(tensors[name].shape)}, not {shape}"
+        for name, shape in expected.items()
+        if name in tensors and list(tensors[name].shape) != shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        where = directory / ADAPTER_WEIGHTS_NAME
+        raise UserError(f"{where}: does not fit {ADAPTER_CONFIG_NAME}: {', '.join(problems[:3])}{more}")
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    base_name = config.base_model_name_or_path or "an unnamed model"
+    return Adapter(directory, config.r, base_name, config.auto_mapping, parameters)
+
+
+def check_base(adapter: Adapter, base: Path) -> None:
+    """Raise UserError where the adapter was made for another generator than the model directory `base`."""
+    config, info = read_config(base, TinyDiTConfig), adapter.info
+    with_class = config.model_copy(update={"classes": [*config.classes, info.name]})
+    if with_class != info.config:
+        different = "classes or sizes"
+    elif not (base / WEIGHTS_NAME).exists() or file_hash(base / WEIGHTS_NAME) != info.base_sha256:
+        different = "weights"
+    else:
+        return
+    raise UserError(
+        f"{adapter.directory}: was made for another generator ({adapter.base_name} then) than {base}, "
+        f"which has other {different}; name that one, or run `tinycats adapt` again"
+    )
+
+
+def load_adapted(base: Path, directory: Path) -> TinyDiT:
+    """The base with the adapter's changes in its weights: a full model with one class more, in eval mode, on the CPU.
+
+    Raises UserError where either is not whole, or where they do not belong together.
+    """
+    adapter = read_adapter(directory)
+    check_base(adapter, base)
+    peft = import_peft()
+    model = add_class(TinyDiT.from_pretrained(base), adapter.info.name, adapter.info.like)
+    merged: TinyDiT = peft.PeftModel.from_pretrained(model, str(directory)).merge_and_unload()
+    return merged.requires_grad_(True).eval()
+
+
+def _shapes(config: TinyDiTConfig, rank: int) -> dict[str, list[int]]:
+    """Name and shape of every tensor of an adapter."""
+    with torch.device("meta"):
+        model = TinyDiT(config)
+    shapes = {f"{PREFIX}{CLASS_EMBEDDING}.weight": list(model.class_embedding.weight.shape)}
+    for name, module in model.named_modules():
+        if re.fullmatch(TARGETS, name) and isinstance(module, torch.nn.Linear):
+            shapes[f"{PREFIX}{name}.lora_A.weight"] = [rank, module.in_features]
+            shapes[f"{PREFIX}{name}.lora_B.weight"] = [module.out_features, rank]
+    return shapes
+
+
+def _read_config(path: Path) -> AdapterConfig:
+    try:
+        return AdapterConfig.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: not found; an adapter directory holds {ADAPTER_CONFIG_NAME} and {ADAPTER_WEIGHTS_NAME}"
+        ) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        hint = "; `tinycats adapt` writes what its adapter is for into it" if key.startswith("auto_mapping") else ""
+        raise UserError(f"{path}: {key or 'the file'}: {first['msg']}{hint}") from None
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found") from None
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path}: is not a whole safetensors file ({str(error).splitlines()[0]})") from None
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} has values that are not finite")
+    return tensors

@@ -1,0 +1,1 @@
+"""The few-step student of the generator."""

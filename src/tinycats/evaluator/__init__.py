@@ -1,0 +1,1 @@
+"""The evaluator: a network that is trained for its features alone, which judge the generator."""

@@ -1,0 +1,1 @@
+"""Images for people: grids of samples, captioned sheets, confusion matrices."""

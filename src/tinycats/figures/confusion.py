@@ -1,0 +1,37 @@
+"""The confusion matrix as a figure."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
+
+MAX_CLASSES_WITH_NUMBERS = 20
+
+
+def confusion_figure(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> Figure:
+    """The confusion matrix, each row (true class) in shares of its images; with numbers up to 20 classes."""
+    matrix = confusion_matrix(labels, predicted, labels=np.arange(len(classes)), normalize="true")
+    numbers = len(classes) <= MAX_CLASSES_WITH_NUMBERS
+    side = max(5.0, (0.55 if numbers else 0.28) * len(classes) + 2.5)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    display = ConfusionMatrixDisplay(matrix, display_labels=list(classes)).plot(
+        ax=axes, include_values=numbers, values_format=".2f", xticks_rotation="vertical", cmap="Blues",
+        im_kw={"vmin": 0, "vmax": 1}, text_kw={"fontsize": 8},
+    )  # fmt: skip
+    for text, share in zip(display.text_.flat, matrix.flat, strict=True) if numbers else ():
+        text.set_visible(share > 0)
+    axes.set(xlabel="predicted", ylabel="true", title=f"{len(labels)} pictures, rows sum to 1")
+    return figure
+
+
+def to_image(figure: Figure) -> Image.Image:
+    """The figure as an image."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})  # equal content is equal bytes
+    return Image.open(buffer)

@@ -1,0 +1,1 @@
+"""TinyDiT: network, flow matching, sampler."""

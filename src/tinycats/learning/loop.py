@@ -1,0 +1,253 @@
+"""The training loop that the classifier, the evaluator, the generator and its student share.
+
+What is trained is a Task: it makes the batch of a step as a pure function of the step, and turns a part of it into a loss. The
+loop owns precision, accumulation, clipping, the learning rate, the average of the weights, checkpoints, and what several
+processes share. A GPU is waited for where the losses are looked at, every few steps, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tinycats.learning import distributed
+from tinycats.learning.optimizer import adamw
+from tinycats.learning.precision import autocast, resolve_dtype
+from tinycats.learning.window import Window
+from tinycats.runtime.checkpoints import Checkpoints
+from tinycats.runtime.guard import LossGuard
+from tinycats.runtime.history import History
+from tinycats.runtime.memory import keep_freed_memory
+from tinycats.runtime.params import Schedule, TrainingParams
+from tinycats.runtime.processes import is_main, world_size
+from tinycats.runtime.progress import ProgressReport
+from tinycats.runtime.run_directory import RunDirectory
+from tinycats.runtime.run_settings import RunSettings
+
+Batch = dict[str, Tensor]
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+class Task(Stateful, Protocol):
+    """What is trained. Random numbers for a step come from the step alone."""
+
+    name: str
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def warmup_steps(self) -> int: ...
+
+    @property
+    def model(self) -> nn.Module:
+        """The network to train."""
+
+    def batches(self, start: int, rows: range) -> Iterator[Batch]:
+        """These rows of the batches of the steps from `start` to `steps`; the first dimension of every tensor is the row."""
+
+    def indices(self, step: int) -> list[int]:
+        """Which images the batch of a step is made of."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss of a micro-batch, a scalar."""
+
+    def validates(self, done: int) -> bool:
+        """Whether validate() is to be called when `done` steps are done."""
+
+    def validate(self, done: int, averaged: nn.Module, history: History) -> bool:
+        """Validate the averaged model. Returns True to stop early."""
+
+
+def learning_rate(step: int, lr: float, warmup_steps: int, steps: int, schedule: Schedule) -> float:
+    """Linear warm-up to `lr`, then constant or a half cosine down to 0 at `steps`."""
+    if step < warmup_steps:
+        return lr * (step + 1) / warmup_steps
+    if schedule == "constant":
+        return lr
+    progress = (step - warmup_steps) / max(steps - warmup_steps, 1)
+    return lr * (1 + math.cos(math.pi * progress)) / 2
+
+
+def train(
+    task: Task,
+    training: TrainingParams,
+    run: RunSettings,
+    device: torch.device,
+    directory: RunDirectory,
+    history: History,
+) -> nn.Module:
+    """Train task.model, from the newest checkpoint in `directory` on; return the averaged model, or the model itself.
+
+    Raises UserError where the loss shows that nothing is learned; SystemExit after SIGINT, SIGTERM or SIGHUP, with a checkpoint.
+    """
+    rows = distributed.rows_of_batch(training.batch_size)
+    keep_freed_memory()
+    model = distributed.synchronise_norms(task.model.to(device), device)
+    optimizer = adamw(model, training)
+    average: AveragedModel | None = None
+    if training.ema_decay is not None:
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay), use_buffers=True)
+    averaged: nn.Module = model if average is None else average.module
+    dtype = resolve_dtype(training.precision, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    forward: nn.Module = torch.compile(model) if training.compile else model  # type: ignore[assignment]
+    forward = distributed.wrap(forward, device)
+    guard = LossGuard(run.guard_steps, task.warmup_steps, task.indices)
+    window = Window(guard, scaled=scaler.is_enabled())
+    stateful: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "scaler": scaler, "task": task}
+    if average is not None:
+        stateful["average"] = average
+
+    start, stopped_early = 0, False
+    checkpoint = directory.load(task.steps)
+    if checkpoint is not None:
+        for name, part in stateful.items():
+            part.load_state_dict(checkpoint[name])
+        start, stopped_early = checkpoint["step"], checkpoint["stopped_early"]
+        guard.losses, window.values = checkpoint["guard"], checkpoint["window"]
+        history.restore(checkpoint["history"])
+        if is_main():
+            print(f"{task.name}: resumes from step {start} ({directory.path})", flush=True)
+    if stopped_early or start == task.steps:
+        return averaged
+
+    def content() -> dict[str, Any]:
+        parts = {name: part.state_dict() for name, part in stateful.items()}
+        noted = {
+            "stopped_early": stopped_early,
+            "guard": guard.losses,
+            "window": window.values,
+            "history": history.state(),
+        }
+        return {**noted, **parts}
+
+    report = ProgressReport(task.name, task.steps, start, training.batch_size, run.every_steps, directory.path, dtype)
+    checkpoints = Checkpoints(directory, run.checkpoint_every_s, run.checkpoint_share)
+    parts = min(training.accumulation, distributed.smallest_part(training.batch_size))
+    model.train()
+    with report, checkpoints, _deferred_signals() as received:
+        for step, batch in enumerate(task.batches(start, rows), start):
+            rate = learning_rate(step, training.lr, task.warmup_steps, task.steps, training.schedule)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            while True:
+                try:
+                    loss = _accumulate(task, forward, batch, parts, training.batch_size, scaler, device, dtype)
+                    scaler.unscale_(optimizer)
+                    norm = nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+                    scaler.step(optimizer)
+                    break
+                except torch.OutOfMemoryError:
+                    if parts * 2 > len(rows) or world_size() > 1:
+                        raise
+                    parts *= 2
+                    optimizer.zero_grad(set_to_none=True)
+                    scaler = _fresh(scaler, device)
+                    stateful["scaler"] = scaler
+                    if device.type == "cuda":
+                        torch.cuda.empty_cache()
+                    print(f"{task.name}: out of memory at step {step + 1}; resumes with {parts} micro-batches a step")
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
+            if average is not None:
+                average.update_parameters(model)
+            window.add(step, loss, norm)
+
+            done = step + 1
+            validates = task.validates(done)
+            if done % run.every_steps == 0 or done == task.steps or validates:
+                window.look()
+            if done % run.every_steps == 0 or done == task.steps:
+                history.log(done, {**window.means(), "lr": rate})
+            if validates:
+                stopped_early = task.validate(done, averaged, history)
+                model.train()
+            report.step(done, window.last_loss)
+            stop, signal_number, due = distributed.largest(
+                stopped_early, received[0] if received else 0, is_main() and checkpoints.due()
+            )
+            stopped_early = bool(stop)
+            finished = stopped_early or done == task.steps
+            if finished or signal_number or due:
+                window.look()
+                if is_main():
+                    checkpoints.save(done, content(), wait=bool(finished or signal_number))
+            report.saved_step = checkpoints.saved_step or report.saved_step
+            if finished:
+                break
+            if signal_number:
+                report.stop(signal.Signals(signal_number))
+    return averaged
+
+
+def _accumulate(
+    task: Task,
+    model: nn.Module,
+    batch: Batch,
+    parts: int,
+    batch_size: int,
+    scaler: torch.amp.GradScaler,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Add up the gradients of this process's micro-batches; return its share of the mean loss of the whole batch.
+
+    Every process has as many micro-batches, so that batch norms which wait for each other do so equally often.
+    """
+    split = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
+    mean = torch.zeros((), device=device)
+    for number in range(parts):
+        part = {name: tensors[number] for name, tensors in split.items()}
+        size = len(next(iter(part.values())))
+        more = isinstance(model, DistributedDataParallel) and number + 1 < parts
+        with model.no_sync() if more else nullcontext():  # type: ignore[operator]  # gradients are averaged once, at the end
+            with autocast(device, dtype):
+                loss = task.loss(model, part) * (size / batch_size)
+            scaler.scale(loss * world_size()).backward()  # they are averaged, and must be added up
+        mean += loss.detach()
+    return mean
+
+
+def _fresh(scaler: torch.amp.GradScaler, device: torch.device) -> torch.amp.GradScaler:
+    """A scaler like it that has seen nothing of the step under way."""
+    fresh = torch.amp.GradScaler(device.type, enabled=scaler.is_enabled())
+    fresh.load_state_dict(scaler.state_dict())
+    return fresh
+
+
+@contextmanager
+def _deferred_signals() -> Iterator[list[signal.Signals]]:
+    """Collect SIGINT, SIGTERM and SIGHUP instead of dying from them, so that the step under way can end.
+
+    What is ignored stays ignored: nohup starts a command so, and a shell what it puts into the background.
+    """
+    received: list[signal.Signals] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(signal.Signals(number))
+
+    previous = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""From raw to processed data: decoding, checks, duplicates, splits."""

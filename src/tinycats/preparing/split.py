@@ -1,0 +1,57 @@
+"""Which pictures are for training, validation and testing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+
+from tinycats.runtime.errors import UserError
+
+
+def split_pictures(
+    pictures: Iterable[tuple[str, str, str]],
+    classes: Iterable[str],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> dict[str, str]:
+    """Give each of the (name, class name, given split or empty) pictures a split: train, val or test.
+
+    Class by class, so that all splits have the same mixture. Given splits are kept. A split that a class has none of
+    is drawn from its pictures without a split; if it has a training split only, from that. The fractions are of what is
+    drawn from. Depends on the names and the seed, not on the order. Raises UserError where one of `classes` has too
+    few pictures for at least one in each split.
+    """
+    by_class: dict[str, dict[str, list[str]]] = {name: defaultdict(list) for name in sorted(classes)}
+    for name, class_name, given in pictures:
+        by_class[class_name][given].append(name)
+
+    splits: dict[str, str] = {}
+    too_few: list[str] = []
+    for class_name, given_names in by_class.items():
+        drawn = [split for split in ("test", "val") if not given_names[split]]
+        pool = given_names.pop("") if given_names[""] else []
+        if drawn:
+            pool += given_names.pop("train", [])
+        kept_train = len(given_names["train"])
+        needed = len(drawn) + (kept_train == 0)
+        if len(pool) < needed:
+            too_few.append(f"{class_name!r} has {len(pool)} and needs {needed}")
+            continue
+        pool.sort(key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+        total = len(pool)
+        fractions = {"val": val_fraction, "test": test_fraction}
+        for position, split in enumerate(drawn):
+            reserved = len(drawn) - position  # one for each split to come, and one for training
+            count = min(max(1, round(fractions[split] * total)), len(pool) - reserved)
+            given_names[split], pool = pool[:count], pool[count:]
+        given_names["train"] += pool
+        splits.update({name: split for split, names in given_names.items() for name in names})
+    if too_few:
+        raise UserError(f"too few good pictures for train, val and test: {_some(too_few)}; add some or drop the class")
+    return splits
+
+
+def _some(items: list[str], count: int = 5) -> str:
+    return ", ".join(items[:count]) + (f" and {len(items) - count} more" if len(items) > count else "")

@@ -1,0 +1,101 @@
+"""What a training run logs: kept with its state, so that a run that was stopped and continued shows one whole curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from dvclive import Live
+from PIL import Image
+
+from tinycats.runtime.processes import is_main
+
+
+class Sink(Protocol):
+    """Where curves and pictures go besides DVCLive."""
+
+    def log(self, step: int, scalars: dict[str, float]) -> None: ...
+
+    def log_image(self, step: int, name: str, path: Path) -> None: ...
+
+    def finish(self, summary: dict[str, float | str]) -> None: ...
+
+
+class LiveSink:
+    """A DVCLive directory."""
+
+    def __init__(self, directory: Path) -> None:
+        # dvcyaml=None and save_dvc_exp=False: else DVCLive edits dvc.yaml under `dvc repro`
+        self._live = Live(str(directory), dvcyaml=None, save_dvc_exp=False, report=None)
+
+    def log(self, step: int, scalars: dict[str, float]) -> None:
+        self._live.step = step
+        for name, value in scalars.items():
+            self._live.log_metric(name, value)
+        self._live.make_summary()
+
+    def log_image(self, step: int, name: str, path: Path) -> None:
+        self._live.log_image(name, str(path))
+
+    def finish(self, summary: dict[str, float | str]) -> None:
+        self._live.summary.update(summary)
+        self._live.make_summary()
+        self._live.end()
+
+
+class History:
+    """Scalars and pictures by step, mirrored by the main process into a DVCLive directory and a further sink.
+
+    `images` is kept in the run directory, since DVC empties the DVCLive directory (an out) before each run.
+    """
+
+    def __init__(self, live_directory: Path, images: Path, sink: Sink | None = None) -> None:
+        self.records: list[dict[str, float]] = []
+        self.image_steps: dict[str, int] = {}
+        self.summary: dict[str, float | str] = {}  # that metrics.json holds besides the last scalars
+        self.images = images
+        self._sinks: list[Sink] = []
+        if is_main():
+            self._sinks = [LiveSink(live_directory), *([sink] if sink else [])]
+
+    def log(self, step: int, scalars: dict[str, float]) -> None:
+        """Log scalars for `step` (optimizer steps done)."""
+        self.records.append({"step": step, **scalars})
+        self._replay(self.records[-1])
+
+    def log_image(self, step: int, name: str, image: Image.Image) -> None:
+        """Log a picture under `name` (a PNG file name)."""
+        self.image_steps[name] = step
+        if is_main():
+            self.images.mkdir(parents=True, exist_ok=True)
+            image.save(self.images / name)
+        self._show(name)
+
+    def state(self) -> dict[str, Any]:
+        return {"records": self.records, "image_steps": self.image_steps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Show again what was logged up to the saved state; forget what came after it."""
+        self.records, self.image_steps = list(state["records"]), dict(state["image_steps"])
+        for record in self.records:
+            self._replay(record)
+        for path in self.images.glob("*.png"):
+            if path.name in self.image_steps:
+                self._show(path.name)
+            elif is_main():
+                path.unlink()
+
+    def finish(self, summary: Mapping[str, float | str]) -> None:
+        """Write the run's final figures (metrics.json) and close."""
+        for sink in self._sinks:
+            sink.finish({**self.summary, **summary})
+
+    def _show(self, name: str) -> None:
+        for sink in self._sinks:
+            sink.log_image(self.image_steps[name], name, self.images / name)
+
+    def _replay(self, record: dict[str, float]) -> None:
+        scalars = {name: value for name, value in record.items() if name != "step"}
+        for sink in self._sinks:
+            sink.log(int(record["step"]), scalars)

@@ -1,0 +1,470 @@
+"""params.yaml as one typed object.
+
+Every value comes from params.yaml, which DVC composes from conf/: there are no defaults here. An unknown key, a wrong
+type, a value out of range or an impossible combination is one line, before any work starts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from tinycats.runtime.errors import UserError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+ImageSize = Annotated[int, Field(ge=16, le=1024)]
+Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+AugmentationLevel = Literal["none", "basic", "full"]
+Schedule = Literal["constant", "cosine"]
+Fit = Literal["crop", "stretch"]  # how an image becomes a square: its middle, or all of it with other proportions
+DeviceName = Literal["auto", "cpu", "cuda"]
+RemoteStage = Literal["train_classifier", "train_evaluator", "train_dit", "distill", "evaluate"]  # can run on Modal
+GpuType = Literal[
+    "T4", "L4", "A10", "A10G", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000", "H100", "H100!", "H200", "B200", "B200+"
+]  # fmt: skip
+ModalName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,64}$")]
+Region = Annotated[
+    str, Field(pattern=r"^(us|eu|ap|uk|ca|jp|me|sa|af|mx|il)(-[a-z]+)?(-?[0-9]+)?$")
+]  # a part of the world, or one in it
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataCommon(Section):
+    """What fetch makes data/raw of."""
+
+    extra: list[str]  # further folders, tars or zips of class folders, merged by class name
+    watch: str  # a path whose content decides whether fetch runs again
+
+
+class SyntheticData(DataCommon):
+    source: Literal["synthetic"]
+    images_per_class: Annotated[int, Field(ge=4)]
+    size_px: ImageSize
+
+
+class Archives(Section):
+    """Local copies of the two archives, with md5 sums of their own; all null: download them."""
+
+    images: str | None
+    images_md5: Md5 | None
+    annotations: str | None
+    annotations_md5: Md5 | None
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        missing = [name for name, value in self if value is None]
+        if 0 < len(missing) < 4:
+            raise ValueError(f"{' and '.join(missing)} must be set too")
+        return self
+
+
+class OxfordPetsData(DataCommon):
+    source: Literal["oxford_pets"]
+    archives: Archives
+    other_max: Count  # pictures of dogs kept as `other`, spread evenly over the breeds
+
+
+class ImageFolderData(DataCommon):
+    source: Literal["image_folder"]
+    path: str  # directory, tar or zip of class/name.jpg or train|valid|test/class/name.jpg
+
+    @field_validator("path")
+    @classmethod
+    def _is_set(cls, path: str) -> str:
+        if path == "???":  # Hydra's word for a value that must be given
+            raise ValueError("is not set; name your photos with -S data.path=PATH")
+        return path
+
+
+class PreprocessParams(Section):
+    val_fraction: OpenFraction
+    test_fraction: OpenFraction
+    min_side_px: Count
+    max_pixels: Count  # more is treated as a decompression bomb
+    fit: Fit
+    max_bad_fraction: Fraction
+    other_class: str | None  # the class that is not a cat, if the data has one
+
+    @model_validator(mode="after")
+    def _leaves_some_for_training(self) -> Self:
+        if self.val_fraction + self.test_fraction >= 0.9:
+            raise ValueError("val_fraction + test_fraction must stay below 0.9, else nothing is left to train on")
+        return self
+
+
+class TrainingParams(Section):
+    """What every training run has: the loop's parameters. The values that most share are in conf/training.yaml."""
+
+    batch_size: Annotated[int, Field(ge=2)]
+    accumulation: Count  # micro-batches of a step
+    lr: Positive
+    schedule: Schedule
+    beta2: OpenFraction  # of AdamW's running mean of squares
+    weight_decay: NonNegative
+    clip_norm: Positive
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None  # of the averaged weights; null: no average is kept
+    augmentation: AugmentationLevel
+    precision: Precision
+    compile: bool
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"accumulation {self.accumulation} does not divide batch_size {self.batch_size}")
+        return self
+
+
+class ClassificationParams(TrainingParams):
+    """What the training runs of the classifier and the evaluator share."""
+
+    epochs: Count
+    max_steps: Count | None  # ends the run earlier; null: after `epochs`
+    warmup_fraction: Fraction  # of all steps
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    min_crop: Annotated[float, Field(gt=0, le=1)]  # share of the area that a random crop keeps at least
+    mixup: NonNegative  # alpha of the beta distribution; 0 switches MixUp off
+    cutmix: Fraction  # of the batches, with a rectangle of another image in each instead of MixUp
+    small_first: Fraction  # of all steps, the first ones, which train at two thirds of the size
+    early_stopping_epochs: Count | None  # epochs without a better validation accuracy; null: never
+
+    @model_validator(mode="after")
+    def _small_crops_are_cut(self) -> Self:
+        if self.augmentation != "full" and self.small_first:
+            raise ValueError("small_first needs augmentation: full, which cuts the crops")
+        return self
+
+
+class ClassifierParams(ClassificationParams):
+    arch: Literal["resnet18", "resnet34", "resnet50"]
+    pretrained: bool
+    image_size: ImageSize
+    source_size: ImageSize | None  # of the images that random crops are cut from; null: image_size
+    crop_size: ImageSize | None  # of these crops, and of the middle of an image that is classified; null: image_size
+
+    @model_validator(mode="after")
+    def _crops_have_a_source(self) -> Self:
+        if self.source_size is not None and self.source_size < self.image_size:
+            raise ValueError(f"source_size {self.source_size} is less than image_size {self.image_size}")
+        if self.crop_size is not None and self.crop_size > self.image_size:
+            raise ValueError(f"crop_size {self.crop_size} is more than image_size {self.image_size}")
+        if self.augmentation != "full" and (self.source_size or self.crop_size):
+            raise ValueError("source_size and crop_size need augmentation: full, which cuts the crops")
+        return self
+
+
+class EvaluatorParams(ClassificationParams):
+    """The network whose features judge the generator: never used for guidance or selection."""
+
+    seed: int
+    width: Annotated[int, Field(ge=4)]
+
+
+class DitParams(Section):
+    """TinyDiT's size."""
+
+    image_size: ImageSize
+    patch_size: Count
+    width: Count
+    depth: Count
+    heads: Count
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.image_size % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {self.image_size}")
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        if self.width % 4:
+            raise ValueError(f"width {self.width} is not a multiple of 4, which the sin-cos positions need")
+        return self
+
+
+class GeneratorTrainingParams(TrainingParams):
+    """What the training runs of the generator and its student share."""
+
+    steps: Count
+    warmup_steps: Annotated[int, Field(ge=0)]
+    gradient_checkpointing: bool
+
+
+class TrainParams(GeneratorTrainingParams):
+    """Training of the generator."""
+
+    label_dropout: OpenFraction
+    t_mean: float  # of the logit-normal distribution of t (t=0 noise, t=1 data)
+    t_std: Positive
+
+
+class DistillParams(GeneratorTrainingParams):
+    """Training of the student; how the teacher is guided is the sampler's business."""
+
+    levels: Annotated[int, Field(ge=1, le=6)]  # the shortest step is 2 ** -levels
+    teacher_share: OpenFraction  # of the images that learn the shortest step
+    teacher_steps: Count  # Euler steps of the teacher in the shortest step of the student
+
+
+class SamplerSettings(Section):
+    """How a generator makes images: steps from noise to data, and guidance, which a student has baked in."""
+
+    method: Literal["euler", "heun"]
+    steps: Count
+    guidance: Annotated[float, Field(ge=0)]  # 1 is no guidance
+    guidance_low: Fraction  # guidance applies where guidance_low <= t < guidance_high
+    guidance_high: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.guidance_low >= self.guidance_high:
+            raise ValueError(f"guidance_low {self.guidance_low} is not below guidance_high {self.guidance_high}")
+        return self
+
+
+class SamplerParams(SamplerSettings):
+    """The teacher's sampler, and in how many steps its student makes images."""
+
+    student_steps: Count
+
+
+class EvaluateParams(Section):
+    samples_per_class: Annotated[int, Field(ge=2)]
+    neighbours: Count  # k of precision and recall
+    bootstrap: Annotated[int, Field(ge=50)]  # resamples for the intervals
+    inception: bool  # FID, KID and IS too, where the weights are available
+    latency_runs: Annotated[int, Field(ge=3)]
+
+
+class ExportParams(Section):
+    opset: Annotated[int, Field(ge=18, le=25)]
+    parity_images: Annotated[int, Field(ge=2)]
+    classifier_tolerance: Positive  # largest difference of a probability
+    generator_tolerance: Positive  # largest difference of a prediction in [-1, 1]
+
+
+class QuantizeParams(Section):
+    calibration_images: Annotated[int, Field(ge=2)]
+    samples_per_class: Annotated[int, Field(ge=2)]  # for FD-classifier before and after
+    sampler_steps: Count
+    max_accuracy_drop: Fraction
+    max_fd_increase: NonNegative  # as a fraction of FD-classifier before
+
+
+class Gate(Section):
+    metric: str  # file.key.key, as in metrics/: evaluate.classifier.top1
+    bound: float
+    direction: Literal["min", "max"]
+
+
+class HubParams(Section):
+    """The Hugging Face Hub. The token is no parameter: it comes from HF_TOKEN or from `hf auth login`."""
+
+    repo_id: str | None  # user/name; null: nothing is uploaded
+    private: bool  # when the repository is created
+
+    @field_validator("repo_id")
+    @classmethod
+    def _is_a_repo_id(cls, repo_id: str | None) -> str | None:
+        if repo_id is not None:
+            check_repo_id(repo_id)
+        return repo_id
+
+
+class DataCard(Section):
+    """How the model card names the data."""
+
+    title: str
+    licence: str  # an SPDX name or words
+
+
+class PublishParams(Section):
+    name: str  # of the published models
+    data: DataCard
+    licence: str  # of the weights
+    adapters: list[str]  # directories of adapters of the generator
+    hub: HubParams
+    gates: list[Gate]
+
+
+class ComputeCommon(Section):
+    """Where and how things run. Cannot change a result, so no stage depends on it."""
+
+    device: DeviceName
+    processes: Count | None  # that share a training; null: one for each GPU
+    checkpoint_every_s: Positive
+
+
+class LocalCompute(ComputeCommon):
+    backend: Literal["local"]
+
+
+class ModalMachine(Section):
+    """The machine of one stage on Modal."""
+
+    gpu: GpuType
+    count: Annotated[int, Field(ge=1, le=8)]
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        if self.gpu in ("A10", "A10G") and self.count > 4:
+            raise ValueError(f"count {self.count}: Modal has at most 4 {self.gpu} in a machine")
+        return self
+
+
+class ModalCompute(ComputeCommon):
+    """The stages in `machines` run on Modal, the others here. Names are those of the Modal workspace."""
+
+    backend: Literal["modal"]
+    app: ModalName
+    environment: ModalName | None  # null: the workspace's own
+    volume: ModalName  # for inputs, states and outputs
+    secrets: list[ModalName]  # whose variables the jobs see, WANDB_API_KEY for example
+    regions: list[Region]  # empty: wherever there is a machine
+    timeout_s: Annotated[int, Field(ge=1, le=24 * 3600)]  # of one attempt
+    retries: Annotated[int, Field(ge=0, le=10)]
+    connection_timeout_s: Positive  # without a connection for so long, this end gives up waiting
+    machines: dict[RemoteStage, ModalMachine]
+    usd_per_hour: dict[GpuType, NonNegative]  # of one GPU, for the estimate of what a run costs
+
+    @model_validator(mode="after")
+    def _is_priced(self) -> Self:
+        for stage, machine in self.machines.items():
+            if machine.gpu not in self.usd_per_hour:
+                raise ValueError(f"usd_per_hour has no price for {machine.gpu}, the GPU of {stage}")
+        return self
+
+
+class LoggingCommon(Section):
+    every_steps: Count  # steps between two points of the curves
+
+
+class DvcliveLogging(LoggingCommon):
+    backend: Literal["dvclive"]
+
+
+class WandbLogging(LoggingCommon):
+    """DVCLive, and Weights & Biases as well."""
+
+    backend: Literal["wandb"]
+    project: str
+    entity: str | None  # null: the key's own
+    mode: Literal["online", "offline"]
+
+
+class RunMonitor(Section):
+    guard_steps: Count | None  # the loss must have fallen so many steps after the warm-up; null: it is not looked at
+
+
+class SampledRunMonitor(RunMonitor):
+    sample_every: Count  # steps between two sample grids
+
+
+class MonitorParams(Section):
+    """What is looked at while a network trains. Cannot change the network, so no stage depends on it."""
+
+    train_classifier: RunMonitor
+    train_evaluator: RunMonitor
+    train_dit: SampledRunMonitor
+    distill: SampledRunMonitor
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    mirror: bool  # whether a mirrored image is still of its class, in augmentation and at test time
+    data: Annotated[SyntheticData | OxfordPetsData | ImageFolderData, Field(discriminator="source")]
+    preprocess: PreprocessParams
+    classifier: ClassifierParams
+    evaluator: EvaluatorParams
+    dit: DitParams
+    train: TrainParams
+    distill: DistillParams
+    sampler: SamplerParams
+    evaluate: EvaluateParams
+    export: ExportParams
+    quantize: QuantizeParams
+    publish: PublishParams
+    compute: Annotated[LocalCompute | ModalCompute, Field(discriminator="backend")]
+    logging: Annotated[DvcliveLogging | WandbLogging, Field(discriminator="backend")]
+    monitor: MonitorParams
+
+    @model_validator(mode="after")
+    def _learns_its_steps(self) -> Self:
+        learned = [2**level for level in range(self.distill.levels + 1)]
+        if self.sampler.student_steps not in learned:
+            raise ValueError(
+                f"sampler.student_steps: must be one of {learned}, which distill.levels {self.distill.levels} teaches, "
+                f"got {self.sampler.student_steps}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_its_logs(self) -> Self:
+        remote = isinstance(self.compute, ModalCompute) and self.compute.machines
+        if remote and isinstance(self.logging, WandbLogging) and self.logging.mode == "offline":
+            raise ValueError(
+                "logging.mode: offline runs would be lost with the container on Modal; use online and compute.secrets"
+            )
+        return self
+
+
+def check_repo_id(repo_id: str) -> None:
+    """Raise ValueError where the Hugging Face Hub knows no such name for a repository."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id  # slow to import, and seldom needed
+
+    if repo_id.count("/") != 1:
+        raise ValueError(f"must be user/name, got {repo_id!r}")
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def parse_params(content: Any, where: str) -> Params:
+    """Validate the composed parameters. Raises UserError naming each wrong key, what it got and what it may be."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        problems = [_describe(detail) for detail in error.errors(include_url=False)]
+        raise UserError(f"{where}: {'; '.join(problems)}") from None
+
+
+def load_params(path: Path) -> Params:
+    """Read and validate params.yaml."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: not found; run this from the repository root, or `tinycats params` to make it"
+        ) from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    return parse_params(content, str(path))
+
+
+def _describe(detail: Any) -> str:
+    location = detail["loc"]
+    if location[:1] in (
+        ("data",),
+        ("compute",),
+        ("logging",),
+    ):  # the union's tag stands second in the location, but is no key
+        location = (location[0], *location[2:])
+    key = ".".join(str(part) for part in location) or "the whole file"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: there is no such key"
+    if detail["type"] == "missing":
+        return f"{key}: is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"{key}: {message}" if location else message
+    got = detail["input"]
+    return f"{key}: {message[0].lower()}{message[1:]}" + ("" if isinstance(got, dict) else f", got {got!r}")

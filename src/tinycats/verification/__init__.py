@@ -1,0 +1,1 @@
+"""What `tinycats verify` checks: model directories, adapters, ONNX files."""
