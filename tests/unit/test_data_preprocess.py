@@ -22,17 +22,18 @@ from tinycats.preparing.preprocess import preprocess
 from tinycats.runtime import parallel
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import file_hash
+from tinycats.runtime.params import PreprocessParams
 
-SETTINGS = {
-    "sizes": [16, 24],
-    "val_fraction": 0.2,
-    "test_fraction": 0.2,
-    "min_side_px": 20,
-    "max_pixels": 10_000,
-    "max_bad_fraction": 0.5,
-    "seed": 0,
-    "other_class": None,
-}
+SIZES = [16, 24]
+SETTINGS = PreprocessParams(
+    val_fraction=0.2,
+    test_fraction=0.2,
+    min_side_px=20,
+    max_pixels=10_000,
+    fit="crop",
+    max_bad_fraction=0.5,
+    other_class=None,
+)
 
 
 def encode(image: Image.Image, kind: str) -> bytes:
@@ -52,9 +53,10 @@ def good(class_name: str, numbers: range, split: str = "") -> list[RawImage]:
     ]
 
 
-def prepare(tmp_path: Path, images: list[RawImage], **changes: object) -> dict:
+def prepare(tmp_path: Path, images: list[RawImage], seed: int = 0, **changes: object) -> dict:
     write_raw(tmp_path / "raw", images)
-    return preprocess(tmp_path / "raw", tmp_path / "processed", **(SETTINGS | changes))
+    settings = SETTINGS.model_copy(update=changes)
+    return preprocess(tmp_path / "raw", tmp_path / "processed", SIZES, settings=settings, seed=seed)
 
 
 def hashes(directory: Path) -> dict[str, str]:
@@ -217,9 +219,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
         "from pathlib import Path\n"
         "from tinycats.preparing.preprocess import preprocess\n"
         "from tinycats.runtime.errors import one_line_errors\n"
+        "from tinycats.runtime.params import PreprocessParams\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "with one_line_errors():\n"
-        f"    preprocess(Path('raw'), Path('out/processed'), **{SETTINGS!r})\n"
+        f"    settings = PreprocessParams(**{SETTINGS.model_dump()!r})\n"
+        f"    preprocess(Path('raw'), Path('out/processed'), {SIZES}, settings=settings, seed=0)\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "error: File too large\n")
@@ -289,7 +293,7 @@ def test_raw_data_is_read_only_where_it_must(tmp_path, monkeypatch):
     write_raw(tmp_path / "raw", good("a", range(9)) + good("b", range(10, 19)))
     passes = []
     monkeypatch.setattr(module, "read_raw", lambda *arguments: passes.append(arguments) or read_raw(*arguments))
-    preprocess(tmp_path / "raw", tmp_path / "processed", **SETTINGS)
+    preprocess(tmp_path / "raw", tmp_path / "processed", SIZES, settings=SETTINGS, seed=0)
     assert len(passes) == 1
 
 

@@ -27,18 +27,10 @@ def write_photos(directory: Path, counts: dict[str, int], seed: int = 0) -> None
             Image.fromarray(pixels).save(directory / class_name / f"{i}.png")
 
 
-def write_params(directory: Path, **data: object) -> None:
+def write_params(directory: Path, other_class: str | None = None, **data: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["data"] = {
-        "title": "t",
-        "licence": "mit",
-        "other_class": None,
-        "mirror": True,
-        "extra": [],
-        "watch": "w",
-        **data,
-    }
-    params["preprocess"]["min_side_px"] = 32
+    params["data"] = {"extra": [], "watch": "w", **data}
+    params["preprocess"] |= {"min_side_px": 32, "other_class": other_class}
     params["classifier"]["image_size"] = 40
     params["dit"].update(image_size=16, patch_size=4)
     (directory / "params.yaml").write_text(yaml.safe_dump(params))
@@ -95,7 +87,6 @@ def test_synthetic_data_is_fetched_whole(tmp_path):
         (
             {
                 "source": "oxford_pets",
-                "cache_dir": None,
                 "other_max": 3,
                 "archives": {
                     "images": "zero.zip",
@@ -136,8 +127,7 @@ def test_real_pets(tmp_path):
     archives: dict[str, str] = {}
     for name, md5 in PETS_MD5.items():
         archives |= {name: str(SHARED / "oxford_pets" / f"{name}.tar.gz"), f"{name}_md5": md5}
-    pets = {"source": "oxford_pets", "cache_dir": None, "other_max": 100, "archives": archives, "other_class": "other"}
-    write_params(tmp_path, **pets)
+    write_params(tmp_path, source="oxford_pets", other_max=100, archives=archives, other_class="other")
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
     params["preprocess"] |= yaml.safe_load((ROOT / "conf/data/oxford_pets.yaml").read_text())["preprocess"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))

@@ -68,6 +68,19 @@ def test_the_groups_combine_as_the_design_says() -> None:
     assert (params.train.steps, params.distill.steps) == (200_000, 20_000)
 
 
+@pytest.mark.parametrize("data", sorted(path.stem for path in (ROOT / "conf/data").glob("*.yaml")))
+@pytest.mark.parametrize("distill", sorted(path.stem for path in (ROOT / "conf/distill").glob("*.yaml")))
+def test_a_smoke_run_is_short_with_every_data_set(data: str, distill: str) -> None:
+    path = ["data.path=photos"] if data == "image_folder" else []
+    params = parse("train=smoke", f"data={data}", f"distill={distill}", "dit=small", *path)
+    assert (params.train.steps, params.distill.steps) == (10, 10)
+    assert (params.classifier.max_steps, params.evaluator.max_steps) == (10, 10)
+    assert not params.evaluate.inception
+    assert params.publish.gates == []
+    assert {run.guard_steps for _, run in params.monitor} == {None}
+    assert params.data == parse(f"data={data}", *path).data
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -90,16 +103,16 @@ def test_the_groups_combine_as_the_design_says() -> None:
         ("distill.teacher_share", 1.0, "distill.teacher_share: input should be less than 1, got 1.0"),
         ("distill.guidance", 2.0, "distill.guidance: there is no such key"),
         (
-            "sampler.fast_steps",
+            "sampler.student_steps",
             3,
-            "sampler.fast_steps: must be one of [1, 2, 4, 8], which distill.levels 3 teaches, got 3",
+            "sampler.student_steps: must be one of [1, 2, 4, 8], which distill.levels 3 teaches, got 3",
         ),
         (
-            "sampler.fast_steps",
+            "sampler.student_steps",
             16,
-            "sampler.fast_steps: must be one of [1, 2, 4, 8], which distill.levels 3 teaches, got 16",
+            "sampler.student_steps: must be one of [1, 2, 4, 8], which distill.levels 3 teaches, got 16",
         ),
-        ("distill.levels", 1, "sampler.fast_steps: must be one of [1, 2], which distill.levels 1 teaches, got 4"),
+        ("distill.levels", 1, "sampler.student_steps: must be one of [1, 2], which distill.levels 1 teaches, got 4"),
         ("sampler.guidance_low", 0.95, "sampler: guidance_low 0.95 is not below guidance_high"),
         ("preprocess.test_fraction", 0.85, "preprocess: val_fraction + test_fraction must stay below 0.9"),
         ("publish.hub.repo_id", "cats", "publish.hub.repo_id: must be user/name, got 'cats'"),

@@ -19,7 +19,7 @@ from tinycats.runtime.status import Status, condition, find_runs, read_status, w
 
 FIELDS: dict[str, Any] = {
     "stage": "train_dit", "state": "running", "step": 30, "steps": 100, "loss": 0.5, "images_per_second": 20.0, "eta_s": 70.0,
-    "memory_mb": 300.0, "saved_step": 20,
+    "memory_mb": 300.0, "precision": "float32", "saved_step": 20,
 }  # fmt: skip
 
 
