@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,8 +60,10 @@ def compose(root: Path, overrides: list[str]) -> str:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory) / "params.yaml"
+    from tinycats.runtime.files import scratch_directory
+
+    with scratch_directory() as scratch:
+        output = scratch / "params.yaml"
         try:
             compose_and_dump(output, str(root / "conf"), None, "config", str(root), overrides)
         except (HydraException, OmegaConfBaseException) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from tinycats.export.onnx_export import write_onnx
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
+from tinycats.runtime.files import scratch_directory
 
 CALIBRATION_BATCH_SIZE = 32
 
@@ -25,9 +27,8 @@ def quantize_generator(source: Path, target: Path) -> None:
     Products of two activations (attention scores), norms and activations stay in fp32.
     """
     config = OnnxGenerator(source).config
-    with _quiet(), tempfile.TemporaryDirectory() as directory:
-        raw = Path(directory) / "int8.onnx"
-        quantize_dynamic(source, raw, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
+    with _workspace(source) as (copy, raw):
+        quantize_dynamic(copy, raw, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
         write_onnx(onnx.load(raw), target, config)
 
 
@@ -38,10 +39,9 @@ def quantize_classifier(source: Path, target: Path, images: np.ndarray) -> None:
     and the average over the flip stay in fp32.
     """
     config = OnnxClassifier(source).config
-    with _quiet(), tempfile.TemporaryDirectory() as directory:
-        raw = Path(directory) / "int8.onnx"
+    with _workspace(source) as (copy, raw):
         quantize_static(
-            source,
+            copy,
             raw,
             _Calibration(images),
             quant_format=QuantFormat.QDQ,
@@ -76,11 +76,20 @@ class _Calibration(CalibrationDataReader):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """onnxruntime's quantizer asks for a pre-processing that the export has done (batch norm is folded)."""
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.root.setLevel(level)
+def _workspace(source: Path) -> Iterator[tuple[Path, Path]]:
+    """A copy of the model and where to write the raw int8 one, in a directory that has onnxruntime's temporary files too.
+
+    Onnxruntime writes next to the model and to the system's directory, where a killed process would leave them. Its warnings are
+    about a pre-processing that the export has done (batch norm is folded).
+    """
+    level, tempdir = logging.root.level, tempfile.tempdir
+    with scratch_directory() as scratch:
+        copy = scratch / "fp32.onnx"
+        shutil.copyfile(source, copy)
+        try:
+            logging.root.setLevel(logging.ERROR)
+            tempfile.tempdir = str(scratch)
+            yield copy, scratch / "int8.onnx"
+        finally:
+            tempfile.tempdir = tempdir
+            logging.root.setLevel(level)

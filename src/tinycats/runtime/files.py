@@ -1,48 +1,111 @@
-"""Files and directories that appear whole or not at all."""
+"""Files and directories that appear whole or not at all, and directories for what is only needed for a while.
+
+All of them are made under a temporary name and are locked by the process that made them. What a killed process leaves is
+deleted when the same is made again.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`, else delete it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    """Yield an empty temporary file next to `path`; on success flush it to disk and rename it to `path`, else delete it."""
+    with _temporary(path.parent, f".{path.name}.", Path.touch) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp makes it 0600
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary directory beside `path`; on success it replaces `path`, else it is deleted."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    """Yield an empty temporary directory next to `path`; on success it replaces `path`, else it is deleted."""
+    with _temporary(path.parent, f".{path.name}.", Path.mkdir) as temporary:
         yield temporary
-        temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        if path.exists():  # renamed first: half of it deleted, it would still look like the whole
+            path.rename(old := _temporary_path(path.parent, f".{path.name}."))
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """Yield an empty directory in the system's place for temporary files; it is deleted at the end."""
+    with _temporary(Path(tempfile.gettempdir()), "tinycats-", Path.mkdir) as temporary:
+        yield temporary
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what killed processes have left that were writing `path`."""
+    _remove_leftovers(path.parent, f".{path.name}.")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock a file or directory. Raises BlockingIOError where another process has locked it, OSError where it cannot be locked.
+
+    The lock ends with the process, however that ends.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
+
+
+@contextmanager
+def _temporary(parent: Path, prefix: str, make: Callable[[Path], None]) -> Iterator[Path]:
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(parent, prefix)
+    with ExitStack() as stack:
+        while True:
+            path = _temporary_path(parent, prefix)
+            stack.callback(_remove, path)  # before it exists: an interrupt may come at any time
+            make(path)
+            try:
+                stack.enter_context(locked(path))
+            except (BlockingIOError, FileNotFoundError):
+                continue  # another process took it for a leftover
+            except OSError:  # no locks in this file system: leftovers stay
+                break
+            if path.exists():
+                break
+        yield path
+
+
+def _temporary_path(parent: Path, prefix: str) -> Path:
+    return parent / f"{prefix}{secrets.token_hex(8)}.tmp"
+
+
+def _remove_leftovers(parent: Path, prefix: str) -> None:
+    pattern = re.compile(rf"{re.escape(prefix)}[0-9a-f]{{16}}\.tmp")
+    for path in parent.iterdir():
+        if pattern.fullmatch(path.name):
+            with suppress(OSError), locked(path):  # of a process that still runs, another user, or deleted just now
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

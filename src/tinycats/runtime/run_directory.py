@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tinycats.runtime.errors import UserError
-from tinycats.runtime.files import atomic_path, file_hash
+from tinycats.runtime.files import atomic_path, file_hash, remove_leftovers
 from tinycats.runtime.processes import is_main
 from tinycats.runtime.status import read_status
 
@@ -58,8 +58,7 @@ def open_run(runs: Path, stage: str, key: str) -> RunDirectory:
     """The directory of a run of `stage` below `runs`; the main process deletes old finished runs of the stage."""
     run = RunDirectory(runs / f"{stage}-{key}")
     if is_main():
-        for unfinished in run.path.glob(f".{UNNAMED}.*"):  # left by a run that was killed while it wrote
-            unfinished.unlink()
+        remove_leftovers(run.path / UNNAMED)  # of a run that was killed while it wrote
         others = [path for path in runs.glob(f"{stage}-*") if path != run.path and _is_finished(path)]
         others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in others[KEEP_RUNS - 1 :]:

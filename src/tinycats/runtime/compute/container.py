@@ -15,7 +15,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -29,7 +28,7 @@ from typing import IO, Self
 from tinycats.runtime.compute.contents import Contents, contents
 from tinycats.runtime.compute.job import Job, run_here
 from tinycats.runtime.errors import UserError, one_line_errors
-from tinycats.runtime.files import atomic_path, file_hash, read_json, write_json
+from tinycats.runtime.files import atomic_path, file_hash, read_json, scratch_directory, write_json
 
 COMMIT_EVERY_S = 60.0  # if no new state is there earlier; the status goes with it
 FINISH_S = 25.0  # Modal kills a container 30 s after it was told to end
@@ -144,8 +143,7 @@ def execute(request: Request, call_id: str, volume: Path, commit: Callable[[], N
     for directory in (folder, volume / "runs"):
         directory.mkdir(parents=True, exist_ok=True)
     outputs, problem = {}, None
-    with tempfile.TemporaryDirectory() as scratch:
-        work = Path(scratch)
+    with scratch_directory() as work:
         checkpoints = Checkpoints(work / request.state / "runs", volume, folder, commit)
         write_json(folder / "call.json", {"call_id": call_id})
         checkpoints.save()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import tempfile
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from tinycats.runtime.errors import UserError, one_line_errors
+from tinycats.runtime.files import scratch_directory
 from tinycats.runtime.processes import is_main, process_group
 
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # the launcher's default
@@ -27,12 +27,12 @@ def launch(processes: int, job: Callable[..., None], arguments: dict[str, Any]) 
     handled = [name for name in _SIGNALS if signal.getsignal(signal.Signals[name]) is not signal.SIG_IGN]
     for noisy in ("torch.distributed.elastic", "torch.multiprocessing"):  # tracebacks of their own on every failure
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="torchelastic_") as logs:  # the launcher would leave its own behind
+    with scratch_directory() as logs:  # the launcher would leave its own behind
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=processes,
-            logs_specs=DefaultLogsSpecs(log_dir=logs),
+            logs_specs=DefaultLogsSpecs(log_dir=str(logs)),
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
             rdzv_endpoint="127.0.0.1:0",
