@@ -10,16 +10,17 @@ import typer
 
 def status(
     root: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew every second, until Ctrl-C.")] = False,
-    all_runs: Annotated[bool, typer.Option("--all", "-a", help="Finished runs too.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update it every second, until Ctrl-C.")] = False,
+    all_runs: Annotated[bool, typer.Option("--all", "-a", help="Finished runs too, and sizes on disk.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, finished runs too.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete unfinished runs that are not running.")] = False,
 ) -> None:
     """Show the training runs here, in other terminals and in DVC's queue.
 
-    A run that was killed is "crashed", one that has not written for a minute is "stale": start the same command again
-    and it goes on from its last state.
+    A run that was killed is "crashed", one that has not written for a minute is "stale": repeat the same command
+    and it resumes from its last checkpoint.
 
-    Examples: `tinycats status`, `tinycats status --watch`, `tinycats status --json`
+    Examples: `tinycats status`, `tinycats status --watch`, `tinycats status --json`, `tinycats status --prune`
     """
     import json
     import time
@@ -27,11 +28,18 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from tinycats.runtime.status import condition, find_runs, status_table
+    from tinycats.runtime.status import find_runs, status_table
 
+    if prune:
+        _prune(root)
+        return
     if as_json:
-        runs = find_runs(root)
-        print(json.dumps([{**run.model_dump(), "condition": condition(run, time.time())} for run in runs], indent=2))
+        found = [
+            {**(run.status.model_dump() if run.status else {}), "condition": run.condition(), "path": str(run.path),
+             "bytes": run.size()}
+            for run in find_runs(root)
+        ]  # fmt: skip
+        print(json.dumps(found, indent=2))
         return
     console = Console()
     if not watch:
@@ -44,3 +52,17 @@ def status(
                 time.sleep(1)
     except KeyboardInterrupt:
         pass
+
+
+def _prune(root: Path) -> None:
+    from tinycats.runtime.status import megabytes, prune
+
+    sizes = []
+    for run, size in prune(root):
+        if size is None:
+            print(f"kept {run.path}: in use")
+            continue
+        sizes.append(size)
+        step = f" at step {run.status.step} of {run.status.steps}" if run.status else ""
+        print(f"deleted {run.path}: {run.condition()}{step}, {megabytes(size)}")
+    print(f"deleted {len(sizes)} unfinished runs, {megabytes(sum(sizes))}")

@@ -69,6 +69,15 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether another process has locked it, as far as that can be known."""
+    try:
+        with locked(path):
+            return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+
+
 @contextmanager
 def _temporary(parent: Path, prefix: str, make: Callable[[Path], None]) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,14 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from tinycats.runtime.errors import UserError
-from tinycats.runtime.files import atomic_path, file_hash, remove_leftovers
+from tinycats.runtime.files import atomic_path, file_hash, is_locked, locked, remove_leftovers
 from tinycats.runtime.processes import is_main
 from tinycats.runtime.status import read_status
 
@@ -58,8 +59,11 @@ def open_run(runs: Path, stage: str, key: str) -> RunDirectory:
     """The directory of a run of `stage` below `runs`; the main process deletes old finished runs of the stage."""
     run = RunDirectory(runs / f"{stage}-{key}")
     if is_main():
+        run.hold()
         remove_leftovers(run.path / UNNAMED)  # of a run that was killed while it wrote
-        others = [path for path in runs.glob(f"{stage}-*") if path != run.path and _is_finished(path)]
+        others = [
+            path for path in runs.glob(f"{stage}-*") if path != run.path and _is_finished(path) and not is_locked(path)
+        ]
         others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in others[KEEP_RUNS - 1 :]:
             shutil.rmtree(path, ignore_errors=True)
@@ -77,6 +81,12 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self._held = ExitStack()
+
+    def hold(self) -> None:
+        """Keep `tinycats status --prune` from it for as long as this object lives; it may be long until there is a status."""
+        with suppress(OSError):
+            self._held.enter_context(locked(self.path))
 
     def save(self, step: int, checkpoint: Mapping[str, Any]) -> None:
         """Write the checkpoint of `step` atomically, then delete all but the newest KEEP_CHECKPOINTS."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import psutil
 from pydantic import BaseModel
 from rich.table import Table
 
-from tinycats.runtime.files import read_json, write_json
+from tinycats.runtime.files import locked, read_json, write_json
 
 STATUS_NAME = "status.json"
 STALE_AFTER_S = 60.0
@@ -20,7 +23,7 @@ State = Literal["running", "finished", "stopped", "failed"]
 
 
 class Status(BaseModel):
-    """`state` is what the run itself last said: a run that was killed still says that it is running (see `condition`)."""
+    """`state` is what the run itself last said: a run that was killed still says that it is running (see Run.condition)."""
 
     stage: str
     state: State
@@ -31,7 +34,7 @@ class Status(BaseModel):
     eta_s: float
     memory_mb: float  # largest resident memory so far; on CUDA, of the device
     precision: str  # what it computes in: float32, bfloat16 or float16
-    saved_step: int | None  # of the last state that was written
+    saved_step: int | None  # of the last checkpoint
     pid: int
     process_started_at: float  # Unix time; tells apart another process that was given the same number
     written_at: float  # Unix time
@@ -62,48 +65,101 @@ def is_alive(status: Status) -> bool:
         return False
 
 
-def condition(status: Status, now: float) -> str:
-    """running, finished, stopped, failed; crashed: its process is gone; stale: it is there, but has not written for a minute."""
-    if status.state != "running":
-        return status.state
-    if not is_alive(status):
-        return "crashed"
-    return "stale" if now - status.written_at > STALE_AFTER_S else "running"
+class Run(NamedTuple):
+    """A run directory, with its status if that can be read."""
+
+    path: Path
+    status: Status | None
+
+    def condition(self) -> str:
+        """running, finished, stopped, failed; crashed: its process is gone; stale: it runs, but has not written for a minute."""
+        if self.status is None:
+            return "unreadable"
+        if self.status.state != "running":
+            return self.status.state
+        if not is_alive(self.status):
+            return "crashed"
+        return "stale" if time.time() - self.status.written_at > STALE_AFTER_S else "running"
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        size = 0
+        for path in self.path.rglob("*"):
+            with suppress(FileNotFoundError):  # a run replaces its files
+                size += path.lstat().st_size
+        return size
 
 
-def find_runs(root: Path) -> list[Status]:
-    """The status of every run of the project in `root` and of those in DVC's queue, the last written first."""
-    directories = [
-        path.parent
-        for place in (".tinycats/runs", ".dvc/tmp/exps/*/.tinycats/runs")
-        for path in root.glob(f"{place}/*/{STATUS_NAME}")
-    ]
-    found = [status for status in map(read_status, directories) if status is not None]
-    return sorted(found, key=lambda status: status.written_at, reverse=True)
+def find_runs(root: Path) -> list[Run]:
+    """Every run of the project in `root` and of those in DVC's queue, the last written first."""
+    places = (".tinycats/runs", ".dvc/tmp/exps/*/.tinycats/runs")
+    paths = [path for place in places for path in root.glob(f"{place}/*") if path.is_dir()]
+    runs = [Run(path, read_status(path)) for path in paths]
+    return sorted(runs, key=lambda run: run.status.written_at if run.status else run.path.stat().st_mtime, reverse=True)
 
 
-def status_table(runs: list[Status], finished_too: bool) -> Table | str:
-    """A table for a terminal; where there is nothing to show, a line.
+def prune(root: Path) -> Iterator[tuple[Run, int | None]]:
+    """Delete the unfinished runs that no process has open, and yield each with its size; None for one that is open.
 
-    "saved" is the step of the last state, "seen" when the run last wrote its status.
+    A run directory without a readable status is an unfinished run too.
+    """
+    for run in find_runs(root):
+        condition = run.condition()
+        if condition == "finished":
+            continue
+        size = None
+        if condition not in ("running", "stale"):
+            with (
+                suppress(BlockingIOError),
+                locked(run.path),
+            ):  # by a process that has opened it, but written no status yet
+                size = run.size()
+                shutil.rmtree(run.path)
+        yield run, size
+
+
+def status_table(runs: list[Run], every: bool) -> Table | str:
+    """A table for a terminal; where there is nothing to show, a line. With `every`, finished and unreadable runs and sizes too.
+
+    "saved" is the step of the last checkpoint, "seen" when the run last wrote its status.
     """
     now = time.time()
-    shown = [run for run in runs if finished_too or run.state != "finished"]
+    shown = [run for run in runs if every or (run.status and run.status.state != "finished")]
     if not shown:
-        return f"nothing is training ({len(runs)} finished: --all shows them)"
+        return f"nothing is training ({len(runs)} other runs: --all shows them)" if runs else "nothing is training"
     table = Table(box=None)
-    for name in ("stage", "run", "step", "loss", "img/s", "ETA", "memory", "saved", "seen"):
-        table.add_column(name, no_wrap=name in ("stage", "run", "step"))
+    for name in (
+        "stage",
+        "run",
+        "step",
+        "loss",
+        "img/s",
+        "ETA",
+        "memory",
+        "saved",
+        "seen",
+        *(["size"] if every else []),
+    ):
+        table.add_column(name, no_wrap=name in ("stage", "run", "step", "size"))
     for run in shown:
+        size = [megabytes(run.size())] if every else []
+        if (status := run.status) is None:
+            table.add_row(run.path.name, run.condition(), *["-"] * 7, *size)
+            continue
         table.add_row(
-            run.stage,
-            condition(run, now),
-            f"{run.step}/{run.steps}",
-            "-" if run.loss is None else f"{run.loss:.4f}",
-            f"{run.images_per_second:.0f}",
-            str(timedelta(seconds=round(run.eta_s))) if run.state == "running" else "-",
-            f"{run.memory_mb:.0f} MB",
-            "-" if run.saved_step is None else str(run.saved_step),
-            f"{now - run.written_at:.0f} s ago",
+            status.stage,
+            run.condition(),
+            f"{status.step}/{status.steps}",
+            "-" if status.loss is None else f"{status.loss:.4f}",
+            f"{status.images_per_second:.0f}",
+            str(timedelta(seconds=round(status.eta_s))) if status.state == "running" else "-",
+            f"{status.memory_mb:.0f} MB",
+            "-" if status.saved_step is None else str(status.saved_step),
+            f"{now - status.written_at:.0f} s ago",
+            *size,
         )
     return table
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MB"
