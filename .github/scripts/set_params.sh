@@ -16,7 +16,7 @@ set_value() { # SECTION KEY VALUE: in the file of the group that is chosen
   [[ $3 =~ $number ]] || fail "$2: $3 is not a number"
   local file
   file=conf/$1/$(sed -n "s/^  - $1: //p" conf/config.yaml).yaml
-  sed -i "s/^$2: .*/$2: $3/" "$file"
+  sed -i "/^$1:/,/^[^ ]/ s/^  $2: .*/  $2: $3/" "$file"
   overrides+=("$1.$2=$3")
 }
 

@@ -19,24 +19,35 @@ from tests.pipeline import forks
 TINY = """# @package _global_
 data:
   source: synthetic
-  title: synthetic cats
-  licence: mit
   images_per_class: 16
   size_px: 40
-  other_class: other
-  mirror: true
   extra: []
-  watch: conf/data/tiny.yaml
-preprocess: {test_fraction: 0.3, min_side_px: 16}
+  watch: src/tinycats/sources/synthetic.py
+preprocess: {test_fraction: 0.3, min_side_px: 16, other_class: other}
 classifier: {image_size: 40, crop_size: 36, epochs: 2, batch_size: 16}
 evaluator: {width: 4, epochs: 1, batch_size: 16}
 dit: {image_size: 32, patch_size: 8, width: 32, depth: 1, heads: 1}
-train: {schedule: constant, steps: 40, batch_size: 8, guard_steps: 40, sample_every: 20}
-distill: {steps: 20, batch_size: 8, levels: 2, sample_every: 10}
 sampler: {steps: 4}
 evaluate: {samples_per_class: 2, latency_runs: 3}
 quantize: {calibration_images: 16, samples_per_class: 2, max_accuracy_drop: 1.0, max_fd_increase: 100.0}
-publish: {gates: [{metric: evaluate.classifier.top1, bound: 0.0, direction: min}]}
+publish:
+  data: {title: synthetic cats, licence: mit}
+  gates: [{metric: evaluate.classifier.top1, bound: 0.0, direction: min}]
+"""
+TINY_TRAINING = """# @package _global_
+defaults:
+  - demo
+  - _self_
+
+train:
+  schedule: constant
+  steps: 40
+  batch_size: 8
+  lr: 0.002
+distill: {steps: 20, batch_size: 8, levels: 2}
+monitor:
+  train_dit: {guard_steps: 40, sample_every: 20}
+  distill: {sample_every: 10}
 """
 
 LARGE = 1 << 17  # bytes
@@ -92,8 +103,9 @@ def copy_project(path: Path, fork: bool = True) -> Project:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, path / name)
     (path / "conf/data/tiny.yaml").write_text(TINY)
+    (path / "conf/train/tiny.yaml").write_text(TINY_TRAINING)
     config = path / "conf/config.yaml"
-    config.write_text(config.read_text().replace("data: synthetic", "data: tiny"))
+    config.write_text(config.read_text().replace("data: synthetic", "data: tiny").replace("train: demo", "train: tiny"))
     project = Project(path, fork)
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.run("git", "config", "user.email", "test@example.com")
@@ -104,7 +116,7 @@ def copy_project(path: Path, fork: bool = True) -> Project:
 
 
 def use_cache(path: Path) -> None:
-    """Keep the cache of the project in `path` beside it."""
+    """Keep the cache of the project in `path` next to it."""
     (path / ".dvc/config.local").write_text(f"[cache]\n    dir = {path}-cache\n")
 
 
@@ -124,7 +136,7 @@ def copy_reproduced(source: Path, path: Path, copy: Callable[[str, str], object]
 
 
 def link_large(source: str, target: str) -> None:
-    """Copy a file, or link a large one: models, states and data are replaced by what runs here, not written into."""
+    """Copy a file, or link a large one: models, checkpoints and data are replaced by what runs here, not written into."""
     if Path(source).stat().st_size > LARGE:
         os.link(source, target)
     else:

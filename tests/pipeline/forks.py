@@ -2,7 +2,7 @@
 
 `directory()` holds a `python` for PATH: it sends a stage's script with its arguments, directory, environment and standard streams
 to the process here, passes signals on and ends as the stage ends. Other commands go to the real interpreter. Each fork imports
-the project's own modules anew, and draws its own random numbers where nobody seeds them. For Linux.
+the project's own modules itself, and draws its own random numbers where nobody seeds them. For Linux.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Killed at any moment and started again, a training ends with the weights and metrics of an undisturbed run."""
+"""Killed at any moment and started again, a training run ends with the weights and metrics of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
         # A lower learning rate: in the few steps of the guard the loss must fall in the rounding of every machine
         content["classifier"] |= {"image_size": SIZE, "epochs": 8, "batch_size": 8, "lr": 0.0005}
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 2, "heads": 2}
-        content["train"] |= {"steps": 700, "batch_size": 8, "guard_steps": 150, "sample_every": 150}
+        content["train"] |= {"steps": 700, "batch_size": 8}
         content["sampler"] |= {"steps": 10}
         content["evaluator"] |= {"width": 8, "epochs": 2}
         content["evaluate"] |= {"samples_per_class": 10, "bootstrap": 100, "latency_runs": 10}
-        content["distill"] |= {"steps": 400, "batch_size": 8, "sample_every": 150}
+        content["distill"] |= {"steps": 400, "batch_size": 8}
+        content["monitor"]["train_dit"] = {"guard_steps": 150, "sample_every": 150}
+        content["monitor"]["distill"]["sample_every"] = 150
         (path / "params.yaml").write_text(yaml.safe_dump(content))
         return path
 
@@ -103,12 +105,12 @@ def finish(stage: str, workspace: Path) -> str:
 
 
 def saved_step(workspace: Path) -> int:
-    """The step of the newest state, 0 without one."""
-    return max((int(path.name.split("-")[1]) for path in workspace.glob(".tinycats/runs/*/state-*.pt")), default=0)
+    """The step of the newest checkpoint, 0 without one."""
+    return max((int(path.name.split("-")[1]) for path in workspace.glob(".tinycats/runs/*/checkpoint-*.pt")), default=0)
 
 
-def wait_for_a_new_state(workspace: Path, running: Stage) -> None:
-    """Return when the run has saved a later state than there is now."""
+def wait_for_a_new_checkpoint(workspace: Path, running: Stage) -> None:
+    """Return when the run has saved a later checkpoint than there is now."""
     before = saved_step(workspace)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -116,7 +118,7 @@ def wait_for_a_new_state(workspace: Path, running: Stage) -> None:
         if saved_step(workspace) > before:
             return
         time.sleep(0.01)
-    raise AssertionError("no state was saved")
+    raise AssertionError("no checkpoint was saved")
 
 
 def assert_same_files(first: Path, second: Path, *directories: str) -> None:
@@ -150,8 +152,8 @@ KILLED_WHILE_SAVING = """
 import os, signal, torch
 import tinycats.runtime.run_directory as run_directory
 whole, saves = torch.save, []
-def save(state, path):
-    whole(state, path)
+def save(content, path):
+    whole(content, path)
     saves.append(path)
     if len(saves) == 3:
         os.truncate(path, os.path.getsize(path) // 2)
@@ -162,14 +164,14 @@ run_directory.torch.save = save
 
 @pytest.mark.parametrize(("stage", "kills"), [("train_classifier", 10), ("train_dit", 10), ("distill", 2)])
 def test_stopped_and_killed_many_times(workspace, undisturbed, stage: str, kills: int) -> None:
-    """By SIGTERM, while it writes its state, and at random moments; then it ends as if nothing had been."""
+    """By SIGTERM, while it writes a checkpoint, and at random moments; then it ends as if nothing had been."""
     broken = workspace("broken")
     if stage == "distill":
         give_teacher(broken)
     change(broken, "compute", checkpoint_every_s=0.2)
     model = broken / f"models/{STAGES[stage]}"
     running = Stage(stage, broken)
-    wait_for_a_new_state(broken, running)
+    wait_for_a_new_checkpoint(broken, running)
     running.send(signal.SIGTERM)
     code, output = running.end()
     assert code == 143
@@ -177,18 +179,18 @@ def test_stopped_and_killed_many_times(workspace, undisturbed, stage: str, kills
 
     code, output = Stage(stage, broken, KILLED_WHILE_SAVING).end()
     assert code == -signal.SIGKILL, output
-    assert list(broken.glob(".tinycats/runs/*/.state.pt.*")), "it was not killed while it saved"
+    assert list(broken.glob(".tinycats/runs/*/.checkpoint.pt.*")), "it was not killed while it saved"
 
     moments = random.Random(stage)
     for _ in range(kills):
         running = Stage(stage, broken)
-        wait_for_a_new_state(broken, running)
+        wait_for_a_new_checkpoint(broken, running)
         time.sleep(moments.uniform(0, 0.2))
         running.send(signal.SIGKILL)
         running.end()
         assert not model.exists(), "it was killed too late to show anything"
     change(broken, "compute", checkpoint_every_s=600)
-    assert "continues from step" in finish(stage, broken)
+    assert "resumes from step" in finish(stage, broken)
     assert_same_files(undisturbed(stage), broken, "models", "metrics")
 
 
@@ -212,18 +214,18 @@ def test_killed_while_it_evaluates(workspace, undisturbed) -> None:
     assert (whole / "metrics/evaluate.json").read_bytes() == (broken / "metrics/evaluate.json").read_bytes()
 
 
-def test_two_processes_are_stopped_and_continue(workspace) -> None:
+def test_two_processes_are_stopped_and_resume(workspace) -> None:
     whole, broken = workspace("whole"), workspace("broken")
     for path in (whole, broken):
         change(path, "compute", processes=2, checkpoint_every_s=0.2)
         change(path, "train", steps=160)
     finish("train_dit", whole)
     running = Stage("train_dit", broken)
-    wait_for_a_new_state(broken, running)
+    wait_for_a_new_checkpoint(broken, running)
     running.send(signal.SIGTERM)
     code, output = running.end()
     assert code != 0
     assert output.count("stopped by SIGTERM after step") == 1, output
     assert not (broken / "models/generator").exists(), "it was stopped too late to show anything"
-    assert finish("train_dit", broken).count("continues from step") == 1
+    assert finish("train_dit", broken).count("resumes from step") == 1
     assert_same_files(whole, broken, "models", "metrics")

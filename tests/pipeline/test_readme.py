@@ -29,7 +29,7 @@ COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.spl
 SMALL = (
     "-S preprocess.min_side_px=16 -S preprocess.test_fraction=0.3 -S classifier.image_size=40 "
     "-S classifier.epochs=2 -S classifier.batch_size=8 "
-    "-S dit.image_size=32 -S dit.width=32 -S dit.depth=1 -S dit.heads=1 -S train.steps=20 -S train.guard_steps=20 "
+    "-S dit.image_size=32 -S dit.width=32 -S dit.depth=1 -S dit.heads=1 -S train.steps=20 -S monitor.train_dit.guard_steps=20 "
     "-S distill.steps=10 -S distill.levels=2 "
     "-S evaluator.width=4 -S evaluator.epochs=2 -S evaluator.batch_size=8 -S evaluate.latency_runs=3 -S sampler.steps=2 "
     "-S evaluate.samples_per_class=10 -S quantize.samples_per_class=10 -S quantize.max_accuracy_drop=1.0 "
@@ -166,7 +166,7 @@ def test_a_sweep_of_two_values_runs_in_the_queue(project: Project) -> None:
 
 def test_weights_and_biases_gets_a_run_for_each_training(project: Project) -> None:
     output = shell(project, readme("dvc exp run -S logging=wandb") + " -S train.steps=60 distill")
-    assert "continues from step 40" in output  # logging changes nothing: only the generator runs, for more steps
+    assert "resumes from step 40" in output  # logging changes nothing: only the generator runs, for more steps
     runs = sorted((project.path / ".tinycats/wandb/wandb").glob("offline-run-*"))
     assert [re.sub(r"offline-run-\d+_\d+-(\w+)-.*", r"\1", run.name) for run in runs] == ["train_dit", "distill"]
     for run in runs:

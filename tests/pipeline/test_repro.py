@@ -35,7 +35,7 @@ def lock_without_times(project: Project) -> dict:
     return lock
 
 
-def test_everything_that_the_stages_promise_is_there(reproduced: Project) -> None:
+def test_everything_that_the_stages_promise_exists(reproduced: Project) -> None:
     assert list(yaml.safe_load(reproduced.read("dvc.lock"))["stages"]) == ALL
     evaluation = json.loads(reproduced.read("metrics/evaluate.json"))
     assert 0 <= evaluation["classifier"]["top1"] <= 1
@@ -95,7 +95,7 @@ def test_the_flow_loss_retrains_the_generator_and_its_student_alone(project: Pro
     ("section", "key", "value", "first"),
     [
         ("sampler", "steps", 5, "evaluate"),
-        ("sampler", "fast_steps", 2, "evaluate"),
+        ("sampler", "student_steps", 2, "evaluate"),
         ("sampler", "guidance", 3.0, "distill"),
         ("sampler", "guidance_high", 0.8, "distill"),
     ],
@@ -128,11 +128,11 @@ def test_where_it_runs_and_what_it_logs_retrain_nothing(project: Project) -> Non
 
 
 def test_an_experiment_changes_the_steps_and_the_diffs_show_it(project: Project) -> None:
-    """More steps with the constant schedule also continue the run that is there."""
+    """More steps with the constant schedule also resume the run."""
     command = readme("dvc exp run -S train.steps=3000").replace("exp run", "exp run --name longer")
     output = shell(project, command.replace("3000", "60"))
     assert project.ran(output) == AFTER_GENERATOR
-    assert "train_dit: continues from step 40" in output
+    assert "train_dit: resumes from step 40" in output
     params = json.loads(project.dvc("params", "diff", "--json"))
     assert params["params.yaml"]["train.steps"] == {"old": 40, "new": 60, "diff": 20}
     metrics = json.loads(project.dvc("metrics", "diff", "--json"))
