@@ -161,7 +161,7 @@ def train(
                     stateful["scaler"] = scaler
                     if device.type == "cuda":
                         torch.cuda.empty_cache()
-                    print(f"{task.name}: out of memory at step {step + 1}; resumes with {parts} micro-batches a step")
+                    print(f"{task.name}: out of memory at step {step + 1}; continues with {parts} micro-batches a step")
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
             if average is not None:
