@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.training import generator_arguments
 from tinycats.generator.training import train_generator
+from tinycats.learning import distributed
 from tinycats.runtime.compute.job import Job, run_here
 from tinycats.runtime.errors import UserError
 
@@ -70,6 +71,20 @@ def test_more_processes_than_pairs_of_images_in_a_batch_is_one_line(processed: P
         "error: a batch of 2 cannot be shared by 3 processes, of which each takes a pair of images at least: "
         "lower compute.processes"
     ]
+
+
+@pytest.mark.parametrize(("batch_size", "processes"), [(16, 1), (16, 2), (18, 4), (7, 2), (3, 2), (256, 8), (33, 5)])
+def test_every_row_has_one_process_and_neighbours_have_the_same(batch_size: int, processes: int, monkeypatch) -> None:
+    monkeypatch.setattr(distributed, "world_size", lambda: processes)
+    rows = []
+    for rank in range(processes):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        mine = distributed.rows_of_batch(batch_size)
+        assert mine.start % 2 == 0
+        rows.append(mine)
+    assert [row for mine in rows for row in mine] == list(range(batch_size))
+    # no process has fewer rows than that: all can make as many micro-batches, or batch norms wait for ever
+    assert distributed.smallest_part(batch_size) == min(map(len, rows)) > 0
 
 
 def test_in_this_process_the_error_is_the_jobs_own(processed: Path, tmp_path: Path) -> None:

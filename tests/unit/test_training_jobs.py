@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
-from tests.conftest import SIZE
+from tests.conftest import ROOT, SIZE
 from tests.unit.training import (
     CLASSES,
     EVALUATOR,
@@ -30,6 +31,7 @@ from tests.unit.training import (
 from tinycats.classifier.fitting import fit
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.classifier.task import ClassificationTask
+from tinycats.commands.params import compose
 from tinycats.data.augment import cut
 from tinycats.data.feed import Images
 from tinycats.data.pixels import as_tensor, middle, to_float
@@ -335,6 +337,13 @@ def test_sample_grids_are_made_in_smaller_parts_where_memory_is_short(
     monkeypatch.setattr(module, "sample", hungry)
     torch.testing.assert_close(module.sample_classes(*arguments), whole)
     assert max(sizes) <= 3
+
+
+def test_no_group_trains_the_generator_with_full_augmentation() -> None:
+    """It is not told of it, and learns worse for it: row augment_full in docs/benchmarks/generator.md."""
+    for path in (ROOT / "conf/train").glob("*.yaml"):
+        composed = yaml.safe_load(compose(ROOT, [f"train={path.stem}"]))
+        assert composed["train"]["augmentation"] == "basic", path
 
 
 def test_a_training_function_takes_the_sections_that_configure_it() -> None:

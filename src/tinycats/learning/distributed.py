@@ -27,8 +27,8 @@ def rows_of_batch(batch_size: int) -> range:
 
 
 def smallest_part(batch_size: int) -> int:
-    """The number of rows of the process that has the fewest."""
-    return min(2 * (-(-batch_size // 2) // world_size()), batch_size)
+    """The number of rows of the process that has the fewest: the last one, to which an odd row falls."""
+    return 2 * (-(-batch_size // 2) // world_size()) - batch_size % 2
 
 
 def wrap(model: nn.Module, device: torch.device) -> nn.Module:
