@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinycats.data.randomness import generator_for
+from tinycats.learning.average import WeightAverage
 from tinycats.learning.loop import Batch, learning_rate, train
 from tinycats.learning.optimizer import adamw
 from tinycats.runtime.checkpoints import Checkpoints
@@ -448,3 +450,32 @@ def test_a_checkpoint_that_could_not_be_written_is_an_error(tmp_path: Path, monk
     monkeypatch.setattr("tinycats.runtime.run_directory.torch.save", fails)
     with pytest.raises(OSError, match="No space"), Checkpoints(RunDirectory(tmp_path), 0.0, 1.0) as kept:
         kept.save(1, {}, wait=False)
+
+
+def test_the_average_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    ours = WeightAverage(model, 0.9)
+    theirs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for step in range(5):
+        for parameter in model.parameters():
+            parameter.data.add_(step + torch.rand_like(parameter))
+        model(torch.randn(8, 4))
+        ours.update()
+        theirs.update_parameters(model)
+    for name, tensor in theirs.module.state_dict().items():
+        if tensor.is_floating_point():  # torch averages the counter of batches, too
+            torch.testing.assert_close(ours.module.state_dict()[name], tensor)
+    assert int(ours.module[1].num_batches_tracked) == 5  # type: ignore[union-attr]
+
+
+def test_the_device_is_waited_for_where_losses_are_looked_at_and_nowhere_else(tmp_path: Path, monkeypatch) -> None:
+    """Reading a value from a tensor is what waits for a GPU: once for the losses and once for the norms, every five steps."""
+    waited: list[str] = []
+    for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
+        read = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda self, *rest, name=name, read=read: waited.append(name) or read(self, *rest)
+        )
+    run(LineTask(), tmp_path, steps=40, guard_steps=None)
+    assert waited == ["tolist"] * 2 * 8
