@@ -1,33 +1,59 @@
-"""Write docs/benchmarks.md from benchmarks/results/*.json: python benchmarks/report.py"""
+"""Write docs/benchmarks.md (the figures that matter) and docs/benchmarks/*.md (all tables); both are replaced.
+
+    python benchmarks/report.py
+
+Reads metrics/, params.yaml and benchmarks/results/*.json.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks/results"
+RESULTS = "benchmarks/results"
+PAGES = {  # file in docs/benchmarks/ -> its title and results
+    "synthetic": ("The default run: synthetic cats", ["default", "default_amx"]),
+    "photos": ("Runs on real photos", ["oxford_pets", "jersey_numbers"]),
+    "classifier": ("Training the classifier", ["classifier_recipe", "middle", "classifier_epoch"]),
+    "generator": ("Training the generator", ["generator_recipe", "generator_step", "generator_profile"]),
+    "student": ("The student and its teacher", ["few_steps_default", "few_steps_oxford_pets"]),
+    "adapter": ("Adapters for an unseen breed", ["adapter_default", "adapter_oxford_pets"]),
+    "web-page": ("The web page", ["web_page"]),
+    "stages": ("Preparing images and starting stages", ["preprocessing", "overhead"]),
+}
+OTHER = ("other", "Other measurements")  # gets the results that no page lists
 TITLES = {
-    "default": "The default run: synthetic cats",
-    "default_amx": "The default run on a CPU with AMX",
-    "oxford_pets": "Real photos: Oxford-IIIT Pet, 12 breeds and `other`",
-    "jersey_numbers": "Real photos: basketball jersey numbers, 42 classes",
-    "few_steps_default": "Few steps: student and teacher on synthetic cats",
-    "few_steps_oxford_pets": "Few steps: student and teacher on Oxford-IIIT Pet",
-    "classifier_recipe": "What helps a classifier on few real photos",
-    "middle": "How much of a photo the classifier should look at",
-    "adapter_default": "An adapter for a breed that the generator has never seen: synthetic cats",
-    "adapter_oxford_pets": "An adapter for a breed that the generator has never seen: Oxford-IIIT Pet",
-    "generator_recipe": "What helps a generator on few real photos",
-    "generator_step": "A training step of the generator",
+    "default": "The default run",
+    "default_amx": "On a CPU with AMX",
+    "oxford_pets": "Oxford-IIIT Pet: 12 breeds and `other`",
+    "jersey_numbers": "Basketball jersey numbers: 42 classes",
+    "few_steps_default": "Synthetic cats",
+    "few_steps_oxford_pets": "Oxford-IIIT Pet",
+    "classifier_recipe": "What helps a classifier on few photos",
+    "middle": "How much of an image the classifier should see",
+    "adapter_default": "Synthetic cats",
+    "adapter_oxford_pets": "Oxford-IIIT Pet",
+    "generator_recipe": "What helps a generator on few photos",
+    "generator_step": "A training step, compared with diffusers",
     "generator_profile": "Where the time of a training step goes",
-    "classifier_epoch": "An epoch of the classifier",
-    "preprocessing": "preprocess, beside Pillow alone",
-    "web_page": "The web page in headless Chromium",
+    "classifier_epoch": "An epoch, compared with ImageFolder and DataLoader",
+    "preprocessing": "preprocess, compared with Pillow alone",
+    "web_page": "In headless Chromium",
     "overhead": "What a training stage does besides training",
 }
+TERMS = """FD-classifier and KD-classifier are the Fréchet and kernel distances on features of the pipeline's own evaluator
+network; neither is an FID or a KID. In brackets: 95% intervals for another test set of the same size. They do not cover another
+training run. "Steal" and the speed of matrix products show how much of a shared machine a run got."""
+
+Content = dict[str, Any]
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
@@ -41,30 +67,133 @@ def show(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(content: Content, prefix: str = "") -> Content:
     """Nested metrics by dotted name; lists and per-class figures are left to the metrics files."""
-    figures: dict[str, Any] = {}
+    figures: Content = {}
     for name, value in content.items():
         if isinstance(value, dict) and name != "per_class_accuracy":
             figures |= flat(value, f"{prefix}{name}.")
         elif name.endswith(("_low", "_high")) and name.rsplit("_", 1)[0] in content:
-            continue  # stands beside its value
+            continue  # stands next to its value
         elif f"{name}_low" in content:
-            figures[prefix + name] = (
-                f"{show(value)} ({show(content[f'{name}_low'])} to {show(content[f'{name}_high'])})"
-            )
+            figures[prefix + name] = interval(content, name, show)
         elif isinstance(value, (int, float)):
             figures[prefix + name] = value
     return figures
 
 
-def describe(machine: dict[str, Any]) -> str:
+def interval(content: Content, name: str, form: Any = "{:.1%}".format) -> str:
+    """A figure with its interval."""
+    return f"{form(content[name])} ({form(content[f'{name}_low'])} to {form(content[f'{name}_high'])})"
+
+
+def describe(machine: Content) -> str:
     amx = "with AMX" if machine["amx_bf16"] else "without AMX"
-    return f"{machine['cpu']}, {amx}, {machine['cores']} cores, {machine['memory_gb']} GB"
+    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    return f"{machine['cpu']}, {amx}, {machine['cores']} cores, {machine['memory_gb']} GB{gpu}"
 
 
-def tables(name: str, result: dict[str, Any]) -> str:
-    """A section on what was measured beside a peer."""
+def cell(name: str, result: Content, row: str, column: str, number: int = 0) -> str:
+    """Of a result's table `number`: the cell in the first column of this name and the row that begins with `row`."""
+    content = result["tables"][number]
+    for cells in content["rows"]:
+        if " | ".join(map(str, cells)).startswith(f"{row} | ") and column in content["head"]:
+            return str(cells[content["head"].index(column)])
+    raise SystemExit(f"error: {RESULTS}/{name}.json has no row {row!r} with a column {column!r}, which report.py shows")
+
+
+def headline(results: dict[str, Content]) -> str:
+    """The table of the figures that matter."""
+    rows: list[list[str]] = []
+
+    def add(data: str, what: str, value: str, name: str, file: str | None = None, machine: str | None = None) -> None:
+        """`file` and `machine` are those of the result `name` unless given."""
+        file = file or f"{RESULTS}/{name}.json"
+        rows.append([data, what, value, f"[{file}](../{file})", machine or describe(results[name]["machine"])])
+
+    def compare(
+        name: str, data: str, what: str, lines: dict[str, str], column: str, unit: str, number: int = 0
+    ) -> None:
+        """Cells of one column, by what to call each and the row it is in."""
+        found = [f"{who} {cell(name, results[name], row, column, number)}{unit}".strip() for who, row in lines.items()]
+        add(data, what, "; ".join(found), name)
+
+    def run(data: str, name: str) -> None:
+        result = results[name]
+        value = f"{result['seconds']:.0f} s, {result['peak_memory_mb']:.0f} MB at the peak"
+        add(data, f"`dvc repro`, every stage{' up to ' + result['stage'] if result['stage'] else ''}", value, name)
+
+    def models(data: str, name: str, metrics: Content, in_metrics: bool) -> None:
+        """The quality of a run's models; `in_metrics`: of the committed run, in metrics/."""
+
+        def measured(what: str, value: str, of: str = "evaluate") -> None:
+            file = f"metrics/{of}.json" if in_metrics else None
+            same = metrics[of] == results[name]["metrics"][of]
+            add(data, what, value, name, file, None if same else "not recorded")
+
+        evaluate, int8 = metrics["evaluate"], metrics["quantize"]["classifier"]
+        classifier, generator, student = (evaluate[key] for key in ("classifier", "generator", "generator_fast"))
+        measured(f"classifier, top-1 on {classifier['n']} test images", interval(classifier, "top1"))
+        if "cat_or_other" in classifier:
+            measured("classifier, cat or other", interval(classifier, "cat_or_other"))
+        if "accepted_precision" in classifier:
+            answered = f"{classifier['coverage']:.1%}; {interval(classifier, 'accepted_precision')}"
+            measured("classifier, share of answers other than 'not sure'; share of those that are right", answered)
+        fd = "; ".join(interval(model, "fd_classifier", "{:.2f}".format) for model in (generator, student))
+        scale = [f"{generator[f'fd_classifier_{mark}']:.3g}" for mark in ("floor", "noise")]
+        measured(f"FD-classifier of generator; student (training images {scale[0]}, noise {scale[1]})", fd)
+        agreement = "; ".join(interval(model, "class_agreement") for model in (generator, student))
+        measured("images in which the classifier sees the requested class: generator; student", agreement)
+        before, after = (f"{int8[f'bytes_{when}'] / 1e6:.1f} MB" for when in ("before", "after"))
+        changed = f"{int8['top1_before']:.1%} to {int8['top1_after']:.1%}"
+        measured(f"classifier in int8, {before} to {after}: top-1", changed, "quantize")
+
+    def few_steps(data: str, name: str) -> None:
+        lines = {"student in 4 steps": "student | 4", "teacher in 50": "teacher | 50"}
+        compare(name, data, "FD-classifier by steps of the sampler", lines, "FD-classifier", "")
+        compare(name, data, "aim for the student, against the teacher in 50 steps", {"": "student | 4"}, "aim", "")
+
+    def adapter(data: str, name: str) -> None:
+        lines = {"10 photos:": "adapted to 10 photos", "20 photos:": "adapted to 20 photos"}
+        column = "taken for Sphynx by the classifier"
+        compare(name, data, "adapter for an unseen breed: images that the classifier takes for it", lines, column, "")
+
+    committed = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "metrics").glob("*.json"))}
+    title = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]["title"].split(",")[0]
+    run("synthetic cats", "default")
+    again = results["default"]
+    add(
+        "synthetic cats",
+        "second `dvc repro`",
+        f"{again['second_seconds']:.1f} s, {len(again['second_ran'])} stages run",
+        "default",
+    )
+    models(title, "default", committed, True)
+    few_steps("synthetic cats", "few_steps_default")
+    adapter("synthetic cats", "adapter_default")
+    run("Oxford-IIIT Pet", "oxford_pets")
+    models("Oxford-IIIT Pet", "oxford_pets", results["oxford_pets"]["metrics"], False)
+    few_steps("Oxford-IIIT Pet", "few_steps_oxford_pets")
+    adapter("Oxford-IIIT Pet", "adapter_oxford_pets")
+    run("jersey numbers", "jersey_numbers")
+    jersey = results["jersey_numbers"]["metrics"]["evaluate"]["classifier"]
+    add("jersey numbers", f"classifier, top-1 on {jersey['n']} test images", interval(jersey, "top1"), "jersey_numbers")
+    for number, what in enumerate(("dit=nano, batch 16", "dit=small, batch 8")):
+        lines = {"here": "ours, bf16", "diffusers": "diffusers, bf16"}
+        compare("generator_step", "random", f"training step of {what}, bf16", lines, "ms a step", " ms", number)
+    lines = {"here": "ours, bf16", "ImageFolder and DataLoader": "ImageFolder + DataLoader (2 workers), bf16"}
+    compare("classifier_epoch", "real photos", "epoch of ResNet18 at 128 px, bf16", lines, "seconds an epoch", " s")
+    lines = {"all of preprocess": "preprocess", "decoding alone": "Pillow alone"}
+    compare("preprocessing", "real photos", "photos a second", lines, "photos a second", "")
+    lines = {"classifier": "classifier, 64 px | int8 | 1", "student, 4 steps": "fast, 64 px, 4 steps | int8 | 1"}
+    compare(
+        "web_page", "models of 64 px", "web page, int8, one thread: median time for an image", lines, "p50 ms", " ms"
+    )
+    return table(["data", "figure", "value", "file", "machine"], rows)
+
+
+def tables(name: str, result: Content) -> str:
+    """A section on what a benchmark script measured. Its notes may show pictures of docs/."""
     machine = result["machine"]
     speed = (
         f"Machine: {describe(machine)}; matrix products just before: {machine['bf16_gflops']:.0f} (bf16) and "
@@ -75,10 +204,10 @@ def tables(name: str, result: dict[str, Any]) -> str:
     parts += [table(content["head"], content["rows"]) for content in result["tables"]]
     if "picture" in result:
         parts.append(f"![{TITLES.get(name, name)}]({result['picture']})")
-    return "\n\n".join(parts)
+    return re.sub(r"(!\[[^]]*\]\()(?=[\w-]+\.png\))", r"\1../", "\n\n".join(parts))
 
 
-def section(name: str, result: dict[str, Any]) -> str:
+def section(name: str, result: Content) -> str:
     if "tables" in result:
         return tables(name, result)
     machine, metrics = result["machine"], result["metrics"]
@@ -91,10 +220,10 @@ def section(name: str, result: dict[str, Any]) -> str:
         table(
             ["what", "figure"],
             [
-                ["first `dvc repro`, everything runs", f"{result['seconds']:.0f} s"],
+                ["first `dvc repro`, every stage runs", f"{result['seconds']:.0f} s"],
                 ["second `dvc repro`", f"{result['second_seconds']:.1f} s, {len(result['second_ran'])} stages run"],
                 ["peak memory of all processes", f"{result['peak_memory_mb']:.0f} MB"],
-                ["of the cores, taken by other machines on the host (steal)", f"{result['steal_fraction']:.0%}"],
+                ["CPU time that other machines on the host took (steal)", f"{result['steal_fraction']:.0%}"],
                 ["machine", describe(machine)],
                 [
                     "bf16 and fp32 matrix products just before",
@@ -107,13 +236,13 @@ def section(name: str, result: dict[str, Any]) -> str:
     if "preprocess" in metrics:
         listed = metrics["preprocess"].get("quarantined_files", [])
         figures = flat({key: metrics["preprocess"][key] for key in ("read", "kept", "quarantined", "splits")})
-        parts.append(table(["preprocess", "pictures"], figures.items()))
+        parts.append(table(["preprocess", "images"], figures.items()))
         if listed:
             parts.append(
                 "Left out: " + ", ".join(f"{entry['name']} ({entry['reason']})" for entry in listed[:40]) + "."
             )
             if len(listed) > 40:
-                parts.append(f"... and {len(listed) - 40} more, named in metrics/preprocess.json of that run.")
+                parts.append(f"... and {len(listed) - 40} more, named in {RESULTS}/{name}.json.")
     for file in ("classifier/metrics", "evaluate", "export", "quantize"):
         if file in metrics:
             rows = [[key, show(value)] for key, value in flat(metrics[file]).items()]
@@ -121,23 +250,48 @@ def section(name: str, result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def page(title: str, results: dict[str, Content]) -> str:
+    versions = sorted(
+        {f"Python {result['machine']['python']}, torch {result['machine']['torch']}" for result in results.values()}
+    )
+    head = f"""# {title}
+
+Written by `python benchmarks/report.py`. [Back to the figures that matter](../benchmarks.md).
+
+{TERMS} Versions: {"; ".join(versions)}."""
+    return "\n\n".join([head, *(section(name, result) for name, result in results.items())]) + "\n"
+
+
 def main() -> None:
-    results = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    versions = {
-        f"Python {result['machine']['python']}, torch {result['machine']['torch']}" for result in results.values()
-    }
-    head = f"""# What was measured
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    results = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / RESULTS).glob("*.json"))}
+    placed = {name for _, names in PAGES.values() for name in names}
+    pages = {**PAGES, OTHER[0]: (OTHER[1], [name for name in results if name not in placed])}
+    overview = headline(results)
+    shutil.rmtree(ROOT / "docs/benchmarks", ignore_errors=True)
+    (ROOT / "docs/benchmarks").mkdir()
+    links = []
+    for file, (title, names) in pages.items():
+        if found := {name: results[name] for name in names if name in results}:
+            (ROOT / f"docs/benchmarks/{file}.md").write_text(page(title, found))
+            links.append(f"- [{title}](benchmarks/{file}.md): {', '.join(f'{name}.json' for name in found)}")
+    text = f"""# Benchmarks
 
-Written by `python benchmarks/report.py` from benchmarks/results/, which the scripts in benchmarks/ measured. "FD-classifier" and
-"KD-classifier" are distances on features of the pipeline's own evaluator network; no figure here is an FID.
-In brackets: 95% intervals (what other pictures, as many of them, would give; another training run is not in them).
+The figures that matter:
 
-Each section names its machine ({"; ".join(sorted(versions))}). All are virtual machines that share their host: the steal and the
-speed of matrix products say how much of it a run had."""
-    order = [name for name in TITLES if name in results] + [name for name in results if name not in TITLES]
-    text = "\n\n".join([head, *(section(name, results[name]) for name in order)]) + "\n"
+{overview}
+
+{TERMS}
+
+This page and those below are written by `python benchmarks/report.py` from metrics/ (the committed run) and
+{RESULTS}/. To measure something again, run its script in benchmarks/, then report.py.
+
+All tables:
+
+{chr(10).join(links)}
+"""
     (ROOT / "docs/benchmarks.md").write_text(text)
-    print(f"docs/benchmarks.md: {len(results)} runs")
+    print(f"docs/benchmarks.md and {len(links)} pages in docs/benchmarks/, from {len(results)} results")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The current commit of a repository on the Hub; nothing where there is no such repository."""
+"""The current commit of a repository on the Hub; prints nothing if there is no such repository."""
 
 import sys
 from contextlib import suppress

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Push the cache, and the result as a branch with a pull request to BASE.
+# Push the cache and a branch with the result; open a pull request to BASE.
 set -euo pipefail
 
 dvc push --run-cache
@@ -7,7 +7,7 @@ tinycats share
 
 git add conf params.yaml dvc.lock metrics
 if git diff --cached --quiet; then
-  echo "nothing has changed: these parameters have been run, and their results are committed"
+  echo "nothing changed: these parameters have been run and their results are committed"
   exit
 fi
 branch=train/$(sha256sum dvc.lock | cut -c 1-12) # the same result has the same branch
@@ -22,4 +22,4 @@ git push --force origin "$branch"
 if ! gh pr view "$branch" > /dev/null 2>&1; then
   gh pr create --base "$BASE" --head "$branch" --title "$(git log -1 --format=%s)" --body-file report.md
 fi
-gh workflow run ci.yml --ref "$branch" # a pull request that a workflow opens starts no other by itself
+gh workflow run ci.yml --ref "$branch" # a pull request opened by a workflow starts no others

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Publish to REPO_ID on the Hub after the gates, download it again and compare; if that fails, go back to what was there before.
+# Publish to REPO_ID on the Hub after the gates, download it again and compare; roll back if that fails.
 set -euo pipefail
 
 if [[ -z $REPO_ID ]]; then
@@ -9,7 +9,7 @@ fi
 rm -rf downloaded
 before=$(python .github/scripts/hub_head.py "$REPO_ID")
 
-# By force: what was published once would come from the run cache, without an upload
+# By force: the run cache would restore an earlier publication without uploading it
 dvc exp run --force --single-item -S "publish.hub.repo_id=$REPO_ID" publish
 after=$(python .github/scripts/hub_head.py "$REPO_ID")
 

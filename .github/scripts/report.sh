@@ -13,10 +13,10 @@ picture() { # COMMIT PATH
   fi
 }
 
-table() { # what a command prints, or that there is nothing
+table() { # what a command prints, or that nothing changed
   local rows
   rows=$("$@")
-  echo "${rows:-Nothing has changed.}"
+  echo "${rows:-Nothing changed.}"
 }
 
 dvc plots diff "$base" workspace --out dvc_plots > /dev/null
@@ -24,8 +24,8 @@ dvc plots diff "$base" workspace --out dvc_plots > /dev/null
 echo "## Results against ${base:0:8}"
 echo
 if [[ -n $(git status --porcelain -- dvc.lock metrics) ]]; then
-  echo "**dvc.lock is behind the code**: this workflow has run the stages that changed, and these are its figures."
-  echo "Run \`dvc repro\` and commit dvc.lock and metrics/; the pictures below are still those of the commit."
+  echo "**dvc.lock is behind the code**: this workflow ran the stages that changed; these are its figures."
+  echo "Run \`dvc repro\` and commit dvc.lock and metrics/; the images below are still those of the commit."
   echo
 fi
 echo "### Metrics"
@@ -34,11 +34,11 @@ echo
 echo "### Parameters"
 table dvc params diff --md "$base"
 echo
-echo "### Pictures"
+echo "### Images"
 echo "| ${base:0:8} | ${head:0:8} |"
 echo "|---|---|"
 for path in "${pictures[@]}"; do
   echo "| $(picture "$base" "$path") | $(picture "$head" "$path") |"
 done
 echo
-echo "Curves of both, confusion and sample grids: [the artifact \`plots\`]($RUN_URL#artifacts), its index.html."
+echo "Curves, confusion matrices and sample grids of both: [the artifact \`plots\`]($RUN_URL#artifacts), its index.html."

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Write DATA, STEPS, BATCH_SIZE and LR, as far as they are given, to conf/, and compose params.yaml. What is trained is then
-# what the commit says.
+# Write DATA, STEPS, BATCH_SIZE and LR, where given, to conf/, and compose params.yaml, so that the commit says what is trained.
 set -euo pipefail
 
 number='^[0-9]+(\.[0-9]+)?(e-?[0-9]+)?$'
@@ -11,7 +10,7 @@ fail() {
   exit 1
 }
 
-set_value() { # SECTION KEY VALUE: in the file of the group that is chosen
+set_value() { # SECTION KEY VALUE: in the file of the chosen group
   [[ -n $3 ]] || return 0
   [[ $3 =~ $number ]] || fail "$2: $3 is not a number"
   local file

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Run the pipeline, on Modal if COMPUTE says so, for as long as WAIT. Not done by then: start the workflow again, which attaches.
+# Run the pipeline, on Modal if COMPUTE says so, for at most WAIT. If it is not done then, start the workflow again: it attaches.
 set -euo pipefail
 
 status=0
 timeout --signal=INT --kill-after=5m "$WAIT" dvc exp run --pull -S "compute=$COMPUTE" || status=$?
-tinycats params # where it was trained is no result
+tinycats params # where it was trained is not part of the result
 if [[ $status == 124 ]]; then
   tinycats share # the stages that are done
   gh workflow run train.yml --ref "$REF" -f "data=$DATA" -f "steps=$STEPS" -f "batch_size=$BATCH_SIZE" -f "lr=$LR" \

@@ -1,5 +1,5 @@
-"""Every command of the README, typed into the tiny project. Sizes that would take minutes are replaced, and where the
-trainings are what a command is about, they are its targets.
+"""Every command of the README, typed into the tiny project, and the links of the documents. Sizes that would take minutes are
+replaced; commands about training runs get these as targets.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from benchmarks import report
 from PIL import Image
 
 from tests.conftest import ROOT
@@ -35,6 +37,7 @@ SMALL = (
     "-S evaluate.samples_per_class=10 -S quantize.samples_per_class=10 -S quantize.max_accuracy_drop=1.0 "
     "-S quantize.max_fd_increase=100.0 -S quantize.calibration_images=8"
 )
+DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))]
 RUN = {
     "dvc repro",
     "dvc exp show",
@@ -47,7 +50,7 @@ RUN = {
 ELSEWHERE = {
     "make test": "it is what runs this",
     "tinycats status --watch": "test_status.py",
-    "dvc exp run -S train.smoke=true train_classifier train_evaluator distill": "test_groups.py",
+    "dvc exp run -S train=smoke": "test_groups.py",
     "dvc exp run -S publish.hub.repo_id=user/name": "test_hub.py",
     "tinycats rollback --to TAG --repo user/name": "test_hub.py",
     "dvc exp run -S train.steps=3000": "test_repro.py",
@@ -75,6 +78,40 @@ def test_every_command_is_run_by_a_test() -> None:
             command.startswith(start) for start in re.findall(r'readme\("([^"]+)"\)', here)
         )  # fmt: skip
         assert known, f"no test runs the README's {command!r}"
+
+
+def anchors(text: str) -> set[str]:
+    """Of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text()
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"https?:", link)]
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = (ROOT / document).parent / path if path else ROOT / document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+    assert links
+
+
+def test_the_benchmark_pages_are_made_of_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the overview, which the next run of the pipeline changes, can be made."""
+    for name in ("benchmarks/results", "metrics"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report.py"])
+    report.main()
+    made, kept = (
+        {path.name: path.read_text() for path in root.glob("docs/benchmarks/*.md")} for root in (tmp_path, ROOT)
+    )
+    assert made == kept
+    assert "| data | figure | value | file | machine |" in (tmp_path / "docs/benchmarks.md").read_text()
 
 
 @pytest.mark.parametrize("command", sorted(RUN))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,24 +8,30 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.unit.training import DISTILL, GUIDANCE, run_settings
+from tinycats.data.feed import Images
+from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import load_split
+from tinycats.data.randomness import RowRandom
 from tinycats.distillation.task import (
+    REFERENCE_STEPS,
     DistillationTask,
     follow,
     guided_velocity,
     mean_velocity,
-    sample_intervals,
+    row_levels,
+    sample_starts,
 )
 from tinycats.distillation.training import distill_generator
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
-from tinycats.generator.sampler import SamplerSettings, few_step_settings, initial_noise, sample
-from tinycats.learning.loop import LoopSettings, train
+from tinycats.generator.sampler import initial_noise, sample, student_sampler
+from tinycats.generator.task import sample_classes
+from tinycats.learning.loop import Batch, train
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.history import History
 from tinycats.runtime.run_directory import RunDirectory
 
 CLASSES = ["r", "g", "b"]
-GUIDANCE = SamplerSettings("euler", 1, 2.0, 0.1, 0.9)
 
 
 def make_teacher() -> TinyDiT:
@@ -40,19 +47,32 @@ def make_task(processed: Path, **changes: Any) -> DistillationTask:
     teacher = make_teacher()
     student = TinyDiT(teacher.config.model_copy(update={"few_step": True}))
     student.load_state_dict(teacher.state_dict())
-    settings = {
-        "name": "distill", "model": student, "teacher": teacher, "guidance": GUIDANCE, "seed": 0, "batch_size": 16,
-        "train": load_split(processed, "train", 40), "steps": 150, "levels": 3, "teacher_share": 0.5, "teacher_steps": 2,
-        "augmentation": "none", "mirror": True, "sample_every": 10**9, "device": torch.device("cpu"), "dtype": torch.float32,
-    }  # fmt: skip
-    return DistillationTask(**{**settings, **changes})
+    return DistillationTask(
+        "distill", student, teacher, GUIDANCE, load_split(processed, "train", 40), 0, True,
+        DISTILL.model_copy(update={"batch_size": 16, "steps": 150, "levels": 3, "teacher_steps": 2, **changes}), None,
+        torch.device("cpu"), torch.float32,
+    )  # fmt: skip
 
 
-def test_intervals_are_halvings_that_end_by_one() -> None:
-    t, h = sample_intervals(4000, 3, 0.5, torch.Generator().manual_seed(0))
-    assert set(h.tolist()) == {1, 0.5, 0.25, 0.125}
-    assert (h == 0.125).float().mean() == pytest.approx(0.5, abs=0.03)
-    assert (h == 1).float().mean() == pytest.approx(1 / 6, abs=0.03)
+def batch(task: DistillationTask, step: int) -> Batch:
+    indices, rows = task.indices(step), range(task.training.batch_size)
+    images = Images(as_tensor(task.train.images[indices]), torch.from_numpy(task.train.labels[indices]))
+    return task.batch(step, rows, images)
+
+
+def test_levels_are_dealt_out_in_turn() -> None:
+    dealt = [row_levels(step * 16, 16, 3, 0.5) for step in range(24)]
+    assert all(levels.tolist() == sorted(levels.tolist(), reverse=True) for levels in dealt)
+    counts = torch.bincount(torch.cat(dealt))
+    assert counts.tolist() == [64, 64, 64, 192]  # of 384
+    assert all((levels == 3).sum() == 8 for levels in dealt)
+    halves = torch.cat([row_levels(0, 8, 3, 0.5), row_levels(8, 8, 3, 0.5)])
+    assert sorted(halves.tolist()) == sorted(dealt[0].tolist())  # whoever shares the batch
+
+
+def test_steps_start_at_multiples_of_their_length_and_end_by_one() -> None:
+    h = 0.5 ** torch.randint(4, (4000,), generator=torch.Generator().manual_seed(0))
+    t = sample_starts(h, RowRandom(0, "test", 0, 4000, range(4000), torch.device("cpu")))
     assert ((t / h) % 1 == 0).all()
     assert (t >= 0).all()
     assert (t + h <= 1).all()
@@ -88,59 +108,61 @@ def test_the_teachers_way_is_the_samplers_way() -> None:
     start, whole = torch.zeros(3), torch.ones(3)
     velocity = guided_velocity(teacher, weights, GUIDANCE)
     end = noise + follow(velocity, noise, start, whole, 8)
-    expected = sample(teacher, noise, weights, SamplerSettings("euler", 8, 2.0, 0.1, 0.9))
+    expected = sample(teacher, noise, weights, GUIDANCE.model_copy(update={"steps": 8}))
     torch.testing.assert_close(end.clamp(-1, 1), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_one_step_of_the_student_is_one_step_of_its_sampler() -> None:
     student = make_teacher()
+    student.config = student.config.model_copy(update={"few_step": True})
     weights, noise = one_hot_classes([0, 1], 3), initial_noise(0, range(2), 40)
     once = mean_velocity(student, weights)(noise, torch.zeros(2), torch.ones(2))
-    torch.testing.assert_close((noise + once).clamp(-1, 1), sample(student, noise, weights, few_step_settings(1)))
+    torch.testing.assert_close((noise + once).clamp(-1, 1), sample(student, noise, weights, student_sampler(1)))
 
 
 @pytest.mark.parametrize(("share", "wants"), [(1 - 1e-9, "teacher"), (1e-9, "student")])
 def test_who_sets_the_target(processed: Path, monkeypatch: pytest.MonkeyPatch, share: float, wants: str) -> None:
     task = make_task(processed, teacher_share=share)
-    batch = task.batch(0)
-    z, t, h, weights = (batch[name] for name in ("z", "t", "h", "class_weights"))
+    first = batch(task, 0)
+    z, t, h, weights = (first[name] for name in ("z", "t", "h", "class_weights"))
     if wants == "teacher":
         expected = follow(guided_velocity(task.teacher, weights, GUIDANCE), z, t, h, 2)
     else:
         expected = follow(mean_velocity(task.model, weights), z, t, h, 2)
     with torch.no_grad():
         error = (mean_velocity(task.model, weights)(z, t, h) - expected).square().mean()
-    assert task.loss(task.model, batch).item() == pytest.approx(error.item(), rel=1e-4)
-    assert task.loss(task.model, batch).requires_grad
+    assert task.loss(task.model, first).item() == pytest.approx(error.item(), rel=1e-4)
+    assert task.loss(task.model, first).requires_grad
 
 
 def test_a_student_learns_the_teachers_pictures_in_one_step(processed: Path, tmp_path: Path) -> None:
-    task = make_task(processed)
-    before = task.error_of(task.teacher, SamplerSettings("euler", 1, 1.0, 0.0, 1.0))
-    settings = LoopSettings(
-        steps=150, batch_size=16, accumulation=1, lr=2e-3, warmup_steps=10, schedule="cosine", beta2=0.95, weight_decay=0,
-        clip_norm=1.0, ema_decay=0.9, guard_steps=0, precision="fp32", compile=False, log_every=50, checkpoint_every_s=1e9,
-        smoke=False,
-    )  # fmt: skip
-    history = History(tmp_path / "metrics", tmp_path / "images")
-    student = train(task, settings, torch.device("cpu"), RunDirectory(tmp_path / "run"), history)
+    task = make_task(processed, lr=2e-3, warmup_steps=10)
+
+    def error_of(model: TinyDiT, steps: int) -> float:
+        made, asked = (
+            sample_classes(network, settings, task.device, task.dtype)
+            for network, settings in (
+                (model, student_sampler(steps)),
+                (task.teacher, GUIDANCE.model_copy(update={"steps": REFERENCE_STEPS})),
+            )
+        )
+        return float((made - asked).square().mean())
+
+    before = error_of(task.model, 1)
+    history, run = History(tmp_path / "metrics", tmp_path / "images"), run_settings(tmp_path, every_steps=50)
+    student = train(task, task.training, run, task.device, RunDirectory(tmp_path / "run"), history)
     assert isinstance(student, TinyDiT)
     for steps in (1, 2, 4):
-        assert task.error_of(student, few_step_settings(steps)) < 0.5 * before
-    assert task.error == pytest.approx(
-        sum(task.error_of(student, few_step_settings(steps)) for steps in (1, 2, 4)) / 3, rel=1e-4
-    )
+        assert error_of(student, steps) < 0.5 * before
+    logged = json.loads((tmp_path / "metrics/metrics.json").read_text())
+    assert logged["val_mse_2"] == pytest.approx(error_of(student, 2), rel=1e-4)
 
 
 def test_a_student_teaches_nobody(processed: Path, tmp_path: Path) -> None:
     student = TinyDiT(make_teacher().config.model_copy(update={"few_step": True}))
     student.save_pretrained(tmp_path / "student")
-    with pytest.raises(UserError, match="is a few-step student"):
+    with pytest.raises(UserError, match="is a student; the teacher must be"):
         distill_generator(
-            processed=processed, teacher_dir=tmp_path / "student", output=tmp_path / "out", metrics=tmp_path / "metrics",
-            runs=tmp_path / "runs", seed=0, guidance=2.0, guidance_low=0.1, guidance_high=0.9, steps=2, batch_size=4,
-            accumulation=1, lr=1e-3, warmup_steps=1, schedule="cosine", clip_norm=1.0, ema_decay=0.9, levels=3,
-            teacher_share=0.5, teacher_steps=2, augmentation="none", mirror=True, sample_every=10, precision="fp32",
-            compile=False, gradient_checkpointing=False, smoke=False, wandb=None, device="cpu", log_every=1,
-            checkpoint_every_s=1e9,
+            processed, tmp_path / "student", tmp_path / "out", tmp_path / "metrics", seed=0, mirror=True, guidance=GUIDANCE,
+            training=DISTILL, run=run_settings(tmp_path),
         )  # fmt: skip

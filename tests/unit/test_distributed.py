@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SIZE
-from tests.unit.test_training_jobs import generator_arguments
+from tests.unit.training import generator_arguments
 from tinycats.generator.training import train_generator
+from tinycats.learning import distributed
 from tinycats.runtime.compute.job import Job, run_here
 from tinycats.runtime.errors import UserError
 
@@ -27,7 +27,7 @@ def job(processes: int, arguments: dict[str, Any]) -> Job:
 
 
 def train(processed: Path, path: Path, processes: int, **changes: Any) -> list[float]:
-    arguments = generator_arguments(processed, path, steps=16, batch_size=8, log_every=1, **changes)
+    arguments = generator_arguments(processed, path, steps=16, batch_size=8, every_steps=1, **changes)
     run_here(job(processes, arguments))
     return losses(path)
 
@@ -51,23 +51,40 @@ def test_two_processes_with_half_the_batch_each_equal_one(processed: Path, tmp_p
 
 
 def test_two_processes_continue_what_they_began(processed: Path, tmp_path: Path, capfd) -> None:
-    whole = train(processed, tmp_path / "whole", 2, image_size=SIZE)
-    arguments = generator_arguments(processed, tmp_path / "broken", steps=7, batch_size=8, log_every=1)
+    whole = train(processed, tmp_path / "whole", 2)
+    arguments = generator_arguments(processed, tmp_path / "broken", steps=7, batch_size=8, every_steps=1)
     run_here(job(2, arguments))
     capfd.readouterr()
     assert train(processed, tmp_path / "broken", 2) == whole
-    assert capfd.readouterr().out.count("continues from step 7") == 1
+    assert capfd.readouterr().out.count("resumes from step 7") == 1
     models = [(tmp_path / name / "model/model.safetensors").read_bytes() for name in ("whole", "broken")]
     assert models[0] == models[1]
 
 
-def test_more_processes_than_pictures_in_a_batch_is_one_line(processed: Path, tmp_path: Path, capfd) -> None:
+def test_more_processes_than_pairs_of_images_in_a_batch_is_one_line(processed: Path, tmp_path: Path, capfd) -> None:
     arguments = generator_arguments(processed, tmp_path, batch_size=2)
     with pytest.raises(SystemExit) as stopped:
         run_here(job(3, arguments))
     assert stopped.value.code == 1
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert errors == ["error: a batch of 2 cannot be shared by 3 processes: lower compute.processes"]
+    assert errors == [
+        "error: a batch of 2 cannot be shared by 3 processes, of which each takes a pair of images at least: "
+        "lower compute.processes"
+    ]
+
+
+@pytest.mark.parametrize(("batch_size", "processes"), [(16, 1), (16, 2), (18, 4), (7, 2), (3, 2), (256, 8), (33, 5)])
+def test_every_row_has_one_process_and_neighbours_have_the_same(batch_size: int, processes: int, monkeypatch) -> None:
+    monkeypatch.setattr(distributed, "world_size", lambda: processes)
+    rows = []
+    for rank in range(processes):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        mine = distributed.rows_of_batch(batch_size)
+        assert mine.start % 2 == 0
+        rows.append(mine)
+    assert [row for mine in rows for row in mine] == list(range(batch_size))
+    # no process has fewer rows than that: all can make as many micro-batches, or batch norms wait for ever
+    assert distributed.smallest_part(batch_size) == min(map(len, rows)) > 0
 
 
 def test_in_this_process_the_error_is_the_jobs_own(processed: Path, tmp_path: Path) -> None:

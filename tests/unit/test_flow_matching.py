@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.unit.training import TRAIN, run_settings
+from tinycats.data.feed import Images
+from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import Split, load_split
+from tinycats.data.randomness import RowRandom
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
-from tinycats.generator.sampler import SamplerSettings, initial_noise, sample
+from tinycats.generator.sampler import initial_noise, sample, student_sampler
 from tinycats.generator.task import FlowMatchingTask, drop_classes, sample_times, velocity_loss
-from tinycats.learning.loop import LoopSettings, train
+from tinycats.learning.loop import Batch, train
 from tinycats.runtime.history import History
 from tinycats.runtime.run_directory import RunDirectory
 
@@ -19,12 +23,21 @@ def make_task(split: Split, classes: list[str], **changes) -> FlowMatchingTask:
     size = split.images.shape[1]
     torch.manual_seed(0)
     model = TinyDiT(TinyDiTConfig(classes=classes, image_size=size, patch_size=size // 4, width=64, depth=2, heads=2))
-    settings = {
-        "name": "train_dit", "model": model, "train": split, "val": split, "seed": 0, "batch_size": 8, "steps": 300,
-        "label_dropout": 0.1, "t_mean": -0.8, "t_std": 0.8, "augmentation": "none", "mirror": True, "sample_every": 10**9,
-        "device": torch.device("cpu"), "dtype": torch.float32,
-    }  # fmt: skip
-    return FlowMatchingTask(**{**settings, **changes})
+    training = TRAIN.model_copy(update=changes)
+    return FlowMatchingTask(
+        "train_dit", model, split, split, 0, True, training, None, torch.device("cpu"), torch.float32
+    )
+
+
+def batch(task: FlowMatchingTask, step: int, rows: range | None = None) -> Batch:
+    rows = rows or range(task.training.batch_size)
+    indices = task.indices(step)[rows.start : rows.stop]
+    images = Images(as_tensor(task.train.images[indices]), torch.from_numpy(task.train.labels[indices]))
+    return task.batch(step, rows, images)
+
+
+def draw(rows: int) -> RowRandom:
+    return RowRandom(0, "test", 0, rows, range(rows), torch.device("cpu"))
 
 
 def test_the_loss_is_the_error_of_the_velocity() -> None:
@@ -37,10 +50,10 @@ def test_the_loss_is_the_error_of_the_velocity() -> None:
 
 
 def test_the_target_is_never_the_noise(processed: Path) -> None:
-    batch = make_task(load_split(processed, "train", 40), ["r", "g", "b"]).batch(0)
-    assert (batch["x"] - batch["noise"]).square().mean() > 0.5
-    assert batch["x"].min() >= -1
-    assert batch["x"].max() <= 1
+    first = batch(make_task(load_split(processed, "train", 40), ["r", "g", "b"]), 0)
+    assert (first["x"] - first["noise"]).square().mean() > 0.5
+    assert first["x"].min() >= -1
+    assert first["x"].max() <= 1
 
 
 def test_the_loss_near_data_is_bounded() -> None:
@@ -67,7 +80,7 @@ def test_validation_knows_a_perfect_and_an_empty_prediction(processed: Path) -> 
 
 
 def test_times_are_logit_normal() -> None:
-    t = sample_times(20000, -0.8, 0.8, torch.Generator().manual_seed(0))
+    t = sample_times(draw(20000), -0.8, 0.8)
     logits = torch.logit(t)
     assert t.min() > 0
     assert t.max() < 1
@@ -77,7 +90,7 @@ def test_times_are_logit_normal() -> None:
 
 def test_label_dropout_trains_the_null_class_and_no_other() -> None:
     weights = one_hot_classes([0, 1, 2] * 2000, 3)
-    dropped = drop_classes(weights, 0.1, torch.Generator().manual_seed(0))
+    dropped = drop_classes(weights, 0.1, draw(6000))
     null = dropped[:, -1] == 1
     assert null.float().mean().item() == pytest.approx(0.1, abs=0.015)
     assert torch.equal(dropped[~null], weights[~null])
@@ -86,10 +99,19 @@ def test_label_dropout_trains_the_null_class_and_no_other() -> None:
 
 def test_a_batch_is_a_function_of_the_step(processed: Path) -> None:
     split = load_split(processed, "train", 40)
-    first, again = (make_task(split, ["r", "g", "b"], augmentation="full").batch(7) for _ in range(2))
-    other = make_task(split, ["r", "g", "b"], augmentation="full").batch(8)
+    first, again = (batch(make_task(split, ["r", "g", "b"], augmentation="full"), 7) for _ in range(2))
+    other = batch(make_task(split, ["r", "g", "b"], augmentation="full"), 8)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["noise"], other["noise"])
+
+
+@pytest.mark.parametrize("parts", [[range(8)], [range(4), range(4, 8)], [range(2), range(2, 4), range(4, 8)]])
+def test_the_rows_of_a_batch_are_the_same_whoever_makes_them(processed: Path, parts: list[range]) -> None:
+    task = make_task(load_split(processed, "train", 40), ["r", "g", "b"], augmentation="full")
+    whole = batch(task, 3)
+    made = [batch(task, 3, rows) for rows in parts]
+    for name, tensor in whole.items():
+        assert torch.equal(torch.cat([part[name] for part in made]), tensor), name
 
 
 def test_one_picture_is_learned_and_returned(tmp_path: Path) -> None:
@@ -97,16 +119,10 @@ def test_one_picture_is_learned_and_returned(tmp_path: Path) -> None:
     y, x = np.mgrid[0:16, 0:16]
     picture = np.stack([x * 16, y * 16, (x // 4 + y // 4) % 2 * 255], axis=2).astype(np.uint8)
     split = Split(picture[None], np.zeros(1, np.int64), ["one.png"])
-    task = make_task(split, ["only"])
-    settings = LoopSettings(
-        steps=300, batch_size=8, accumulation=1, lr=4e-3, warmup_steps=10, schedule="cosine", beta2=0.95, weight_decay=0.0,
-        clip_norm=1.0, ema_decay=0.95, guard_steps=100, precision="fp32", compile=False, log_every=100,
-        checkpoint_every_s=1e9, smoke=False,
-    )  # fmt: skip
+    task = make_task(split, ["only"], steps=300, lr=4e-3, warmup_steps=10, schedule="cosine", ema_decay=0.95)
     history = History(tmp_path / "live", tmp_path / "images")
-    averaged = train(task, settings, torch.device("cpu"), RunDirectory(tmp_path / "run"), history)
-    returned = sample(
-        averaged, initial_noise(0, [0, 1], 16), one_hot_classes([0, 0], 1), SamplerSettings("euler", 20, 1.0, 0.0, 1.0)
-    )
+    run = run_settings(tmp_path, every_steps=100, guard_steps=90)
+    averaged = train(task, task.training, run, torch.device("cpu"), RunDirectory(tmp_path / "run"), history)
+    returned = sample(averaged, initial_noise(0, [0, 1], 16), one_hot_classes([0, 0], 1), student_sampler(20))
     target = torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1
     assert (returned - target).square().mean().item() < 0.02

@@ -3,52 +3,72 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import replace
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinycats.data.randomness import generator_for
-from tinycats.learning.loop import SMOKE_STEPS, Batch, LoopSettings, learning_rate, train
+from tinycats.learning.average import WeightAverage
+from tinycats.learning.loop import Batch, learning_rate, train
+from tinycats.learning.optimizer import adamw
+from tinycats.runtime.checkpoints import Checkpoints
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.guard import LossGuard
 from tinycats.runtime.history import History
+from tinycats.runtime.params import TrainParams
 from tinycats.runtime.run_directory import RunDirectory, open_run
+from tinycats.runtime.run_settings import RunSettings
+from tinycats.runtime.status import write_status
 
-SETTINGS = LoopSettings(
+TRAINING = TrainParams(
     steps=20, batch_size=8, accumulation=1, lr=0.05, warmup_steps=4, schedule="constant", beta2=0.95, weight_decay=0.0,
-    clip_norm=1.0,
-    ema_decay=0.9, guard_steps=20, precision="fp32", compile=False, log_every=5, checkpoint_every_s=1e9, smoke=False,
+    clip_norm=1.0, ema_decay=0.9, augmentation="none", precision="fp32", compile=False, gradient_checkpointing=False,
+    label_dropout=0.1, t_mean=0.0, t_std=1.0,
 )  # fmt: skip
+EVERY_STEP = {"checkpoint_every_s": 0.0, "checkpoint_share": 1e9}
+SELDOM = {"checkpoint_every_s": 1e9}
 
 
 class LineTask:
     """Fits a line; `fail_at` raises at that step, as a crash would."""
 
     name = "line"
-    error: float | None = None
+    warmup_steps = 4
 
     def __init__(self, fail_at: int | None = None, stop_at: int | None = None) -> None:
         torch.manual_seed(0)
         self.model: nn.Module = nn.Linear(4, 1)
-        self.fail_at, self.stop_at = fail_at, stop_at
+        self.fail_at, self.stop_at, self.steps = fail_at, stop_at, 0
         self.steps_seen: list[int] = []
 
+    def indices(self, step: int) -> list[int]:
+        return [8 * step + row for row in range(8)]
+
+    def batches(self, start: int, rows: range) -> Iterator[Batch]:
+        for step in range(start, self.steps):
+            if step == self.fail_at:
+                raise KeyboardInterrupt
+            self.steps_seen.append(step)
+            yield self.batch(step)
+
     def batch(self, step: int) -> Batch:
-        if step == self.fail_at:
-            raise KeyboardInterrupt
-        self.steps_seen.append(step)
         x = torch.randn(8, 4, generator=generator_for(0, "line", step))
-        return {"indices": torch.arange(8) + 8 * step, "x": x, "y": x.sum(1, keepdim=True)}
+        return {"step": torch.full((8,), step), "x": x, "y": x.sum(1, keepdim=True)}
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         return (model(batch["x"]) - batch["y"]).square().mean()
 
-    def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
+    def validates(self, done: int) -> bool:
         return done == self.stop_at
+
+    def validate(self, done: int, averaged: nn.Module, history: History) -> bool:
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -57,9 +77,16 @@ class LineTask:
         pass
 
 
-def run(task: LineTask, path: Path, **changes) -> nn.Module:
+def run(task: LineTask, path: Path, **changes: Any) -> nn.Module:
+    """Train with TRAINING and a RunSettings, changed so."""
+    training = TRAINING.model_copy(
+        update={key: value for key, value in changes.items() if key in TrainParams.model_fields}
+    )
+    others = {key: value for key, value in changes.items() if key not in TrainParams.model_fields}
+    settings = RunSettings(path / "runs", device="cpu", every_steps=5, **{"guard_steps": 16, **SELDOM, **others})
+    task.steps = training.steps
     history = History(path / "live", path / "images")
-    return train(task, replace(SETTINGS, **changes), torch.device("cpu"), RunDirectory(path / "run"), history)
+    return train(task, training, settings, torch.device("cpu"), RunDirectory(path / "run"), history)
 
 
 def weights(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -81,12 +108,12 @@ def test_a_crash_and_a_second_start_give_the_same_weights(tmp_path: Path) -> Non
     whole = LineTask()
     whole_average = weights(run(whole, tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
-        run(LineTask(fail_at=13), tmp_path / "broken", checkpoint_every_s=0.0)
-    continued = LineTask()
-    average = weights(run(continued, tmp_path / "broken"))
-    assert continued.steps_seen == list(range(13, 20))
+        run(LineTask(fail_at=13), tmp_path / "broken", **EVERY_STEP)
+    resumed = LineTask()
+    average = weights(run(resumed, tmp_path / "broken"))
+    assert resumed.steps_seen == list(range(13, 20))
     assert same(average, whole_average)
-    assert same(weights(continued.model), weights(whole.model))
+    assert same(weights(resumed.model), weights(whole.model))
     curves = [(tmp_path / name / "live/plots/metrics/loss.tsv").read_bytes() for name in ("whole", "broken")]
     assert curves[0] == curves[1]
 
@@ -134,32 +161,32 @@ def test_early_stopping_stays_stopped(tmp_path: Path) -> None:
     assert again.steps_seen == []
 
 
-def states(path: Path) -> list[Path]:
-    return sorted((path / "run").glob("state-*.pt"))
+def checkpoints(path: Path) -> list[Path]:
+    return sorted((path / "run").glob("checkpoint-*.pt"))
 
 
-def test_the_two_newest_states_are_kept(tmp_path: Path) -> None:
-    run(LineTask(), tmp_path, checkpoint_every_s=0.0)
-    assert [path.name.split("-")[1] for path in states(tmp_path)] == ["000000019", "000000020"]
+def test_the_two_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    run(LineTask(), tmp_path, **EVERY_STEP)
+    assert [path.name.split("-")[1] for path in checkpoints(tmp_path)] == ["000000019", "000000020"]
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:500], lambda content: content[:-9] + b"?" + content[-8:]])
 def test_a_damaged_state_is_left_for_the_one_before_it(tmp_path: Path, capsys, damage) -> None:
     whole = weights(run(LineTask(), tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
-        run(LineTask(fail_at=13), tmp_path, checkpoint_every_s=0.0)
-    newest = states(tmp_path)[-1]
+        run(LineTask(fail_at=13), tmp_path, **EVERY_STEP)
+    newest = checkpoints(tmp_path)[-1]
     newest.write_bytes(damage(newest.read_bytes()))
-    continued = LineTask()
-    average = weights(run(continued, tmp_path))
-    assert f"{newest}: is damaged; goes on from the state before it, of step 12" in capsys.readouterr().out
-    assert continued.steps_seen == list(range(12, 20))
+    resumed = LineTask()
+    average = weights(run(resumed, tmp_path))
+    assert f"{newest}: is damaged; resumes from the checkpoint before it, of step 12" in capsys.readouterr().out
+    assert resumed.steps_seen == list(range(12, 20))
     assert same(average, whole)
 
 
 def test_where_all_states_are_damaged_it_is_one_line(tmp_path: Path) -> None:
-    run(LineTask(), tmp_path, checkpoint_every_s=0.0)
-    for state in states(tmp_path):
+    run(LineTask(), tmp_path, **EVERY_STEP)
+    for state in checkpoints(tmp_path):
         state.write_bytes(state.read_bytes()[:500])
     with pytest.raises(UserError, match=r"damaged, and there is none before it; delete .*run to start over"):
         run(LineTask(), tmp_path)
@@ -173,62 +200,60 @@ def test_a_state_is_whole_or_not_there(tmp_path: Path, monkeypatch) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(KeyboardInterrupt):
-        run(LineTask(fail_at=13), tmp_path, checkpoint_every_s=0.0)
+        run(LineTask(fail_at=13), tmp_path, **EVERY_STEP)
     with monkeypatch.context() as patch:
         patch.setattr("tinycats.runtime.run_directory.torch.save", fails)
         with pytest.raises(OSError, match="No space"):
-            run(LineTask(), tmp_path, checkpoint_every_s=0.0)
+            run(LineTask(), tmp_path, **EVERY_STEP)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        *(path.name for path in states(tmp_path)), "status.json",
+        *(path.name for path in checkpoints(tmp_path)), "status.json",
     ]  # fmt: skip
-    continued = LineTask()
-    run(continued, tmp_path)
-    assert continued.steps_seen == list(range(13, 20))
-
-
-def test_the_newest_states_and_the_best_are_kept(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path)
-    for step, error in enumerate([None, 0.5, 0.25, 0.75, 0.5, 0.5], 1):
-        directory.save_state(step, {}, error)
-    kept = sorted(path.name for path in tmp_path.iterdir())
-    assert [int(name.split("-")[1]) for name in kept] == [3, 5, 6]
-    assert kept[0].endswith("-0.250000.pt")
-    state = directory.load_state(6)
-    assert state is not None
-    assert state["step"] == 6
+    resumed = LineTask()
+    run(resumed, tmp_path)
+    assert resumed.steps_seen == list(range(13, 20))
 
 
 def test_what_a_killed_save_left_is_deleted(tmp_path: Path) -> None:
     directory = open_run(tmp_path, "line", "1").path
-    (directory / ".state.pt.abc").write_bytes(b"half")
+    (directory / ".checkpoint.pt.abc").write_bytes(b"half")
     open_run(tmp_path, "line", "1")
     assert list(directory.iterdir()) == []
 
 
-def test_old_runs_of_a_stage_are_deleted(tmp_path: Path) -> None:
+def finish(directory: Path) -> None:
+    fields = {
+        "stage": "line",
+        "step": 1,
+        "steps": 1,
+        "loss": 1.0,
+        "images_per_second": 1.0,
+        "eta_s": 0.0,
+        "memory_mb": 1.0,
+    }
+    write_status(directory, **fields, state="finished", precision="float32", saved_step=1)
+
+
+def test_old_finished_runs_of_a_stage_are_deleted(tmp_path: Path) -> None:
     for number in range(6):
         directory = open_run(tmp_path, "line", str(number)).path
+        finish(directory)
         os.utime(directory, (number, number))
     other = open_run(tmp_path, "other", "1").path
-    open_run(tmp_path, "line", "0")  # an old one that is gone: started anew
+    open_run(tmp_path, "line", "0")  # an old one that is gone: started over
     assert sorted(path.name for path in tmp_path.iterdir()) == ["line-0", "line-3", "line-4", "line-5", other.name]
 
 
-def test_a_smoke_run_takes_ten_steps_and_evaluates_nothing(tmp_path: Path) -> None:
-    class NoEvaluation(LineTask):
-        def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
-            raise AssertionError("evaluated")
-
-    task = NoEvaluation()
-    run(task, tmp_path, steps=SMOKE_STEPS, smoke=True, lr=1e-30)  # the loss does not fall
-    assert task.steps_seen == list(range(10))
+def test_unfinished_runs_are_kept(tmp_path: Path) -> None:
+    for number in range(9):
+        open_run(tmp_path, "line", str(number))
+    assert len(list(tmp_path.iterdir())) == 9
 
 
 @pytest.mark.parametrize("received", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path: Path, capsys, received: signal.Signals) -> None:
     class Interrupted(LineTask):
         def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-            if int(batch["indices"][0]) == 8 * 6:  # within step 7
+            if int(batch["step"][0]) == 6:  # within step 7
                 os.kill(os.getpid(), received)
             return super().loss(model, batch)
 
@@ -240,11 +265,11 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path: Path, capsys, r
     finally:
         signal.signal(received, before)
     assert stopped.value.code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}[received]
-    message = f"line: stopped by {received.name} after step 7; run the same command again to go on\n"
+    message = f"line: stopped by {received.name} after step 7; run the same command again to resume\n"
     assert capsys.readouterr().err.endswith(message)
-    continued = LineTask()
-    average = weights(run(continued, tmp_path))
-    assert continued.steps_seen == list(range(7, 20))
+    resumed = LineTask()
+    average = weights(run(resumed, tmp_path))
+    assert resumed.steps_seen == list(range(7, 20))
     assert same(average, weights(run(LineTask(), tmp_path / "whole")))
 
 
@@ -269,11 +294,12 @@ def test_a_training_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
 def test_a_loss_that_cannot_be_right_stops_the_run(tmp_path: Path, factor: float, message: str) -> None:
     class Broken(LineTask):
         def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-            return super().loss(model, batch) * (factor if int(batch["indices"][0]) == 24 else 1)
+            return super().loss(model, batch) * (factor if int(batch["step"][0]) == 3 else 1)
 
-    with pytest.raises(UserError, match=f"step 4 .*{message}"):
-        run(Broken(), tmp_path, checkpoint_every_s=0.0)
-    state = RunDirectory(tmp_path / "run").load_state(20)
+    with pytest.raises(UserError, match=f"step 4 .*{message}") as found:
+        run(Broken(), tmp_path, **EVERY_STEP)
+    assert factor == 0 or str([24, 25, 26, 27, 28, 29, 30, 31]) in str(found.value)
+    state = RunDirectory(tmp_path / "run").load(20)
     assert state is not None
     assert state["step"] == 3  # the last good state stays
 
@@ -283,14 +309,30 @@ def test_a_loss_that_does_not_fall_stops_the_run(tmp_path: Path) -> None:
         def batch(self, step: int) -> Batch:
             return super().batch(0)
 
-    with pytest.raises(UserError, match="has not fallen in the first 20 steps"):
+    run(SameBatch(), tmp_path / "off", lr=1e-30, guard_steps=None)  # it can be switched off
+    with pytest.raises(UserError, match="has not fallen in the 16 steps after the warm-up"):
         run(SameBatch(), tmp_path, lr=1e-30)
 
 
 def test_a_guard_that_sees_a_falling_loss_is_silent() -> None:
-    guard = LossGuard(20)
+    guard = LossGuard(20, 0, lambda _: [])
     for step in range(40):
-        guard.check(step, 1 / (step + 1), [])
+        guard.check(step, 1 / (step + 1))
+
+
+def test_the_guard_does_not_count_the_warm_up() -> None:
+    """A loss that jumps at first and falls from then on."""
+    guard = LossGuard(8, 10, lambda _: [])
+    for step in range(40):
+        guard.check(step, 0.1 if step < 10 else 1 / step)
+    rising = LossGuard(8, 10, lambda _: [])
+    with pytest.raises(UserError, match="8 steps after the warm-up"):
+        _check_all(rising, [100.0 - step if step < 10 else float(step) for step in range(40)])
+
+
+def _check_all(guard: LossGuard, losses: list[float]) -> None:
+    for step, loss in enumerate(losses):
+        guard.check(step, loss)
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
@@ -308,3 +350,132 @@ def test_the_status_file_says_how_far_it_is(tmp_path: Path) -> None:
     assert (status["stage"], status["state"], status["step"], status["steps"]) == ("line", "finished", 20, 20)
     assert status["saved_step"] == 20
     assert status["images_per_second"] > 0
+
+
+def test_a_bad_step_is_named_though_it_is_looked_at_later(tmp_path: Path) -> None:
+    class Broken(LineTask):
+        def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+            return super().loss(model, batch) * (float("nan") if int(batch["step"][0]) == 6 else 1)
+
+    broken = Broken()
+    with pytest.raises(UserError, match="the loss at step 7 is nan"):
+        run(broken, tmp_path, guard_steps=None)
+    assert broken.steps_seen[-1] == 9  # every five steps
+    assert RunDirectory(tmp_path / "run").load(20) is None
+
+
+def test_curves_and_metrics_are_means_of_the_steps_since_the_last_point(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    class Noted(LineTask):
+        def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+            loss = super().loss(model, batch)
+            seen.append(loss.item())
+            return loss
+
+    run(Noted(), tmp_path)
+    rows = (tmp_path / "live/plots/metrics/loss.tsv").read_text().splitlines()[1:]
+    logged = [(int(step), float(loss)) for step, loss in (row.split("\t") for row in rows)]
+    assert logged == [(done, pytest.approx(sum(seen[done - 5 : done]) / 5)) for done in (5, 10, 15, 20)]
+    assert json.loads((tmp_path / "live/metrics.json").read_text())["loss"] == logged[-1][1]
+
+
+def test_out_of_memory_in_the_optimizers_step_is_survived(tmp_path: Path, monkeypatch, capsys) -> None:
+    whole = weights(run(LineTask(), tmp_path / "whole", accumulation=2))
+    step, failures = torch.optim.AdamW.step, [torch.OutOfMemoryError()]
+
+    def fails_once(self: torch.optim.AdamW, *args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", fails_once)
+    survived = weights(run(LineTask(), tmp_path / "survived"))
+    assert not failures
+    assert "out of memory at step 1; continues with 2 micro-batches a step" in capsys.readouterr().out
+    assert same(survived, whole)
+
+
+def test_the_optimizers_memory_is_taken_before_the_first_step() -> None:
+    model = nn.Linear(4, 1)
+    optimizer = adamw(model, TRAINING)
+    assert all(optimizer.state[parameter]["exp_avg"].shape == parameter.shape for parameter in model.parameters())
+    reference = nn.Linear(4, 1)
+    reference.load_state_dict(model.state_dict())
+    plain = torch.optim.AdamW(reference.parameters(), lr=TRAINING.lr, betas=(0.9, TRAINING.beta2), weight_decay=0.0)
+    for network, stepped in ((model, optimizer), (reference, plain)):
+        for step in range(3):
+            network(torch.full((2, 4), step + 1.0)).sum().backward()
+            stepped.step()
+            stepped.zero_grad()
+    torch.testing.assert_close(model.weight, reference.weight)
+
+
+class SlowDirectory(RunDirectory):
+    """Writing a checkpoint takes 50 ms."""
+
+    def save(self, step: int, checkpoint: Mapping[str, Any]) -> None:
+        time.sleep(0.05)
+        super().save(step, checkpoint)
+
+
+def test_checkpoints_are_as_far_apart_as_their_cost_demands(tmp_path: Path) -> None:
+    with Checkpoints(SlowDirectory(tmp_path), every_s=0.0, share=0.02) as kept:
+        assert kept.due()
+        kept.save(1, {"weight": torch.zeros(1)}, wait=True)
+        assert kept.cost_s >= 0.05
+        assert not kept.due()
+        kept.saved_at -= kept.cost_s / 0.02
+        assert kept.due()
+        kept.every_s = 1e9
+        assert not kept.due()
+
+
+def test_a_checkpoint_is_written_from_a_copy_in_a_thread(tmp_path: Path) -> None:
+    weight = torch.zeros(3)
+    with Checkpoints(SlowDirectory(tmp_path), every_s=0.0, share=1e9) as kept:
+        kept.save(1, {"parts": [{"weight": weight}]}, wait=False)
+        weight.fill_(1)
+        assert kept.saved_step is None
+    assert kept.saved_step == 1
+    saved = RunDirectory(tmp_path).load(1)
+    assert saved is not None
+    assert torch.equal(saved["parts"][0]["weight"], torch.zeros(3))
+
+
+def test_a_checkpoint_that_could_not_be_written_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tinycats.runtime.run_directory.torch.save", fails)
+    with pytest.raises(OSError, match="No space"), Checkpoints(RunDirectory(tmp_path), 0.0, 1.0) as kept:
+        kept.save(1, {}, wait=False)
+
+
+def test_the_average_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    ours = WeightAverage(model, 0.9)
+    theirs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for step in range(5):
+        for parameter in model.parameters():
+            parameter.data.add_(step + torch.rand_like(parameter))
+        model(torch.randn(8, 4))
+        ours.update()
+        theirs.update_parameters(model)
+    for name, tensor in theirs.module.state_dict().items():
+        if tensor.is_floating_point():  # torch averages the counter of batches, too
+            torch.testing.assert_close(ours.module.state_dict()[name], tensor)
+    assert int(ours.module[1].num_batches_tracked) == 5  # type: ignore[union-attr]
+
+
+def test_the_device_is_waited_for_where_losses_are_looked_at_and_nowhere_else(tmp_path: Path, monkeypatch) -> None:
+    """Reading a value from a tensor is what waits for a GPU: once for the losses and once for the norms, every five steps."""
+    waited: list[str] = []
+    for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
+        read = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda self, *rest, name=name, read=read: waited.append(name) or read(self, *rest)
+        )
+    run(LineTask(), tmp_path, steps=40, guard_steps=None)
+    assert waited == ["tolist"] * 2 * 8

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from tinycats.generator.network import one_hot_classes
-from tinycats.generator.sampler import SamplerSettings, few_step_settings, initial_noise, sample, to_uint8
+from tinycats.generator.sampler import initial_noise, load_sampler, sample, save_sampler, student_sampler, to_uint8
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import SamplerSettings
 
 
 class Recorder:
     """Predicts class 0 as 0.5 everywhere and the null class as 0.1, and counts the pictures it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, few_step: bool = False) -> None:
+        self.config = SimpleNamespace(few_step=few_step)
         self.pictures = 0
         self.times: list[float] = []
         self.lengths: list[float] = []
@@ -47,8 +53,8 @@ def test_without_guidance_every_step_costs_one_evaluation() -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 def test_a_student_is_asked_once_a_step_and_told_how_long_it_is(steps: int) -> None:
-    model = Recorder()
-    pictures = sample(model, NOISE, WEIGHTS, few_step_settings(steps))
+    model = Recorder(few_step=True)
+    pictures = sample(model, NOISE, WEIGHTS, student_sampler(steps))
     assert model.pictures == steps * len(NOISE)
     assert model.times == pytest.approx([i / steps for i in range(steps)])
     assert model.lengths == pytest.approx([1 / steps] * steps)
@@ -86,7 +92,7 @@ def test_heun_evaluates_twice_but_for_the_last_step() -> None:
 
 def test_every_step_is_reported() -> None:
     states: list[torch.Tensor] = []
-    settings = SamplerSettings("euler", 4, 1.0, 0.0, 1.0)
+    settings = student_sampler(4)
     sample(Recorder(), NOISE, WEIGHTS, settings, on_step=lambda i, z: states.append(z))
     torch.testing.assert_close(states[0], 0.75 * NOISE + 0.25 * 0.5)  # a straight path from noise to data
     torch.testing.assert_close(states[1], 0.5 * NOISE + 0.5 * 0.5)
@@ -103,3 +109,27 @@ def test_noise_belongs_to_seed_and_index() -> None:
 def test_to_uint8_maps_the_ends() -> None:
     levels = torch.tensor([-1.0, 0.0, 1.0, 3.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2)
     assert to_uint8(levels)[0, :, :, 0].tolist() == [[0, 128], [255, 255]]
+
+
+def test_guidance_does_not_concern_a_student() -> None:
+    settings = student_sampler(2).model_copy(update={"guidance": 3.0})
+    model = Recorder(few_step=True)
+    sample(model, NOISE, WEIGHTS, settings)
+    assert model.pictures == 2 * len(NOISE)
+
+
+def test_the_settings_are_kept_next_to_the_model(tmp_path: Path) -> None:
+    settings = student_sampler(4)
+    save_sampler(settings, tmp_path / "generator")
+    assert [path.name for path in tmp_path.iterdir()] == ["generator.sampler.json"]
+    assert load_sampler(tmp_path / "generator") == settings
+
+
+def test_settings_that_are_missing_or_wrong_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"generator\.sampler\.json: not found.*dvc repro evaluate"):
+        load_sampler(tmp_path / "generator")
+    save_sampler(student_sampler(4), tmp_path / "generator")
+    path = tmp_path / "generator.sampler.json"
+    path.write_text(path.read_text().replace("euler", "leap"))
+    with pytest.raises(UserError, match=r"generator\.sampler\.json: method: Input should be 'euler' or 'heun'"):
+        load_sampler(tmp_path / "generator")

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from wandb.proto.wandb_internal_pb2 import Record
 
-from tests.unit.test_training_jobs import run_classification, run_distillation, run_generator
+from tests.unit.training import run_distillation, run_evaluator, run_generator
 from tinycats.runtime.errors import UserError
-from tinycats.runtime.wandb_sink import WandbSettings
+from tinycats.runtime.params import WandbLogging
 
 BLOCK = 32768
 
@@ -53,46 +53,46 @@ def logged(directory: Path) -> tuple[dict[str, list[Any]], dict[str, Any]]:
 
 
 @pytest.fixture
-def offline(tmp_path: Path) -> WandbSettings:
-    return WandbSettings(project="cats", entity=None, mode="offline", directory=tmp_path / "wandb")
+def offline() -> WandbLogging:
+    return WandbLogging(backend="wandb", every_steps=10, project="cats", entity=None, mode="offline")
 
 
 def test_the_generators_run_holds_curves_and_sample_grids(
-    processed: Path, tmp_path: Path, offline: WandbSettings
+    processed: Path, tmp_path: Path, offline: WandbLogging
 ) -> None:
-    run_generator(processed, tmp_path, wandb=offline, log_every=10)
-    history, config = logged(offline.directory)
+    run_generator(processed, tmp_path, wandb=offline, every_steps=10)
+    history, config = logged(tmp_path / "wandb")
     assert len(history["loss"]) == len(history["lr"]) == 3
     assert all(loss > 0 for loss in history["loss"])
-    assert (config["lr"], config["width"]) == (0.002, 32)
+    assert (config["training"]["lr"], config["network"]["width"]) == (0.002, 32)
     assert history["_step"] == sorted(history["_step"])
-    grids = sorted(offline.directory.glob("wandb/offline-run-*/files/media/images/samples_*.png"))
+    grids = sorted((tmp_path / "wandb").glob("wandb/offline-run-*/files/media/images/samples_*.png"))
     assert len(grids) == 2
     ours = Image.open(tmp_path / "metrics/plots/images/samples_0000030.png")
     assert Image.open(grids[-1]).tobytes() == ours.tobytes()
 
 
 def test_the_students_run_holds_its_errors_and_sample_grids(
-    processed: Path, tmp_path: Path, offline: WandbSettings
+    processed: Path, tmp_path: Path, offline: WandbLogging
 ) -> None:
-    run_distillation(processed, tmp_path, wandb=offline, log_every=10)
-    history, config = logged(offline.directory)
+    run_distillation(processed, tmp_path, wandb=offline, every_steps=10)
+    history, config = logged(tmp_path / "wandb")
     assert all(len(history[f"val_mse_{steps}"]) == 2 for steps in (1, 2, 4))
-    assert (config["guidance"], config["levels"]) == (2.0, 2)
-    (run,) = offline.directory.glob("wandb/offline-run-*")
+    assert (config["guidance"]["guidance"], config["training"]["levels"]) == (2.0, 2)
+    (run,) = (tmp_path / "wandb").glob("wandb/offline-run-*")
     assert "distill-" in run.name
     assert len(list(run.glob("files/media/images/samples_*.png"))) == 2
 
 
 def test_the_classifiers_run_holds_accuracies_and_the_confusion_matrix(
-    processed: Path, tmp_path: Path, offline: WandbSettings
+    processed: Path, tmp_path: Path, offline: WandbLogging
 ) -> None:
-    run_classification(processed, tmp_path, wandb=offline)
-    history, _ = logged(offline.directory)
+    run_evaluator(processed, tmp_path, wandb=offline)
+    history, _ = logged(tmp_path / "wandb")
     assert len(history["val_top1"]) == len(history["val_top5"]) == 4  # epochs
     assert history["val_top5"] == [1.0] * 4  # of three classes
     assert max(history["val_top1"]) == json.loads((tmp_path / "metrics/metrics.json").read_text())["best_val_top1"]
-    (picture,) = offline.directory.glob("wandb/offline-run-*/files/media/images/confusion_val_*.png")
+    (picture,) = (tmp_path / "wandb").glob("wandb/offline-run-*/files/media/images/confusion_val_*.png")
     assert Image.open(picture).size[0] > 300
 
 
@@ -102,15 +102,15 @@ def test_without_a_key_it_is_one_line_before_anything_is_trained(
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    online = WandbSettings(project="cats", entity=None, mode="online", directory=tmp_path / "wandb")
-    with pytest.raises(UserError, match=r"set WANDB_API_KEY, or go on without with -S logging\.mode=offline"):
+    online = WandbLogging(backend="wandb", every_steps=10, project="cats", entity=None, mode="online")
+    with pytest.raises(UserError, match=r"set WANDB_API_KEY, or do without one: -S logging\.mode=offline"):
         run_generator(processed, tmp_path, wandb=online)
     assert not (tmp_path / "model").exists()
     assert not list((tmp_path / "runs").glob("*/status.json"))
 
 
 def test_without_the_package_it_is_one_line(
-    processed: Path, tmp_path: Path, offline: WandbSettings, monkeypatch: pytest.MonkeyPatch
+    processed: Path, tmp_path: Path, offline: WandbLogging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else find(name))

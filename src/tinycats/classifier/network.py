@@ -13,6 +13,7 @@ from tinycats.classifier.matmul_conv import use_matmul
 from tinycats.data.pixels import middle, to_float
 from tinycats.learning.pretrained import ModelConfig, PretrainedModel
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import Arch
 from tinycats.runtime.vision import torchvision
 
 # ImageNet's channel statistics, which torchvision's pretrained weights expect.
@@ -22,7 +23,7 @@ STD = (0.229, 0.224, 0.225)
 
 class ClassifierConfig(ModelConfig):
     model_type: Literal["tinycats-classifier"] = "tinycats-classifier"
-    arch: Literal["resnet18", "resnet34", "resnet50"]
+    arch: Arch
     image_size: int  # of the pictures that are given
     crop_size: int | None = None  # of their middle, which the network sees; None: all of them
     other: str | None  # the class that is not a cat, if there is one

@@ -45,8 +45,9 @@ def row_levels(first: int, rows: int, levels: int, teacher_share: float) -> Tens
     """
     found = []
     for number in range(first, first + rows):
-        shortest = int((number + 1) * teacher_share) > int(number * teacher_share)
-        found.append(levels if shortest else int(number * (1 - teacher_share)) % levels)
+        before = int(number * teacher_share + 0.5)  # images of the shortest step
+        shortest = int((number + 1) * teacher_share + 0.5) > before
+        found.append(levels if shortest else (number - before) % levels)
     return torch.tensor(sorted(found, reverse=True))
 
 

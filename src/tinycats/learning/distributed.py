@@ -16,19 +16,23 @@ def rows_of_batch(batch_size: int) -> range:
 
     Raises UserError where there are fewer pairs than processes.
     """
-    pairs = -(-batch_size // 2)
-    if pairs < world_size():
+    if -(-batch_size // 2) < world_size():
         raise UserError(
             f"a batch of {batch_size} cannot be shared by {world_size()} processes, of which each takes a pair of images at "
             "least: lower compute.processes"
         )
-    mine = torch.arange(pairs).tensor_split(world_size())[rank()]
-    return range(2 * int(mine[0]), min(2 * int(mine[-1]) + 2, batch_size))
+    return _rows_of(rank(), batch_size)
 
 
 def smallest_part(batch_size: int) -> int:
     """The number of rows of the process that has the fewest."""
-    return min(2 * (-(-batch_size // 2) // world_size()), batch_size)
+    return min(len(_rows_of(process, batch_size)) for process in range(world_size()))
+
+
+def _rows_of(process: int, batch_size: int) -> range:
+    pairs = -(-batch_size // 2)
+    start, stop = (2 * (pairs * number // world_size()) for number in (process, process + 1))
+    return range(start, min(stop, batch_size))
 
 
 def wrap(model: nn.Module, device: torch.device) -> nn.Module:

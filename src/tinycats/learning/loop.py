@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinycats.learning import distributed
+from tinycats.learning.average import WeightAverage
 from tinycats.learning.optimizer import adamw
 from tinycats.learning.precision import autocast, resolve_dtype
 from tinycats.learning.window import Window
@@ -99,9 +99,7 @@ def train(
     keep_freed_memory()
     model = distributed.synchronise_norms(task.model.to(device), device)
     optimizer = adamw(model, training)
-    average: AveragedModel | None = None
-    if training.ema_decay is not None:
-        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay), use_buffers=True)
+    average = None if training.ema_decay is None else WeightAverage(model, training.ema_decay)
     averaged: nn.Module = model if average is None else average.module
     dtype = resolve_dtype(training.precision, device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
@@ -161,11 +159,11 @@ def train(
                     stateful["scaler"] = scaler
                     if device.type == "cuda":
                         torch.cuda.empty_cache()
-                    print(f"{task.name}: out of memory at step {step + 1}; resumes with {parts} micro-batches a step")
+                    print(f"{task.name}: out of memory at step {step + 1}; continues with {parts} micro-batches a step")
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
             if average is not None:
-                average.update_parameters(model)
+                average.update()
             window.add(step, loss, norm)
 
             done = step + 1

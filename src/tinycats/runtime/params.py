@@ -25,6 +25,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 AugmentationLevel = Literal["none", "basic", "full"]
 Schedule = Literal["constant", "cosine"]
 Fit = Literal["crop", "stretch"]  # how an image becomes a square: its middle, or all of it with other proportions
+Arch = Literal["resnet18", "resnet34", "resnet50"]  # names of torchvision's networks with a linear head `fc`
 DeviceName = Literal["auto", "cpu", "cuda"]
 RemoteStage = Literal["train_classifier", "train_evaluator", "train_dit", "distill", "evaluate"]  # can run on Modal
 GpuType = Literal[
@@ -146,7 +147,7 @@ class ClassificationParams(TrainingParams):
 
 
 class ClassifierParams(ClassificationParams):
-    arch: Literal["resnet18", "resnet34", "resnet50"]
+    arch: Arch
     pretrained: bool
     image_size: ImageSize
     source_size: ImageSize | None  # of the images that random crops are cut from; null: image_size
