@@ -255,7 +255,7 @@ def test_photos_of_ones_own(project: Project) -> None:
     assert extra
     command = readme("dvc exp run -S data=image_folder")
     output = shell(project, f"{command} {extra[1].replace('more_photos', 'more_photos.tar')} {SMALL}")
-    assert "fetched 48 pictures of 3 classes" in output
+    assert "fetched 48 images of 3 classes" in output
     evaluation = json.loads(project.read("metrics/evaluate.json"))
     assert sorted(evaluation["classifier"]["per_class_accuracy"]) == ["Bengal", "Bombay", "Persian"]
     assert "cat_or_other" not in evaluation["classifier"]

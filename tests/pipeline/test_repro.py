@@ -17,11 +17,28 @@ ALL = ["fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit"
 AFTER_GENERATOR = ["train_dit", "distill", "evaluate", "export_onnx", "quantize", "publish"]
 
 
-def set_param(project: Project, section: str, key: str, value: object) -> None:
+def set_param(project: Project, key: str, value: object) -> None:
     path = project.path / "params.yaml"
-    content = yaml.safe_load(path.read_text())
-    content[section][key] = value
+    content = section = yaml.safe_load(path.read_text())
+    *sections, last = key.split(".")
+    for name in sections:
+        section = section[name]
+    assert last in section
+    section[last] = value
     path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def append(project: Project, text: str, *paths: str) -> None:
+    """To these files."""
+    for path in paths:
+        with (project.path / path).open("a") as file:
+            file.write(text)
+
+
+def runtime(project: Project) -> list[str]:
+    """The files of the room that no stage depends on."""
+    found = (project.path / "src/tinycats/runtime").rglob("*.py")
+    return [path.relative_to(project.path).as_posix() for path in found]
 
 
 def would_run(project: Project) -> list[str]:
@@ -74,41 +91,88 @@ def test_two_clean_runs_give_the_same_lock(reproduced: Project, tmp_path: Path) 
 
 
 def test_the_page_and_the_documents_retrain_nothing(project: Project) -> None:
-    for name in ("README.md", "frontend/src/App.tsx", "docs/decisions.md"):
-        path = project.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("changed\n")
+    append(project, "changed\n", "README.md", "frontend/src/App.tsx", "docs/decisions.md")
     assert would_run(project) == []
-    card = project.path / "src/tinycats/publishing/card_text.py"
-    card.write_text(card.read_text() + "\n# changed\n")
+    append(project, "\n# changed\n", "src/tinycats/publishing/card_text.py")
     assert would_run(project) == ["publish"]
 
 
+def test_what_cannot_change_a_result_invalidates_nothing(project: Project) -> None:
+    """The code that starts, shows and records work, and bytecode in the folders of code that stages depend on."""
+    append(project, "\n# changed\n", *runtime(project))
+    assert "up to date" in project.dvc("status")
+    folders = [path.parent for path in (project.path / "src").rglob("__init__.py")]
+    assert len(folders) > 10
+    for folder in folders:
+        (folder / "__pycache__").mkdir(exist_ok=True)
+        (folder / "__pycache__/other.pyc").write_bytes(b"bytecode")
+        (folder / "other.pyc").write_bytes(b"bytecode")
+    assert "up to date" in project.dvc("status")
+
+
+STOPPED_HALF_WAY = """
+python stages/train_dit.py & training=$!
+until ls .tinycats/runs/train_dit-*/checkpoint-*.pt; do sleep 0.05; done
+kill -TERM $training
+wait $training
+"""
+
+
+def test_a_stopped_training_run_resumes_after_such_changes(project: Project) -> None:
+    shutil.rmtree(project.path / ".tinycats/runs")
+    set_param(project, "train.steps", 100_000)
+    set_param(project, "compute.checkpoint_every_s", 0.1)
+    stopped = project.run("bash", "-c", STOPPED_HALF_WAY, check=False)
+    assert stopped.returncode == 143
+    step = re.search(r"stopped by SIGTERM after step (\d+)", stopped.stderr)
+    assert step, stopped.stderr
+    append(project, "\n# changed\n", *runtime(project))
+    set_param(project, "train.steps", int(step[1]) + 10)
+    set_param(project, "monitor.train_dit", {"guard_steps": None, "sample_every": 7})
+    set_param(project, "logging.every_steps", 3)
+    assert f"train_dit: resumes from step {step[1]} " in project.dvc("repro", "--single-item", "train_dit")
+
+
 def test_the_flow_loss_retrains_the_generator_and_its_student_alone(project: Project) -> None:
-    loss = project.path / "src/tinycats/generator/task.py"
-    loss.write_text(loss.read_text() + "\n# changed\n")
-    # The student's sample grids are drawn as the generator's. What follows runs if other weights come out
-    assert would_run(project) == ["train_dit", "distill"]
+    other = "\n_loss = FlowMatchingTask.loss\nFlowMatchingTask.loss = lambda *arguments: 2 * _loss(*arguments)\n"
+    append(project, other, "src/tinycats/generator/task.py")
+    assert would_run(project) == ["train_dit", "distill"]  # the student's sample grids are drawn as the generator's
+    assert project.ran(project.dvc("repro")) == AFTER_GENERATOR
+
+
+def test_a_source_that_gives_the_same_images_retrains_nothing(project: Project) -> None:
+    append(project, "\n# changed\n", "src/tinycats/sources/oxford_pets.py")
+    assert project.ran(project.dvc("repro")) == ["fetch"]
+
+
+@pytest.mark.parametrize("key", ["title", "licence"])
+def test_what_the_data_is_called_is_the_model_cards_business(project: Project, key: str) -> None:
+    conf = project.path / "conf/data/tiny.yaml"
+    before = conf.read_text()
+    conf.write_text(before.replace(f"{key}: ", f"{key}: other "))
+    assert conf.read_text() != before
+    project.run("tinycats", "params")
+    assert would_run(project) == ["publish"]
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "value", "first"),
+    ("key", "value", "first"),
     [
-        ("sampler", "steps", 5, "evaluate"),
-        ("sampler", "student_steps", 2, "evaluate"),
-        ("sampler", "guidance", 3.0, "distill"),
-        ("sampler", "guidance_high", 0.8, "distill"),
+        ("sampler.steps", 5, "evaluate"),
+        ("sampler.student_steps", 2, "evaluate"),
+        ("sampler.guidance", 3.0, "distill"),
+        ("sampler.guidance_high", 0.8, "distill"),
     ],
 )
 def test_the_student_learns_again_where_its_teacher_is_guided_otherwise(
-    project: Project, section: str, key: str, value: float, first: str
+    project: Project, key: str, value: float, first: str
 ) -> None:
-    set_param(project, section, key, value)
+    set_param(project, key, value)
     assert would_run(project) == ALL[ALL.index(first) :]
 
 
 def test_the_students_learning_rate_leaves_its_teacher_alone(project: Project) -> None:
-    set_param(project, "distill", "lr", 0.0005)
+    set_param(project, "distill.lr", 0.0005)
     assert would_run(project) == ["distill"]
     assert project.ran(project.dvc("repro", "distill")) == ["distill"]
     metrics = json.loads(project.read("metrics/distill/metrics.json"))
@@ -116,13 +180,16 @@ def test_the_students_learning_rate_leaves_its_teacher_alone(project: Project) -
 
 
 def test_the_learning_rate_retrains_the_generator_alone(project: Project) -> None:
-    set_param(project, "train", "lr", 0.001)
+    set_param(project, "train.lr", 0.001)
     # What follows runs if other weights come out: test_workflows.py has that experiment
     assert would_run(project) == ["train_dit"]
 
 
-def test_where_it_runs_and_what_it_logs_retrain_nothing(project: Project) -> None:
-    output = project.dvc("exp", "run", "-S", "compute=modal", "-S", "logging.every_steps=7")
+def test_where_it_runs_and_what_is_watched_retrain_nothing(project: Project) -> None:
+    changes = ["compute=modal", "logging.every_steps=7"]
+    changes += [f"monitor.{stage}.guard_steps=null" for stage in ("train_classifier", "train_evaluator", "train_dit")]
+    changes += [f"monitor.{stage}.sample_every=7" for stage in ("train_dit", "distill")]
+    output = project.dvc("exp", "run", *(word for change in changes for word in ("-S", change)))
     assert yaml.safe_load(project.read("params.yaml"))["compute"]["backend"] == "modal"
     assert project.ran(output) == []
 
@@ -147,9 +214,9 @@ def test_an_experiment_changes_the_steps_and_the_diffs_show_it(project: Project)
 
 
 def test_params_that_were_run_before_are_not_run_again(project: Project) -> None:
-    set_param(project, "quantize", "calibration_images", 8)
+    set_param(project, "quantize.calibration_images", 8)
     assert project.ran(project.dvc("repro")) == ["quantize", "publish"]
-    set_param(project, "quantize", "calibration_images", 16)
+    set_param(project, "quantize.calibration_images", 16)
     output = project.dvc("repro")
     assert project.ran(output) == []
     assert "is cached - skipping run" in output

@@ -215,7 +215,7 @@ def test_a_state_is_whole_or_not_there(tmp_path: Path, monkeypatch) -> None:
 
 def test_what_a_killed_save_left_is_deleted(tmp_path: Path) -> None:
     directory = open_run(tmp_path, "line", "1").path
-    (directory / ".checkpoint.pt.abc").write_bytes(b"half")
+    (directory / ".checkpoint.pt.0123456789abcdef.tmp").write_bytes(b"half")
     open_run(tmp_path, "line", "1")
     assert list(directory.iterdir()) == []
 

@@ -20,7 +20,7 @@ from tinycats.runtime.processes import is_main
 from tinycats.runtime.status import read_status
 
 KEEP_CHECKPOINTS = 2  # the newest, and one to fall back on
-KEEP_RUNS = 4  # finished ones of a stage, besides the one under way
+KEEP_RUNS = 4  # finished ones of a stage, with the one under way
 DIGITS = 16  # of a checkpoint's sha256 in its file name
 UNNAMED = "checkpoint.pt"  # while its hash is not known
 CHECKPOINT_FILE = re.compile(rf"checkpoint-(\d+)-([0-9a-f]{{{DIGITS}}})\.pt")
@@ -51,7 +51,7 @@ def loaded_sources() -> dict[str, Path]:
     return {
         name: Path(module.__file__)
         for name, module in sorted(sys.modules.items())
-        if name.startswith("tinycats.") and not name.startswith(RUNTIME) and module.__file__
+        if name.startswith("tinycats.") and not f"{name}.".startswith(RUNTIME) and module.__file__
     }
 
 
