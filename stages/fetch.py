@@ -17,7 +17,7 @@ from tinycats.sources.synthetic import synthetic_images
 
 
 def source(params: Params) -> tuple[str, Iterable[RawImage]]:
-    """What the counts call the source, and its pictures."""
+    """What the counts call the source, and its images."""
     match params.data:
         case SyntheticData() as data:
             return data.source, synthetic_images(data.images_per_class, params.seed, data.size_px)
@@ -43,7 +43,7 @@ def main() -> None:
     counts = write_merged(Path("data/raw"), [source(params), *map(folder, params.data.extra)])
     write_json(Path("metrics/fetch.json"), counts)
     write_json(Path("metrics/timing/fetch.json"), {"seconds": time.perf_counter() - started})
-    print(f"fetched {counts['total']} pictures of {len(counts['classes'])} classes")
+    print(f"fetched {counts['total']} images of {len(counts['classes'])} classes")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main() -> None:
         {"seconds": seconds, "images_per_second": metrics["read"] / seconds},
     )
     left_out = metrics["read"] - metrics["kept"]
-    print(f"kept {metrics['kept']} pictures, left {left_out} out (metrics/preprocess.json says which and why)")
+    print(f"kept {metrics['kept']} images, left {left_out} out (metrics/preprocess.json says which and why)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every kind of picture file becomes the right RGB pixels, or gets the right reason why not."""
+"""Every kind of image file becomes the right RGB pixels, or gets the right reason why not."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinycats.preparing.decode import BadPictureError, decode, pixel_digest, to_square
+from tinycats.preparing.decode import BadImageError, decode, pixel_digest, to_square
 
 
 def photo(width: int = 48, height: int = 32) -> Image.Image:
@@ -39,7 +39,7 @@ def pixels(content: bytes) -> np.ndarray:
 
 
 def reason(content: bytes, min_side_px: int = 1, max_pixels: int = 10**6) -> str:
-    with pytest.raises(BadPictureError) as error:
+    with pytest.raises(BadImageError) as error:
         decode(content, min_side_px, max_pixels)
     return error.value.reason
 
@@ -115,7 +115,7 @@ def test_grey_with_alpha_and_transparent_colour_of_rgb():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_undone(orientation):
-    """The eight ways to store an upright picture, by the definition in EXIF 2.3: where its row 0 and column 0 are."""
+    """The eight ways to store an upright image, by the definition in EXIF 2.3: where its row 0 and column 0 are."""
     undo = {1: [], 2: [0], 3: [3], 4: [1], 5: [5], 6: [2], 7: [6], 8: [4]}  # Image.Transpose that stores it this way
     stored = photo()
     for step in undo[orientation]:
@@ -170,7 +170,7 @@ def test_other_formats_are_not_opened():
     assert reason(encode(NOISE, "PDF")) == "undecodable"
 
 
-def test_square_is_the_middle_of_the_picture():
+def test_square_is_the_middle_of_the_image():
     halves = Image.new("RGB", (100, 40), "red")
     halves.paste("blue", (26, 0, 74, 40))
     square = to_square(halves, 20)
@@ -182,7 +182,7 @@ def test_square_is_the_middle_of_the_picture():
     assert to_square(photo(20, 30), 64).shape == (64, 64, 3)
 
 
-def test_a_stretched_square_is_all_of_the_picture():
+def test_a_stretched_square_is_all_of_the_image():
     halves = Image.new("RGB", (100, 40), "red")
     halves.paste("blue", (50, 0, 100, 40))
     square = to_square(halves, 20, "stretch")

@@ -91,8 +91,8 @@ def test_clutter_is_ignored(tmp_path, kind):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"README.md": b"x"}, "holds no pictures"),
-        (PLAIN | {"bird/list.txt": b"x"}, "class 'bird' has no pictures"),
+        ({"README.md": b"x"}, "holds no images"),
+        (PLAIN | {"bird/list.txt": b"x"}, "class 'bird' has no images"),
         (PLAIN | {"bird/wings/1.jpg": b"x"}, r"bird/wings/1\.jpg lies too deep"),
     ],
 )
@@ -112,7 +112,7 @@ def test_missing_empty_and_foreign_sources(tmp_path):
         ("nowhere", "not found"),
         ("zero.tar", "zero bytes"),
         ("text.zip", "is not a directory, tar"),
-        ("folder", "holds no pictures"),
+        ("folder", "holds no images"),
     ]:
         with pytest.raises(UserError, match=message):
             read(tmp_path / name)
@@ -121,7 +121,7 @@ def test_missing_empty_and_foreign_sources(tmp_path):
 def test_an_empty_class_directory_is_named(tmp_path):
     make(tmp_path / "pets", PLAIN)
     (tmp_path / "pets/bird").mkdir()
-    with pytest.raises(UserError, match="class 'bird' has no pictures"):
+    with pytest.raises(UserError, match="class 'bird' has no images"):
         read(tmp_path / "pets")
 
 
@@ -193,7 +193,7 @@ def test_links_and_passwords_in_zips_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
-def test_members_too_big_for_a_picture_are_not_read(tmp_path, kind, monkeypatch):
+def test_members_too_big_for_an_image_are_not_read(tmp_path, kind, monkeypatch):
     source = make(tmp_path / kind, PLAIN | {"cat/huge.jpg": bytes(2000)})
     monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 1999)
     with pytest.raises(UserError, match=r"'cat/huge\.jpg' has 2000 bytes; no more than 1999"):

@@ -84,7 +84,7 @@ def test_wrong_md5_names_the_file_and_both_sums(archives):
 def test_archives_that_lack_what_they_should_hold(tmp_path, archives):
     images, annotations = archives
     fewer = pack(tmp_path / "fewer.tar.gz", {"images/Bengal_0.jpg": b""})
-    with pytest.raises(UserError, match=r"lacks 23 pictures of the annotations, such as Bengal_1\.jpg"):
+    with pytest.raises(UserError, match=r"lacks 23 images of the annotations, such as Bengal_1\.jpg"):
         list(oxford_pets(fewer, annotations, 100, 0))
     with pytest.raises(UserError, match=r"holds no trainval\.txt"):
         next(oxford_pets(images, fewer, 100, 0))

@@ -63,7 +63,7 @@ def hashes(directory: Path) -> dict[str, str]:
     return {path.name: file_hash(path) for path in directory.iterdir()}
 
 
-def test_what_is_written_is_every_picture_with_its_label(tmp_path):
+def test_what_is_written_is_every_image_with_its_label(tmp_path):
     images = good("b", range(10)) + good("a", range(10, 20))
     metrics = prepare(tmp_path, images, other_class="b")
     processed = tmp_path / "processed"
@@ -80,9 +80,9 @@ def test_what_is_written_is_every_picture_with_its_label(tmp_path):
             assert loaded.images.dtype == np.uint8
             assert loaded.images.shape == (len(loaded.names), size, size, 3)
             assert loaded.labels.dtype == np.int64
-            for picture, label, name in zip(loaded.images, loaded.labels, loaded.names, strict=True):
+            for image, label, name in zip(loaded.images, loaded.labels, loaded.names, strict=True):
                 assert ["a", "b"][label] == name.split("/")[0]
-                assert (picture == to_square(decode(content[name], 1, 10**6), size)).all()
+                assert (image == to_square(decode(content[name], 1, 10**6), size)).all()
         seen += loaded.names
     assert sorted(seen) == sorted(content)
     arrays = {f"{split}_{size}.npy" for split in ("train", "val", "test") for size in (16, 24)}
@@ -90,7 +90,7 @@ def test_what_is_written_is_every_picture_with_its_label(tmp_path):
     assert not os.access(processed / "train_16.npy", os.X_OK)
 
 
-def test_bad_pictures_are_left_out_with_their_reason(tmp_path):
+def test_bad_images_are_left_out_with_their_reason(tmp_path):
     whole = encode(noise(100, 80, 80), "JPEG")
     bad = {
         "a/bomb.png": encode(Image.new("1", (101, 100)), "PNG"),
@@ -116,12 +116,12 @@ def test_bad_pictures_are_left_out_with_their_reason(tmp_path):
     assert names == {image.name for image in images}
 
 
-def test_of_pixel_identical_pictures_the_first_stays_whatever_format_class_or_split(tmp_path):
+def test_of_pixel_identical_images_the_first_stays_whatever_format_class_or_split(tmp_path):
     jpeg = encode(noise(5), "JPEG")
     copy = encode(Image.open(io.BytesIO(jpeg)), "PNG")
     edge = noise(6, 60, 30)
     changed = edge.copy()
-    changed.putpixel((0, 0), (0, 0, 0))  # outside the middle square: the same when cropped, yet another picture
+    changed.putpixel((0, 0), (0, 0, 0))  # outside the middle square: the same when cropped, yet another image
     images = [
         *good("a", range(10, 20)),
         *good("b", range(20, 30)),
@@ -147,14 +147,14 @@ def test_given_splits_are_kept(tmp_path):
         assert names == [image.name for image in given if image.split == split]
 
 
-def test_stretched_pictures_are_whole_and_the_data_set_says_so(tmp_path):
+def test_stretched_images_are_whole_and_the_data_set_says_so(tmp_path):
     images = good("a", range(9)) + good("b", range(10, 19))
     prepare(tmp_path, images, fit="stretch")
     assert load_fit(tmp_path / "processed") == "stretch"
     train = load_split(tmp_path / "processed", "train", 16)
     content = {image.name: image.content for image in images}
-    for name, picture in zip(train.names, train.images, strict=True):
-        assert (picture == to_square(decode(content[name], 1, 10**6), 16, "stretch")).all()
+    for name, image in zip(train.names, train.images, strict=True):
+        assert (image == to_square(decode(content[name], 1, 10**6), 16, "stretch")).all()
 
 
 def test_two_runs_are_byte_identical_whatever_the_number_of_cores(tmp_path, monkeypatch):
@@ -169,14 +169,14 @@ def test_two_runs_are_byte_identical_whatever_the_number_of_cores(tmp_path, monk
     assert hashes(tmp_path / "processed") != expected
 
 
-def test_too_many_bad_pictures_fail_with_the_figures_and_leave_what_was_there(tmp_path):
+def test_too_many_bad_images_fail_with_the_figures_and_leave_what_was_there(tmp_path):
     images = good("a", range(5)) + good("b", range(5, 10))
     prepare(tmp_path, images)
     before = hashes(tmp_path / "processed")
     more = [RawImage(f"a/z{i}.jpg", "a", "", b"") for i in range(3)] + [
         RawImage("b/z.jpg", "b", "", encode(noise(99, 19, 19), "JPEG"))
     ]
-    with pytest.raises(UserError, match=r"4 of 14 pictures are bad \(3 undecodable, 1 too_small\); .* allows 0\.25"):
+    with pytest.raises(UserError, match=r"4 of 14 images are bad \(3 undecodable, 1 too_small\); .* allows 0\.25"):
         prepare(tmp_path, images + more, max_bad_fraction=0.25)
     assert hashes(tmp_path / "processed") == before
     assert prepare(tmp_path, images + more, max_bad_fraction=4 / 14)["kept"] == 10
@@ -192,7 +192,7 @@ def test_too_many_bad_pictures_fail_with_the_figures_and_leave_what_was_there(tm
             {"other_class": "dog"},
             "other_class 'dog' is none of .* a, b",
         ),
-        ([RawImage("a/1.jpg", "a", "", b"")], {"max_bad_fraction": 1.0}, "none of its 1 pictures can be used"),
+        ([RawImage("a/1.jpg", "a", "", b"")], {"max_bad_fraction": 1.0}, "none of its 1 images can be used"),
     ],
 )
 def test_data_that_cannot_be_used_is_one_line_and_writes_nothing(tmp_path, images, changes, message):
@@ -289,7 +289,7 @@ def test_results_come_in_order_and_items_are_taken_as_needed():
 
 
 def test_raw_data_is_read_only_where_it_must(tmp_path, monkeypatch):
-    """Without suspects of duplication there is no second pass over the pictures."""
+    """Without suspects of duplication there is no second pass over the images."""
     write_raw(tmp_path / "raw", good("a", range(9)) + good("b", range(10, 19)))
     passes = []
     monkeypatch.setattr(module, "read_raw", lambda *arguments: passes.append(arguments) or read_raw(*arguments))

@@ -24,7 +24,7 @@ def test_what_is_written_is_read_sorted_by_name(tmp_path):
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["images.tar", "index.csv"]
 
 
-def test_files_depend_on_the_pictures_only_not_on_order_or_time(tmp_path):
+def test_files_depend_on_the_images_only_not_on_order_or_time(tmp_path):
     write_raw(tmp_path / "one", IMAGES)
     write_raw(tmp_path / "two", reversed(IMAGES))
     for name in ("images.tar", "index.csv"):
@@ -73,7 +73,7 @@ def test_reading_before_fetching_says_what_to_do(tmp_path):
         list(read_raw(tmp_path / "raw"))
 
 
-def test_merging_pools_classes_of_one_name_adds_new_ones_and_keeps_every_picture(tmp_path):
+def test_merging_pools_classes_of_one_name_adds_new_ones_and_keeps_every_image(tmp_path):
     base = [RawImage("a/1.jpg", "a", "", b"base"), RawImage("b/1.jpg", "b", "test", b"b")]
     extra = [RawImage("a/1.jpg", "a", "", b"extra"), RawImage("c/1.jpg", "c", "", b"c")]
     counts = write_merged(tmp_path / "raw", [("base", base), ("more.zip", extra), ("again", extra[:1])])

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tinycats.preparing.split import split_pictures
+from tinycats.preparing.split import split_images
 from tinycats.runtime.errors import UserError
 
 
@@ -13,15 +13,15 @@ def rows(class_name: str, count: int, given: str = "") -> list[tuple[str, str, s
     return [(f"{class_name}/{given}{i}.jpg", class_name, given) for i in range(count)]
 
 
-def split(pictures: list[tuple[str, str, str]], seed: int = 0) -> dict[str, str]:
-    return split_pictures(pictures, {row[1] for row in pictures}, val_fraction=0.1, test_fraction=0.15, seed=seed)
+def split(images: list[tuple[str, str, str]], seed: int = 0) -> dict[str, str]:
+    return split_images(images, {row[1] for row in images}, val_fraction=0.1, test_fraction=0.15, seed=seed)
 
 
-def count(pictures: list[tuple[str, str, str]]) -> dict[str, Counter[str]]:
-    splits = split(pictures)
-    assert splits.keys() == {row[0] for row in pictures}
-    classes = {class_name for _, class_name, _ in pictures}
-    return {name: Counter(splits[row[0]] for row in pictures if row[1] == name) for name in classes}
+def count(images: list[tuple[str, str, str]]) -> dict[str, Counter[str]]:
+    splits = split(images)
+    assert splits.keys() == {row[0] for row in images}
+    classes = {class_name for _, class_name, _ in images}
+    return {name: Counter(splits[row[0]] for row in images if row[1] == name) for name in classes}
 
 
 def test_every_class_is_split_alike():
@@ -33,13 +33,13 @@ def test_every_class_is_split_alike():
 
 
 def test_depends_on_the_seed_and_not_on_the_order():
-    pictures = rows("a", 50) + rows("b", 50)
-    shuffled = random.Random(0).sample(pictures, len(pictures))
-    assert split(pictures) == split(shuffled)
-    assert split(pictures) != split(pictures, seed=1)
+    images = rows("a", 50) + rows("b", 50)
+    shuffled = random.Random(0).sample(images, len(images))
+    assert split(images) == split(shuffled)
+    assert split(images) != split(images, seed=1)
 
 
-def test_a_further_picture_moves_only_a_few():
+def test_a_further_image_moves_only_a_few():
     before, after = split(rows("a", 100)), split(rows("a", 101))
     assert sum(before[name] != after[name] for name in before) <= 2
 
@@ -50,15 +50,15 @@ def test_given_splits_are_kept():
 
 
 def test_with_a_given_test_split_only_val_is_drawn():
-    pictures = rows("a", 40) + rows("a", 10, "test")
-    splits = split(pictures)
-    assert all(splits[name] == "test" for name, _, given in pictures if given)
+    images = rows("a", 40) + rows("a", 10, "test")
+    splits = split(images)
+    assert all(splits[name] == "test" for name, _, given in images if given)
     assert Counter(splits.values()) == {"train": 36, "val": 4, "test": 10}
 
 
 def test_a_class_without_given_splits_beside_one_with_them():
-    pictures = rows("a", 20) + rows("a", 10, "test") + rows("new", 20)
-    assert count(pictures) == {"a": {"train": 18, "val": 2, "test": 10}, "new": {"train": 15, "val": 2, "test": 3}}
+    images = rows("a", 20) + rows("a", 10, "test") + rows("new", 20)
+    assert count(images) == {"a": {"train": 18, "val": 2, "test": 10}, "new": {"train": 15, "val": 2, "test": 3}}
 
 
 def test_a_training_folder_gives_the_validation_split_that_is_missing():
@@ -67,23 +67,23 @@ def test_a_training_folder_gives_the_validation_split_that_is_missing():
 
 def test_large_fractions_leave_something_to_train_on():
     for n in range(3, 30):
-        splits = split_pictures(rows("a", n), {"a"}, val_fraction=0.44, test_fraction=0.45, seed=0)
+        splits = split_images(rows("a", n), {"a"}, val_fraction=0.44, test_fraction=0.45, seed=0)
         assert set(splits.values()) == {"train", "val", "test"}
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("images", "message"),
     [
         (rows("a", 9) + rows("b", 2), "'b' has 2 and needs 3"),
         (rows("a", 9) + rows("b", 1) + rows("b", 5, "test"), "'b' has 1 and needs 2"),
         (rows("a", 9) + rows("b", 3, "val") + rows("b", 5, "test"), "'b' has 0 and needs 1"),
     ],
 )
-def test_too_few_pictures_name_the_class_and_the_number_needed(pictures, message):
+def test_too_few_images_name_the_class_and_the_number_needed(images, message):
     with pytest.raises(UserError, match=message):
-        split(pictures)
+        split(images)
 
 
-def test_a_class_that_lost_all_its_pictures_is_named():
+def test_a_class_that_lost_all_its_images_is_named():
     with pytest.raises(UserError, match="'gone' has 0 and needs 3"):
-        split_pictures(rows("a", 9), {"a", "gone"}, 0.1, 0.15, 0)
+        split_images(rows("a", 9), {"a", "gone"}, 0.1, 0.15, 0)

@@ -1,4 +1,4 @@
-"""The stages fetch and preprocess, run as DVC runs them, on pictures of one's own."""
+"""The stages fetch and preprocess, run as DVC runs them, on images of one's own."""
 
 import csv
 import json

@@ -57,7 +57,7 @@ def test_the_groups_combine_as_the_design_says() -> None:
     params = parse("data=oxford_pets", "dit=small", "train=high_accuracy", "compute=modal")
     assert (params.data.source, params.dit.width, params.compute.backend) == ("oxford_pets", 384, "modal")
     assert (params.train.steps, params.train.lr, params.train.warmup_steps) == (400_000, 5e-5, 15_000)
-    assert (params.train.batch_size, params.train.accumulation, params.train.augmentation) == (512, 2, "full")
+    assert (params.train.batch_size, params.train.accumulation, params.train.augmentation) == (512, 2, "basic")
     params = parse("data=jersey_numbers", "classifier=resnet50", "classifier.batch_size=24")
     assert (params.data.source, params.classifier.arch, params.classifier.batch_size) == (
         "image_folder",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinycats.preparing.decode import BadPictureError, decode, pixel_digest, to_square
+from tinycats.preparing.decode import BadImageError, decode, pixel_digest, to_square
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.params import Fit
 
@@ -42,7 +42,7 @@ def read_photos(folder: Path, size_px: int, fit: Fit) -> Photos:
             continue
         try:
             picture = decode(path.read_bytes(), MIN_SIDE_PX, MAX_PIXELS)
-        except BadPictureError as error:
+        except BadImageError as error:
             left_out.append(f"{path.name} ({error.reason.replace('_', ' ')})")
             continue
         if (same := seen.setdefault(pixel_digest(picture), path.name)) != path.name:

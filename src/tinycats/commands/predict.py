@@ -82,7 +82,7 @@ def _read_all(files: list[Path], image_size: int, fit: Fit) -> np.ndarray:
     """The pictures as uint8 [N, image_size, image_size, 3], prepared as for training."""
     import numpy as np
 
-    from tinycats.preparing.decode import BadPictureError, decode, to_square
+    from tinycats.preparing.decode import BadImageError, decode, to_square
 
     pictures: list[np.ndarray] = []
     problems = []
@@ -93,7 +93,7 @@ def _read_all(files: list[Path], image_size: int, fit: Fit) -> np.ndarray:
             problems.append(f"{file}: {not_found(file)}")
         except OSError as error:
             problems.append(f"{file}: {error.strerror or error}")
-        except BadPictureError as error:
+        except BadImageError as error:
             problems.append(f"{file}: is not a picture that can be read ({error.reason.replace('_', ' ')})")
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)

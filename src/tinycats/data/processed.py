@@ -1,8 +1,8 @@
-"""The processed data set: pictures of one size as arrays that training maps into memory.
+"""The processed data set: images of one size as arrays that training maps into memory.
 
 `{split}_{size}.npy` is uint8 N x S x S x 3 (RGB) for every split and size; `index.csv` has the columns name, label
 (integer), split and row; `classes.json` is {"classes": [names], "other": the class that is not a cat, or null, "fit": how
-the pictures became squares (tinycats.preparing.decode.to_square)}.
+the images became squares (tinycats.preparing.decode.to_square)}.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from tinycats.runtime.params import Fit
 def write_processed(
     directory: Path,
     pixels: Mapping[int, np.ndarray],
-    pictures: Sequence[tuple[str, int, str, int]],
+    images: Sequence[tuple[str, int, str, int]],
     classes: Sequence[str],
     other: str | None,
     fit: Fit,
 ) -> None:
     """Write the data set into an existing directory.
 
-    `pixels` holds uint8 [M, S, S, 3] by size S; `pictures` are (name, label, split, row of `pixels`). The rows of a
-    split are in the order of `pictures`.
+    `pixels` holds uint8 [M, S, S, 3] by size S; `images` are (name, label, split, row of `pixels`). The rows of a
+    split are in the order of `images`.
     """
     index = []
     for split in SPLITS:
-        of_split = [picture for picture in pictures if picture[2] == split]
+        of_split = [image for image in images if image[2] == split]
         index += [(name, label, split, row) for row, (name, label, _, _) in enumerate(of_split)]
         for size, source in pixels.items():
-            _write_npy(directory / f"{split}_{size}.npy", source, [picture[3] for picture in of_split])
+            _write_npy(directory / f"{split}_{size}.npy", source, [image[3] for image in of_split])
     with (directory / "index.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["name", "label", "split", "row"])
@@ -58,7 +58,7 @@ def _write_npy(path: Path, source: np.ndarray, rows: Sequence[int]) -> None:
 
 @dataclass(frozen=True)
 class Split:
-    """`images` uint8 [N, S, S, 3], memory-mapped and read-only; `labels` int64 [N]; `names` of the raw pictures."""
+    """`images` uint8 [N, S, S, 3], memory-mapped and read-only; `labels` int64 [N]; `names` of the raw images."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -66,17 +66,17 @@ class Split:
 
 
 def load_split(directory: Path, split: str, size: int) -> Split:
-    """Load one split (train, val or test) at one size in pixels. Raises UserError where that is not there."""
+    """Load one split (train, val or test) at one size in pixels. Raises UserError if it does not exist."""
     path = directory / f"{split}_{size}.npy"
     if not path.exists():
-        there = ", ".join(sorted(file.name for file in directory.glob("*.npy"))) or "no .npy file"
-        raise UserError(f"{path}: not found ({directory} has {there}); run the preprocess stage first")
+        found = ", ".join(sorted(file.name for file in directory.glob("*.npy"))) or "no .npy file"
+        raise UserError(f"{path}: not found ({directory} has {found}); run the preprocess stage first")
     images = np.load(path, mmap_mode="r")
     with (directory / "index.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == split]
     rows.sort(key=lambda row: int(row["row"]))
     if len(rows) != len(images):
-        raise UserError(f"{path}: has {len(images)} pictures, index.csv {len(rows)}; run the preprocess stage again")
+        raise UserError(f"{path}: has {len(images)} images, index.csv {len(rows)}; run the preprocess stage again")
     labels = np.array([int(row["label"]) for row in rows], dtype=np.int64)
     return Split(images, labels, [row["name"] for row in rows])
 
@@ -88,7 +88,7 @@ def load_classes(directory: Path) -> tuple[list[str], str | None]:
 
 
 def load_fit(directory: Path) -> Fit:
-    """How the pictures became squares."""
+    """How the images became squares."""
     fit: Fit = _description(directory)["fit"]
     return fit
 

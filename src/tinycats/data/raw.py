@@ -1,4 +1,4 @@
-"""The raw data set: one deterministic tar of the original picture files, and an index.
+"""The raw data set: one deterministic tar of the original image files, and an index.
 
 `images.tar` is uncompressed, its members are named `<class>/<file>`. `index.csv` has the columns name, label (the class
 name) and split (train, val, test, or empty where preprocessing decides). Both are sorted by name.
@@ -22,7 +22,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class RawImage:
-    """One picture as it came: `name` is `<class>/<file>`, `split` one of SPLITS or empty, `content` its bytes."""
+    """One image as it came: `name` is `<class>/<file>`, `split` one of SPLITS or empty, `content` its bytes."""
 
     name: str
     class_name: str
@@ -31,9 +31,9 @@ class RawImage:
 
 
 def write_raw(directory: Path, images: Iterable[RawImage]) -> dict[str, int]:
-    """Write the pictures, in whatever order they come, as `directory`; it appears whole or not at all.
+    """Write the images, in whatever order they come, as `directory`; it appears whole or not at all.
 
-    Holds one picture at a time in memory. Returns the number of pictures of each class. Raises UserError where a name
+    Holds one image at a time in memory. Returns the number of images of each class. Raises UserError where a name
     comes twice or is not in the folder of its class.
     """
     index: dict[str, tuple[str, str, int, int]] = {}  # name: class name, split, where in the spool, bytes
@@ -46,7 +46,7 @@ def write_raw(directory: Path, images: Iterable[RawImage]) -> dict[str, int]:
                 if not image.name.isprintable():  # such as bytes that are no UTF-8, which no index could hold
                     raise UserError(f"{image.name!r}: has unprintable characters in its name; rename it")
                 if image.name in index:
-                    raise UserError(f"{image.name}: there are two pictures of this name")
+                    raise UserError(f"{image.name}: there are two images of this name")
                 index[image.name] = image.class_name, image.split, spool.tell(), len(image.content)
                 spool.write(image.content)
             with tarfile.open(temporary / "images.tar", "w", format=tarfile.PAX_FORMAT) as tar:
@@ -66,7 +66,7 @@ def write_raw(directory: Path, images: Iterable[RawImage]) -> dict[str, int]:
 
 
 def read_raw(directory: Path, names: Collection[str] | None = None) -> Iterator[RawImage]:
-    """Yield the pictures, all or those of these names, in the order of their names.
+    """Yield the images, all or those of these names, in the order of their names.
 
     Raises UserError where the tar and the index do not agree.
     """

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to RGB pixels, or to the reason why not."""
+"""From the bytes of an image file to RGB pixels, or to the reason why not."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "MPO")  # not EPS
 ORIENTATION_TAG = 0x0112  # of EXIF
 
 
-class BadPictureError(Exception):
-    """A picture that cannot be used; `reason` is one of BAD_REASONS."""
+class BadImageError(Exception):
+    """An image that cannot be used; `reason` is one of BAD_REASONS."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -25,29 +25,29 @@ class BadPictureError(Exception):
 
 
 def decode(content: bytes, min_side_px: int, max_pixels: int) -> Image.Image:
-    """Return the picture as mode RGB, upright, of its full size, whatever its format is and its name claims.
+    """Return the image as mode RGB, upright, of its full size, whatever its format is and its name claims.
 
     Animations give their first frame, transparent pixels become white, 16 bits are scaled to 8. The size is checked
-    in the header, before memory is taken for the pixels. Raises BadPictureError.
+    in the header, before memory is taken for the pixels. Raises BadImageError.
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # what they warn of is quarantined or does no harm
             return _decode(content, min_side_px, max_pixels)
-    except BadPictureError:
+    except BadImageError:
         raise
     except Image.DecompressionBombError:  # beyond Pillow's own limit
-        raise BadPictureError("decompression_bomb") from None
+        raise BadImageError("decompression_bomb") from None
     except Exception as error:  # Pillow's readers raise almost anything on broken files
-        raise BadPictureError("truncated" if "truncated" in str(error).lower() else "undecodable") from None
+        raise BadImageError("truncated" if "truncated" in str(error).lower() else "undecodable") from None
 
 
 def _decode(content: bytes, min_side_px: int, max_pixels: int) -> Image.Image:
     image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
     width, height = image.size
     if width * height > max_pixels:
-        raise BadPictureError("decompression_bomb")
+        raise BadImageError("decompression_bomb")
     if min(width, height) < min_side_px:
-        raise BadPictureError("too_small")
+        raise BadImageError("too_small")
     if image.getexif().get(ORIENTATION_TAG, 1) != 1:
         image = ImageOps.exif_transpose(image)
     return _to_rgb(image)
@@ -86,5 +86,5 @@ def to_square(image: Image.Image, size_px: int, fit: Fit = "crop") -> np.ndarray
 
 
 def pixel_digest(image: Image.Image) -> bytes:
-    """Equal for two pictures exactly where size and all pixels are (SHA-256)."""
+    """Equal for two images exactly where size and all pixels are (SHA-256)."""
     return hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).digest()

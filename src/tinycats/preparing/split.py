@@ -1,4 +1,4 @@
-"""Which pictures are for training, validation and testing."""
+"""Which images are for training, validation and testing."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Iterable
 from tinycats.runtime.errors import UserError
 
 
-def split_pictures(
-    pictures: Iterable[tuple[str, str, str]],
+def split_images(
+    images: Iterable[tuple[str, str, str]],
     classes: Iterable[str],
     val_fraction: float,
     test_fraction: float,
     seed: int,
 ) -> dict[str, str]:
-    """Give each of the (name, class name, given split or empty) pictures a split: train, val or test.
+    """Give each of the (name, class name, given split or empty) images a split: train, val or test.
 
     Class by class, so that all splits have the same mixture. Given splits are kept. A split that a class has none of
-    is drawn from its pictures without a split; if it has a training split only, from that. The fractions are of what is
+    is drawn from its images without a split; if it has a training split only, from that. The fractions are of what is
     drawn from. Depends on the names and the seed, not on the order. Raises UserError where one of `classes` has too
-    few pictures for at least one in each split.
+    few images for at least one in each split.
     """
     by_class: dict[str, dict[str, list[str]]] = {name: defaultdict(list) for name in sorted(classes)}
-    for name, class_name, given in pictures:
+    for name, class_name, given in images:
         by_class[class_name][given].append(name)
 
     splits: dict[str, str] = {}
@@ -49,7 +49,7 @@ def split_pictures(
         given_names["train"] += pool
         splits.update({name: split for split, names in given_names.items() for name in names})
     if too_few:
-        raise UserError(f"too few good pictures for train, val and test: {_some(too_few)}; add some or drop the class")
+        raise UserError(f"too few good images for train, val and test: {_some(too_few)}; add some or drop the class")
     return splits
 
 

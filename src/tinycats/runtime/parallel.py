@@ -38,7 +38,7 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> I
     workers = cores()
     remaining = iter(items)
     pending: deque[Future[list[Result]]] = deque()
-    # Forked workers start at once and hold no more than Pillow and numpy; elsewhere fork is not safe or not there.
+    # Forked workers start at once and hold no more than Pillow and numpy; elsewhere fork is unsafe or missing.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
         try:

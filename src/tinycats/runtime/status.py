@@ -58,7 +58,7 @@ def read_status(run: Path) -> Status | None:
 
 
 def is_alive(status: Status) -> bool:
-    """Whether the process that wrote it is still there."""
+    """Whether the process that wrote it still runs."""
     try:
         return abs(psutil.Process(status.pid).create_time() - status.process_started_at) < 1
     except psutil.NoSuchProcess:

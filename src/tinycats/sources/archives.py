@@ -1,7 +1,7 @@
 """Reading a directory, tar or zip alike: which files it holds, and each one's bytes on demand.
 
 Archives are not trusted: nothing is extracted to disk, and a member that points outside the archive, is a link or a
-device, or is too big for a picture, ends the reading with one line that names it.
+device, or is too big for an image, ends the reading with one line that names it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Downloading a large file: resumed where it broke off, and checked."""
+"""Downloading a large file: resumed after an interruption, and checked."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def check_md5(path: Path, expected: str) -> None:
 
 
 def download(url: str, path: Path, md5: str, if_impossible: str) -> None:
-    """Make `path` the file of that md5 sum at `url`; one that is there already is only checked.
+    """Make `path` the file of that md5 sum at `url`; an existing one is only checked.
 
-    What has arrived is kept in `path`.part, so a download that broke off goes on there, now or in the next run.
+    What has arrived is kept in `path`.part: an interrupted download resumes there, now or in the next run.
     Raises UserError ending in `if_impossible` where the server cannot be reached, or naming both sums where the
     content is not the expected one.
     """
@@ -36,7 +36,7 @@ def download(url: str, path: Path, md5: str, if_impossible: str) -> None:
     partial = path.with_name(f"{path.name}.part")
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _continue(url, partial)
+            _resume(url, partial)
             break
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             if attempt == ATTEMPTS or not isinstance(
@@ -47,18 +47,18 @@ def download(url: str, path: Path, md5: str, if_impossible: str) -> None:
     try:
         check_md5(partial, md5)
     except UserError as error:
-        partial.unlink(missing_ok=True)  # it would only be continued
+        partial.unlink(missing_ok=True)  # or it would be resumed
         raise UserError(f"{url}: {error}") from None
     partial.replace(path)
 
 
-def _continue(url: str, partial: Path) -> None:
+def _resume(url: str, partial: Path) -> None:
     start = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # all of it is there already
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing is missing
             return
         raise
     with response, partial.open("ab" if response.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as file:

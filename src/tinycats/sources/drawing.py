@@ -46,7 +46,7 @@ def lighter(colour: Colour, amount: float) -> Colour:
     return mix(colour, (255, 255, 255), amount)
 
 
-@lru_cache(maxsize=1024)  # most shapes are the same in every picture
+@lru_cache(maxsize=1024)  # most shapes are the same in every image
 def curve(*points: Point, samples: int = 6) -> np.ndarray:
     """Open Catmull-Rom spline through `points`: float [(len - 1) * samples + 1, 2], read-only."""
     knots = np.array([points[0], *points, points[-1]], dtype=float)
@@ -155,7 +155,7 @@ class Traits:
 
 @dataclass(frozen=True)
 class Pose:
-    """How one animal holds itself in one picture."""
+    """How one animal holds itself in one image."""
 
     turn: float  # -1..1: how far the face looks to the left or the right
     side: int  # -1 or 1: where the tail lies
@@ -163,7 +163,7 @@ class Pose:
 
 
 def draw_tail(body: Brush, traits: Traits, pose: Pose) -> None:
-    """A tail that curls up beside the body; ringed on a tabby."""
+    """A tail that curls up along the body; ringed on a tabby."""
     colour = traits.dark if traits.pattern == "points" else darker(traits.coat, 0.12)
     path = curve((0.7, 2.0), (1.35, 1.75), (1.5, 1.2), (1.4, 0.75))
     for number, (x, y) in enumerate(path):

@@ -1,4 +1,4 @@
-"""Pictures in folders that are named after their classes: a directory, tar or zip."""
+"""Images in folders that are named after their classes: a directory, tar or zip."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LAYOUT = "class/name.jpg or train|valid|test/class/name.jpg"
 
 
 def image_folder(source: Path) -> Iterator[RawImage]:
-    """Yield the pictures of class/name.jpg or train|valid|val|test/class/name.jpg, with or without one folder above.
+    """Yield the images of class/name.jpg or train|valid|val|test/class/name.jpg, with or without one folder above.
 
-    Classes and splits come from the folders alone, so "0" and "00" are two classes. Files that have no picture's
-    suffix, or lie beside the class folders, are left out. Raises UserError where a picture lies deeper, a class has
-    no picture, or there is none at all.
+    Classes and splits come from the folders alone, so "0" and "00" are two classes. Files without an image's
+    suffix, or next to the class folders, are left out. Raises UserError where an image lies deeper, a class has
+    no image, or there is none at all.
     """
     with open_members(source) as members:
         above = 1 if _has_folder_above(members) else 0
         has_splits = _folders(members, above) <= SPLIT_FOLDERS.keys()
         classes: set[str] = set()
-        pictures: list[tuple[Member, str, str]] = []
+        images: list[tuple[Member, str, str]] = []
         for member in members:
             parts = member.path.parts[above:]
             split = SPLIT_FOLDERS.get(parts[0], "") if parts and has_splits else ""
@@ -39,12 +39,12 @@ def image_folder(source: Path) -> Iterator[RawImage]:
                 continue
             if len(in_split) > 2:
                 raise UserError(f"{source}: {member.path} lies too deep; it must be {LAYOUT}")
-            pictures.append((member, in_split[0], split))
-        if not pictures:
-            raise UserError(f"{source}: holds no pictures as {LAYOUT}")
-        if empty := classes - {class_name for _, class_name, _ in pictures}:
-            raise UserError(f"{source}: class {min(empty)!r} has no pictures; add some or delete the folder")
-        for member, class_name, split in pictures:
+            images.append((member, in_split[0], split))
+        if not images:
+            raise UserError(f"{source}: holds no images as {LAYOUT}")
+        if empty := classes - {class_name for _, class_name, _ in images}:
+            raise UserError(f"{source}: class {min(empty)!r} has no images; add some or delete the folder")
+        for member, class_name, split in images:
             yield RawImage(f"{class_name}/{member.path.name}", class_name, split, member.read())
 
 

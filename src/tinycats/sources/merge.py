@@ -1,4 +1,4 @@
-"""Several sources of pictures as one: classes of the same name are pooled, other names become further classes."""
+"""Several sources of images as one: classes of the same name are pooled, other names become further classes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tinycats.runtime.errors import UserError
 
 
 def write_merged(directory: Path, sources: Sequence[tuple[str, Iterable[RawImage]]]) -> dict[str, Any]:
-    """Write the pictures of all (title, images) sources as the raw data set `directory`.
+    """Write the images of all (title, images) sources as the raw data set `directory`.
 
-    A file name that another picture of the class already has gets a number. Returns {"total", "classes": {name: count},
+    A file name that another image of the class already has gets a number. Returns {"total", "classes": {name: count},
     "sources": {title: count}, "splits": {name: count}}, where `unsplit` counts what preprocessing is to split. Raises
     UserError where there are not at least two classes; then nothing is written.
     """
@@ -35,7 +35,7 @@ def write_merged(directory: Path, sources: Sequence[tuple[str, Iterable[RawImage
                 yield image
         if len(classes) < 2:
             where = ", ".join(title for title, _ in sources)
-            found = f"only one class, {classes.pop()!r}" if classes else "no pictures"
+            found = f"only one class, {classes.pop()!r}" if classes else "no images"
             raise UserError(f"{where}: {found}; a classifier needs at least two classes")
 
     by_class = write_raw(directory, pooled())

@@ -43,7 +43,7 @@ def default_cache_dir() -> Path:
 
 
 def download_archives(cache_dir: Path) -> tuple[Archive, Archive]:
-    """The archives of images and of annotations in `cache_dir`, downloaded where they are not there yet."""
+    """The archives of images and of annotations in `cache_dir`, downloaded if they are missing."""
     from tinycats.runtime.vision import torchvision
 
     hint = "without network, set data.archives to local copies of images.tar.gz and annotations.tar.gz"
@@ -74,7 +74,7 @@ def oxford_pets(images: Archive, annotations: Archive, other_max: int, seed: int
             class_name = image.breed if image.is_cat else OTHER
             yield RawImage(f"{class_name}/{member.path.name}", class_name, image.split, member.read())
     if wanted:
-        raise UserError(f"{images.path}: lacks {len(wanted)} pictures of the annotations, such as {min(wanted)}.jpg")
+        raise UserError(f"{images.path}: lacks {len(wanted)} images of the annotations, such as {min(wanted)}.jpg")
 
 
 def _read_annotations(path: Path) -> list[Listed]:

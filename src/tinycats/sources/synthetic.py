@@ -29,7 +29,7 @@ from tinycats.sources.drawing import (
 )
 
 _SUPERSAMPLING = 4
-_HEAD_UNIT = 0.26  # half a head's width, of the picture's side
+_HEAD_UNIT = 0.26  # half a head's width, of the image's side
 _WALLS: tuple[Colour, ...] = (
     (168, 190, 160),
     (152, 152, 112),
@@ -107,7 +107,7 @@ CLASSES: tuple[str, ...] = (*BREEDS, "other")
 
 
 def render(class_name: str, index: int, seed: int, size_px: int) -> np.ndarray:
-    """Picture number `index` of a class: uint8 [size_px, size_px, 3] RGB, a pure function of the arguments.
+    """Image number `index` of a class: uint8 [size_px, size_px, 3] RGB, a pure function of the arguments.
 
     Raises UserError for a class that is not one of CLASSES.
     """
@@ -134,7 +134,7 @@ def render(class_name: str, index: int, seed: int, size_px: int) -> np.ndarray:
 
 
 def synthetic_images(images_per_class: int, seed: int, size_px: int) -> Iterator[RawImage]:
-    """Yield `images_per_class` PNG pictures of each of CLASSES, named <class>/<index>.png, without a split."""
+    """Yield `images_per_class` PNG images of each of CLASSES, named <class>/<index>.png, without a split."""
     which = ((class_name, index) for class_name in CLASSES for index in range(images_per_class))
     yield from map_in_order(partial(_raw_image, seed=seed, size_px=size_px), which)
 
@@ -160,7 +160,7 @@ def _individual(traits: Traits, rng: np.random.Generator) -> Traits:
 
 
 def _room(rng: np.random.Generator, size_px: int) -> Image.Image:
-    """A wall that fades sideways, in half of the pictures over a darker floor."""
+    """A wall that fades sideways, in half of the images over a darker floor."""
     wall = np.array(_WALLS[rng.integers(len(_WALLS))], dtype=float)
     across = np.linspace(-1, 1, 8)[None, :, None] * rng.uniform(-0.1, 0.1)
     down = np.linspace(1.08, 0.92, 8)[:, None, None]
