@@ -94,10 +94,8 @@ def test_too_few_pictures_are_no_numbers():
 
 
 @pytest.fixture
-def weights_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    return tmp_path / "hub" / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
+def weights_path(home: Path) -> Path:
+    return home / ".cache/torch/hub/checkpoints/weights-inception-2015-12-05-6726825d.pth"
 
 
 def test_without_weights_and_network_there_is_one_line_and_no_file(weights_path, monkeypatch):

@@ -266,8 +266,7 @@ def test_another_seed_is_another_run(processed: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
-def test_imagenet_weights_without_a_network_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+def test_imagenet_weights_without_a_network_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     model = Classifier(
         ClassifierConfig(classes=CLASSES, other=None, arch="resnet18", image_size=64, flip_at_test=False)
