@@ -115,7 +115,8 @@ def train(
     checkpoint = directory.load(task.steps)
     if checkpoint is not None:
         for name, part in stateful.items():
-            part.load_state_dict(checkpoint[name])
+            if checkpoint[name]:  # that of a scaler that was off is empty, and one that is on would refuse it
+                part.load_state_dict(checkpoint[name])
         start, stopped_early = checkpoint["step"], checkpoint["stopped_early"]
         guard.losses, window.values = checkpoint["guard"], checkpoint["window"]
         history.restore(checkpoint["history"])

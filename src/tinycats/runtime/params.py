@@ -327,7 +327,7 @@ class ModalCompute(ComputeCommon):
     backend: Literal["modal"]
     app: ModalName
     environment: ModalName | None  # null: the workspace's own
-    volume: ModalName  # for inputs, states and outputs
+    volume: ModalName  # for inputs, checkpoints and outputs
     secrets: list[ModalName]  # whose variables the jobs see, WANDB_API_KEY for example
     regions: list[Region]  # empty: wherever there is a machine
     timeout_s: Annotated[int, Field(ge=1, le=24 * 3600)]  # of one attempt
