@@ -297,7 +297,7 @@ def test_a_run_can_be_cut_short(processed: Path, tmp_path: Path) -> None:
     run_evaluator(processed, tmp_path, max_steps=10)
     metrics = json.loads((tmp_path / "metrics/metrics.json").read_text())
     assert (metrics["step"], metrics["best_step"]) == (10, 10)
-    assert metrics["precision"] == "float32"
+    assert metrics["precision"] == "fp32"
 
 
 def test_mirrored_twins_are_averaged() -> None:
