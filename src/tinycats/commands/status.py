@@ -1,4 +1,4 @@
-"""`tinycats status`: what is training, and how far it is."""
+"""`tinycats status`: what trains, and how far it is."""
 
 from __future__ import annotations
 
@@ -7,27 +7,19 @@ from typing import Annotated
 
 import typer
 
-from tinycats.commands.options import Root
-
 
 def status(
-    root: Root = Path(),
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second, until Ctrl-C.")] = False,
+    root: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew every second, until Ctrl-C.")] = False,
     all_runs: Annotated[bool, typer.Option("--all", "-a", help="Finished runs too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, finished runs too.")] = False,
 ) -> None:
     """Show the training runs here, in other terminals and in DVC's queue.
 
-    A run that was killed is "crashed", one that has not written for a minute is "stale": repeat the command and it resumes
-    from its last checkpoint.
+    A run that was killed is "crashed", one that has not written for a minute is "stale": start the same command again
+    and it goes on from its last state.
 
-    **Examples**
-
-    `tinycats status`
-
-    `tinycats status --watch`
-
-    `tinycats status --json`
+    Examples: `tinycats status`, `tinycats status --watch`, `tinycats status --json`
     """
     import json
     import time
