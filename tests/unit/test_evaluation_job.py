@@ -1,7 +1,6 @@
 import csv
 import json
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,22 @@ from PIL import Image
 
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.evaluation import job
-from tinycats.evaluation.few_steps import few_step_samplers
+from tinycats.evaluation.few_steps import few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError
 from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict
 from tinycats.evaluation.job import evaluate
 from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.generator.sampler import SamplerSettings, few_step_settings
+from tinycats.generator.sampler import student_sampler, teacher_sampler
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import EvaluateParams, SamplerParams
 
 pytestmark = pytest.mark.xdist_group("evaluation")  # one evaluation serves them all
 
 CLASSES = ["Bengal", "Birman", "other"]
-SETTINGS = SamplerSettings("euler", steps=2, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
+SAMPLER = SamplerParams(method="euler", steps=2, guidance=2.0, guidance_low=0.1, guidance_high=0.9, student_steps=4)
+TEACHER, STUDENT = teacher_sampler(SAMPLER), student_sampler(4)
+SETTINGS = EvaluateParams(samples_per_class=10, neighbours=3, bootstrap=50, inception=False, latency_runs=3)
 CPU = torch.device("cpu")
 GENERATOR_SIZE, CLASSIFIER_SIZE, EVALUATOR_SIZE = 16, 32, 16
 COUNTS = {"train": 60, "test": 45}
@@ -91,13 +93,10 @@ def run(directory: Path, out: str = "out", **changes: Any) -> dict[str, Any]:
         "metrics_path": metrics_path,
         "plots_dir": directory / out / "evaluate",
         "timing_path": directory / out / "timing" / "evaluate.json",
-        "sampler": SETTINGS,
-        "fast_steps": 4,
-        "samples_per_class": 10,
-        "neighbours": 3,
-        "bootstrap": 50,
-        "inception": False,
-        "latency_runs": 3,
+        "generator_sampler_path": directory / out / "generator.sampler.json",
+        "student_sampler_path": directory / out / "generator_fast.sampler.json",
+        "sampler": SAMPLER,
+        "settings": SETTINGS,
         "seed": 0,
         "device": "cpu",
     }
@@ -173,7 +172,10 @@ def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics)
     """The grid: a row a class, the first picture of the class; columns teacher, teacher in 4, student in 4, 2 and 1."""
     models = {name: TinyDiT.from_pretrained(workspace / name) for name in ("generator", "generator_fast")}
     labels = np.repeat(np.arange(3), 10)
-    samplers = [SETTINGS, replace(SETTINGS, steps=4), *(few_step_settings(steps) for steps in (4, 2, 1))]
+    ways = few_step_ways(TEACHER, STUDENT)
+    assert [(way.model, way.sampler.steps) for way in ways] == [
+        ("teacher", 2), ("teacher", 4), ("student", 4), ("student", 2), ("student", 1)
+    ]  # fmt: skip
     with Image.open(workspace / "out/evaluate/few_steps.png") as image:
         grid = np.asarray(image)
     pitch = GENERATOR_SIZE + 2
@@ -182,9 +184,9 @@ def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics)
     assert grid.shape[0] == head + 3 * pitch + 2
     assert (grid[:head] < 255).any()
     left = grid.shape[1] - 5 * pitch  # the names of the classes stand before it
-    for column, settings in enumerate(samplers):
-        model = models["generator_fast" if settings.few_step else "generator"]
-        made = generate(model, labels, settings, 0, CPU)
+    for column, way in enumerate(ways):
+        model = models["generator" if way.model == "teacher" else "generator_fast"]
+        made = generate(model, labels, way.sampler, 0, CPU)
         for row in range(3):
             y, x = top + row * pitch, left + column * pitch
             shown = grid[y : y + GENERATOR_SIZE, x : x + GENERATOR_SIZE]
@@ -192,19 +194,27 @@ def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics)
 
 
 @pytest.mark.parametrize(
-    ("fast_steps", "names"),
+    ("student_steps", "names"),
     [
         (1, ["teacher", "teacher_1", "student"]),
         (2, ["teacher", "teacher_2", "student", "student_1"]),
         (8, ["teacher", "teacher_8", "student", "student_2", "student_1"]),
     ],
 )
-def test_the_student_is_tried_in_fewer_steps_than_its_own(fast_steps, names):
-    samplers = few_step_samplers(SETTINGS, fast_steps)
-    assert list(samplers) == names
-    assert samplers["teacher"] == SETTINGS
-    assert samplers[f"teacher_{fast_steps}"] == replace(SETTINGS, steps=fast_steps)
-    assert samplers["student"] == few_step_settings(fast_steps)
+def test_the_student_is_tried_in_fewer_steps_than_its_own(student_steps, names):
+    ways = few_step_ways(TEACHER, student_sampler(student_steps))
+    assert [way.name for way in ways] == names
+    assert [way.model for way in ways] == [name.split("_")[0] for name in names]
+    samplers = {way.name: way.sampler for way in ways}
+    assert samplers["teacher"] == TEACHER
+    assert samplers[f"teacher_{student_steps}"] == TEACHER.model_copy(update={"steps": student_steps})
+    assert samplers["student"] == student_sampler(student_steps)
+    assert all(samplers[f"student_{n}"] == student_sampler(n) for n in (2, 1) if f"student_{n}" in names)
+
+
+def test_the_samplers_are_written_for_all_who_make_more_images(workspace, metrics):
+    for name, settings in (("generator", TEACHER), ("generator_fast", STUDENT)):
+        assert json.loads((workspace / f"out/{name}.sampler.json").read_text()) == settings.model_dump()
 
 
 def test_clock_readings_are_in_the_timing_file_alone(workspace, metrics):
@@ -289,7 +299,7 @@ def test_without_inception_weights_there_is_no_inception_key(workspace, metrics,
     assert "inception" not in metrics
     monkeypatch.setattr(job, "load_inception", unavailable)
     with caplog.at_level(logging.WARNING):
-        assert run(workspace, out="inception", inception=True) == metrics
+        assert run(workspace, out="inception", settings=SETTINGS.model_copy(update={"inception": True})) == metrics
     assert "no network" in caplog.text
 
 
@@ -313,11 +323,11 @@ def test_models_of_other_classes_are_refused_and_nothing_is_written(tmp_path, na
 
 def test_each_generated_picture_depends_on_its_number_and_the_seed_alone(workspace):
     model = TinyDiT.from_pretrained(workspace / "generator")
-    many = generate(model, [0] * 70, SETTINGS, seed=5, device=CPU)
+    many = generate(model, [0] * 70, TEACHER, seed=5, device=CPU)
     assert many.shape == (70, GENERATOR_SIZE, GENERATOR_SIZE, 3)
     assert many.dtype == np.uint8
-    few = generate(model, [0] * 3, SETTINGS, seed=5, device=CPU)
-    other = generate(model, [0] * 3, SETTINGS, seed=6, device=CPU)
+    few = generate(model, [0] * 3, TEACHER, seed=5, device=CPU)
+    other = generate(model, [0] * 3, TEACHER, seed=6, device=CPU)
     assert np.abs(many[:3].astype(int) - few).mean() < 1  # other batch sizes round differently
     assert np.abs(other.astype(int) - few).mean() > 10
 

@@ -31,12 +31,19 @@ from tinycats.export.quantize_job import quantize_models
 from tinycats.generator.network import one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, to_uint8
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import QuantizeParams
 from tinycats.verification.onnx_file import verify_onnx
 
 pytestmark = pytest.mark.xdist_group("export")  # the export of test_export_onnx.py
 
 # 16 features need at least 17 pictures in each set: 6 of each of 3 classes.
-SETTINGS = {"calibration_images": 16, "samples_per_class": 6, "max_accuracy_drop": 0.2, "max_fd_increase": 0.5}
+SETTINGS = {
+    "calibration_images": 16,
+    "samples_per_class": 6,
+    "sampler_steps": SAMPLERS["generator"].steps,
+    "max_accuracy_drop": 0.2,
+    "max_fd_increase": 0.5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,7 @@ def result(place: Path) -> Path:
 
 
 def quantize(place: Path, output: Path, **changes: object) -> None:
-    settings: dict = {**SETTINGS, **changes}
+    settings: dict = SETTINGS | changes
     quantize_models(
         onnx_dir=place / "models/onnx",
         evaluator_dir=place / "models/evaluator",
@@ -72,8 +79,8 @@ def quantize(place: Path, output: Path, **changes: object) -> None:
         metrics_path=output / "quantize.json",
         timing_path=output / "timing.json",
         samplers=SAMPLERS,
+        settings=QuantizeParams(**settings),
         seed=0,
-        **settings,
     )
 
 
@@ -244,8 +251,7 @@ class TestDeterminism:
         for name in ("models", "data"):
             shutil.copytree(place / name, tmp_path / name)
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        teacher = SAMPLERS["generator"]
-        params.update(seed=0, sampler=stage_sampler(teacher), quantize=SETTINGS | {"sampler_steps": teacher.steps})
+        params.update(seed=0, sampler=stage_sampler(SAMPLERS["generator"]), quantize=SETTINGS)
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
         environment = {**os.environ, "PYTHONHASHSEED": "12345"}
         stage = [sys.executable, ROOT / "stages/quantize.py"]

@@ -53,16 +53,16 @@ def captioned_sheet(groups: Sequence[np.ndarray], captions: Sequence[str], colum
     line_height = FONT_PX + 4
     caption_height = line_height * max(caption.count("\n") + 1 for caption in captions)
     lines = [line for caption in captions for line in caption.split("\n")]
-    width = max(max(tile.width for tile in tiles), max(_text_width(line, font) for line in lines)) + FONT_PX
-    height = max(tile.height for tile in tiles) + caption_height + FONT_PX // 2
+    width = max(max(cell.width for cell in tiles), max(_text_width(line, font) for line in lines)) + FONT_PX
+    height = max(cell.height for cell in tiles) + caption_height + FONT_PX // 2
     columns = min(columns, len(tiles))
     sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+    for index, (cell, caption) in enumerate(zip(tiles, captions, strict=True)):
         x, y = index % columns * width, index // columns * height
-        sheet.paste(tile, (x + (width - tile.width) // 2, y))
+        sheet.paste(cell, (x + (width - cell.width) // 2, y))
         for number, line in enumerate(caption.split("\n")):
-            draw.text((x + width // 2, y + tile.height + number * line_height), line, "black", font, anchor="ma")
+            draw.text((x + width // 2, y + cell.height + number * line_height), line, "black", font, anchor="ma")
     return sheet
 
 
