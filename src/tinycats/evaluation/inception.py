@@ -23,6 +23,8 @@ import torch
 import torch_fidelity.feature_extractor_inceptionv3 as fidelity
 from torch import Tensor, nn
 
+from tinycats.data.pixels import as_tensor
+from tinycats.runtime.errors import first_line
 from tinycats.runtime.files import file_hash
 
 CONNECT_TIMEOUT_S = 10.0
@@ -65,8 +67,7 @@ def load_inception(timeout_s: float = CONNECT_TIMEOUT_S) -> nn.Module:
                 "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
             )
     except (OSError, http.client.HTTPException, pickle.UnpicklingError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InceptionUnavailableError(f"the Inception weights cannot be had ({reason})") from None
+        raise InceptionUnavailableError(f"the Inception weights are unavailable ({first_line(error)})") from None
 
 
 def inception_metrics(
@@ -114,7 +115,7 @@ def _features(network: nn.Module, images: np.ndarray, batch_size: int) -> tuple[
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     parts = []
     for start in range(0, len(images), batch_size):
-        batch = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size])).permute(0, 3, 1, 2)
+        batch = as_tensor(images[start : start + batch_size]).permute(0, 3, 1, 2)
         parts.append([output.double().cpu() for output in network(batch.to(device))])
     features, logits = zip(*parts, strict=True)
     return torch.cat(features), torch.cat(logits)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinycats.classifier.network import Classifier
+from tinycats.data.pixels import as_tensor
 from tinycats.evaluator.network import Evaluator
 from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, to_uint8
@@ -58,10 +59,8 @@ def evaluator_features(evaluator: Evaluator, images: np.ndarray, device: torch.d
 def _batched(
     compute: Callable[[Tensor], Tensor], images: np.ndarray, image_size: int, device: torch.device
 ) -> np.ndarray:
-    batches = (np.array(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE))
-    return np.concatenate(
-        [compute(_resize(torch.from_numpy(batch).to(device), image_size)).cpu().numpy() for batch in batches]
-    )
+    batches = (as_tensor(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE))
+    return np.concatenate([compute(_resize(batch.to(device), image_size)).cpu().numpy() for batch in batches])
 
 
 def _resize(images: Tensor, size: int) -> Tensor:

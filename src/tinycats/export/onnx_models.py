@@ -19,7 +19,7 @@ from torch import Tensor
 from tinycats.classifier.network import ClassifierConfig
 from tinycats.generator.network import TinyDiTConfig
 from tinycats.learning.pretrained import ModelConfig
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 
 CONFIG_KEY = "config"
 BATCH_SIZE = 32
@@ -106,7 +106,7 @@ def open_session(path: Path) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the errors of onnxruntime have no other base class in common
-        raise UserError(f"{path}: is not a whole ONNX model ({str(error).strip().splitlines()[0]})") from None
+        raise UserError(f"{path}: is not a whole ONNX model ({first_line(error)})") from None
 
 
 def _config_text(session: ort.InferenceSession, path: Path) -> str:

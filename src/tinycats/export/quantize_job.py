@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import Split, load_split
 from tinycats.data.randomness import generator_for
 from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance
@@ -141,8 +142,7 @@ def _pictures(name: str, model: OnnxGenerator, labels: np.ndarray, settings: Sam
 
 def _features(evaluator: Evaluator, images: np.ndarray) -> np.ndarray:
     """Features, float32 [N, D], of uint8 images [N, S, S, 3]."""
-    batches = torch.from_numpy(np.array(images)).split(BATCH_SIZE)
-    return torch.cat([evaluator.features(batch) for batch in batches]).numpy()
+    return torch.cat([evaluator.features(batch) for batch in as_tensor(images).split(BATCH_SIZE)]).numpy()
 
 
 def _require(name: str, measure: str, figures: dict[str, Any], key: str, bound: float) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from tinycats.data.pixels import as_tensor
 from tinycats.runtime.files import atomic_path
 from tinycats.runtime.vision import torchvision
 
@@ -74,7 +74,7 @@ def save_png(image: Image.Image, path: Path) -> None:
 
 def tile(images: np.ndarray, columns: int, padding_px: int = 0) -> Image.Image:
     """uint8 images [N, H, W, 3] as one image, row by row, with white lines between them."""
-    batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)  # (N, 3, H, W)
+    batch = as_tensor(images).permute(0, 3, 1, 2)  # (N, 3, H, W)
     grid = torchvision.utils.make_grid(batch, nrow=columns, padding=padding_px, pad_value=255)
     return Image.fromarray(grid.permute(1, 2, 0).numpy())
 

@@ -13,7 +13,7 @@ from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.learning.pretrained import CONFIG_NAME, ModelConfig, PretrainedModel, read_config
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 
 MODEL_TYPES: dict[str, type[PretrainedModel]] = {
     str(model.config_type.model_fields["model_type"].default): model for model in (Classifier, Evaluator, TinyDiT)
@@ -49,7 +49,7 @@ def _load(directory: Path) -> PretrainedModel:
         model = model_class.from_pretrained(directory)
         output = _run(model)
     except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:  # sizes that make no network
-        raise UserError(f"{path}: describes no model that runs ({_first_line(error)})") from None
+        raise UserError(f"{path}: describes no model that runs ({first_line(error)})") from None
     if not output.isfinite().all():
         raise UserError(f"{directory}: its output for an empty picture is not finite; its weights are damaged")
     return model
@@ -106,11 +106,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: not found") from None
     except ValueError as error:
-        raise UserError(f"{path}: is not JSON ({_first_line(error)})") from None
+        raise UserError(f"{path}: is not JSON ({first_line(error)})") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: is not a JSON object")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

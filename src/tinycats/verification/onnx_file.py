@@ -11,7 +11,7 @@ import torch
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator, open_onnx
 from tinycats.generator.network import one_hot_classes
 from tinycats.generator.sampler import initial_noise
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 
 BATCH_SIZES = (1, 2)
 INT8_OPERATORS = {"DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
@@ -49,8 +49,7 @@ def _check_run(model: OnnxClassifier | OnnxGenerator, path: Path, batch_size: in
     try:
         outputs = _run(model, batch_size)
     except Exception as error:  # the errors of onnxruntime have no other base class in common
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: does not run with a batch of {batch_size} ({reason})") from None
+        raise UserError(f"{path}: does not run with a batch of {batch_size} ({first_line(error)})") from None
     for name, output in outputs.items():
         if len(output) != batch_size:
             raise UserError(f"{path}: {name} has {len(output)} rows for a batch of {batch_size}")
