@@ -1,6 +1,7 @@
 import csv
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,65 @@ def test_plot_data_tells_what_the_metrics_tell(workspace, metrics):
     assert float(bins[0]["low"]) < float(bins[0]["confidence"]) <= float(bins[0]["high"])
     with Image.open(plots / "samples.png") as image:
         assert image.height == len(CLASSES) * (GENERATOR_SIZE + 2) + 2
+
+
+def image_of_each_class() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, GENERATOR_SIZE, GENERATOR_SIZE, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def unbalanced(workspace: Path, tmp_path: Path) -> Path:
+    """A workspace whose test split has one image of each class, 33 times, 12 times and not at all."""
+    shutil.copytree(workspace, tmp_path / "unbalanced")
+    processed = tmp_path / "unbalanced/processed"
+    labels = np.repeat([0, 1], [33, 12])
+    for size in (GENERATOR_SIZE, CLASSIFIER_SIZE):
+        factor = size // GENERATOR_SIZE
+        np.save(
+            processed / f"test_{size}.npy", image_of_each_class()[labels].repeat(factor, axis=1).repeat(factor, axis=2)
+        )
+    train = [line for line in (processed / "index.csv").read_text().splitlines() if ",test," not in line]
+    test = [f"test/{row}.jpg,{label},test,{row}" for row, label in enumerate(labels)]
+    (processed / "index.csv").write_text("\n".join([*train, *test]) + "\n")
+    return tmp_path / "unbalanced"
+
+
+def test_a_perfect_generator_is_at_no_distance_from_an_unbalanced_test_split(unbalanced, monkeypatch):
+    """Its images follow the proportions of the test split; else the distance would be that of the proportions."""
+    monkeypatch.setattr(job, "generate", lambda model, labels, *_: image_of_each_class()[labels])
+    settings = SETTINGS.model_copy(update={"samples_per_class": 15})
+    metrics = run(unbalanced, settings=settings)
+    for model in ("generator", "generator_fast"):
+        found = metrics[model]
+        assert (found["n_generated"], found["n_real"]) == (45, 45)
+        assert found["fd_classifier"] < 1e-6 * metrics["generator"]["fd_classifier_floor"]
+        assert (found["precision"], found["recall"]) == (1, 1)
+        assert found["copying"]["pixels"]["median_ratio"] == 1
+    nearest = read_csv(unbalanced / "out/evaluate/nearest.csv")
+    assert [row["class"] for row in nearest] == ["Bengal"] * 33 + ["Birman"] * 12
+    # The classifier says Bengal to everything.
+    assert metrics["generator"]["class_agreement"] == pytest.approx(33 / 45)
+
+
+def test_the_sheets_show_classes_that_the_test_split_lacks(unbalanced, monkeypatch):
+    asked = []
+
+    def generate_class(model, labels, *_):
+        asked.append(labels.tolist())
+        return image_of_each_class()[labels]
+
+    monkeypatch.setattr(job, "generate", generate_class)
+    run(unbalanced)
+    assert {tuple(labels) for labels in asked} == {(0,) * 22 + (1,) * 8 + (2,) * 8}
+    for name, columns in (("samples", 8), ("few_steps", 5)):
+        with Image.open(unbalanced / f"out/evaluate/{name}.png") as image:
+            sheet = np.asarray(image)
+        pitch = GENERATOR_SIZE + 2
+        grid = sheet[sheet.shape[0] - 3 * pitch :, sheet.shape[1] - columns * pitch :]
+        for row, expected in enumerate(image_of_each_class()):
+            for column in range(columns):
+                y, x = row * pitch, column * pitch
+                assert np.array_equal(grid[y : y + GENERATOR_SIZE, x : x + GENERATOR_SIZE], expected), (name, row)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

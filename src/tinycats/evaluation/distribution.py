@@ -25,6 +25,19 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
+def labels_in_proportion(real: np.ndarray, count: int) -> np.ndarray:
+    """`count` labels, int64 and ascending, with the classes as frequent as in `real` (integers [N]).
+
+    A distance between sets of other proportions is there even where the images of each class are perfect. Rounded by the
+    largest remainder, equal remainders in favour of the lower label; a class whose share is a small part of one image
+    therefore gets none.
+    """
+    counts, remainders = np.divmod(np.bincount(real) * count, len(real))
+    most = np.argsort(-remainders, kind="stable")
+    counts[most[: count - counts.sum()]] += 1
+    return np.repeat(np.arange(len(counts)), counts)
+
+
 def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     """Squared Frechet distance between Gaussians fitted to two sets of features (Heusel et al. 2017).
 

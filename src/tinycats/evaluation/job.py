@@ -16,14 +16,19 @@ from tinycats.data.processed import load_classes, load_split
 from tinycats.evaluation import intervals
 from tinycats.evaluation.classification import classification_metrics, confidence_metrics
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, nearest
-from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, precision_and_recall
+from tinycats.evaluation.distribution import (
+    TooFewPicturesError,
+    frechet_distance,
+    labels_in_proportion,
+    precision_and_recall,
+)
 from tinycats.evaluation.few_steps import few_step_grid, few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
 from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict, predict_unscaled
 from tinycats.evaluation.latency import measure_latency
-from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots, write_generator_plots
+from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots
 from tinycats.evaluator.network import Evaluator
-from tinycats.figures.sheets import save_png
+from tinycats.figures.sheets import class_grid, save_png
 from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, student_sampler, teacher_sampler
 from tinycats.learning.precision import autocast, resolve_dtype
@@ -33,6 +38,7 @@ from tinycats.runtime.files import atomic_directory, write_json
 from tinycats.runtime.memory import keep_freed_memory
 from tinycats.runtime.params import DeviceName, EvaluateParams, SamplerParams, SamplerSettings
 
+GRID_COLUMNS = 8
 LATENCY_BATCH_SIZE = 16
 
 log = logging.getLogger(__name__)
@@ -63,7 +69,7 @@ def evaluate(
     UserError where a model or the data is missing, is damaged, or the models and the data have different classes.
     """
     keep_freed_memory()
-    target, samples_per_class = resolve_device(device), settings.samples_per_class
+    target = resolve_device(device)
     teacher_settings, student_settings = teacher_sampler(sampler), student_sampler(sampler.student_steps)
     classes, other = load_classes(processed_dir)
     classifier = Classifier.from_pretrained(classifier_dir).to(target)
@@ -87,10 +93,12 @@ def evaluate(
         "generator_fast": _generator_latency(student, student_settings, settings.latency_runs, seed, target),
     }
     probabilities = predict(classifier, test_for_classifier.images, target)
-    labels = np.repeat(np.arange(len(classes)), samples_per_class)
+    labels = labels_in_proportion(test.labels, settings.samples_per_class * len(classes))
+    with_shown, shown = _with_grid(labels, len(classes), min(GRID_COLUMNS, settings.samples_per_class))
     ways = few_step_ways(teacher_settings, student_settings)
     models = {"teacher": generator, "student": student}
-    made = {way.name: generate(models[way.model], labels, way.sampler, seed, target) for way in ways}
+    all_made = {way.name: generate(models[way.model], with_shown, way.sampler, seed, target) for way in ways}
+    made = {name: images[: len(labels)] for name, images in all_made.items()}
     pictures = made["teacher"]
     features = {
         "train": evaluator_features(evaluator, train.images, target),
@@ -157,13 +165,22 @@ def evaluate(
 
     with atomic_directory(plots_dir) as directory:
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
-        write_generator_plots(directory, pictures, classes)
+        save_png(class_grid(all_made["teacher"][shown], classes), directory / "samples.png")
         write_copying_plots(directory, pictures, labels, train, nearest_training["teacher"], classes)
-        save_png(few_step_grid(list(made.values()), ways, classes), directory / "few_steps.png")
+        save_png(
+            few_step_grid([images[shown] for images in all_made.values()], ways, classes), directory / "few_steps.png"
+        )
     write_json(generator_sampler_path, teacher_settings.model_dump())
     write_json(student_sampler_path, student_settings.model_dump())
     write_json(timing_path, timing)
     write_json(metrics_path, metrics)
+
+
+def _with_grid(labels: np.ndarray, num_classes: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, followed by those that rare classes lack of `columns` images, and where the first `columns` of each are."""
+    lacking = np.maximum(columns - np.bincount(labels, minlength=num_classes), 0)
+    with_lacking = np.concatenate([labels, np.repeat(np.arange(num_classes), lacking)])
+    return with_lacking, np.concatenate([np.flatnonzero(with_lacking == k)[:columns] for k in range(num_classes)])
 
 
 def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int, bootstrap: int, seed: int) -> dict[str, float]:

@@ -12,9 +12,8 @@ from tinycats.data.processed import Split
 from tinycats.evaluation.classification import calibration_bins, per_class_accuracy, worst_mistakes
 from tinycats.evaluation.copying import Nearest, closest_pairs
 from tinycats.figures.confusion import confusion_figure, to_image
-from tinycats.figures.sheets import captioned_sheet, class_grid, save_png
+from tinycats.figures.sheets import captioned_sheet, save_png
 
-GRID_COLUMNS = 8
 MISTAKES_SHOWN = 24
 PAIRS_SHOWN = 10
 
@@ -42,11 +41,6 @@ def write_classifier_plots(directory: Path, probabilities: np.ndarray, test: Spl
         f"{classes[test.labels[i]]} →\n{classes[predicted[i]]} ({probabilities[i, predicted[i]]:.2f})" for i in mistakes
     ]
     save_png(captioned_sheet([test.images[i : i + 1] for i in mistakes], captions, 6), directory / "mistakes.png")
-
-
-def write_generator_plots(directory: Path, pictures: np.ndarray, classes: list[str]) -> None:
-    rows = pictures.reshape(len(classes), -1, *pictures.shape[1:])[:, :GRID_COLUMNS]  # (K, columns, S, S, 3)
-    save_png(class_grid(rows.reshape(-1, *pictures.shape[1:]), classes), directory / "samples.png")
 
 
 def write_copying_plots(

@@ -13,7 +13,7 @@ import torch
 from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import Split, load_split
 from tinycats.data.randomness import generator_for
-from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance
+from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, labels_in_proportion
 from tinycats.evaluation.latency import measure_latency
 from tinycats.evaluator.network import Evaluator
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
@@ -68,9 +68,10 @@ def quantize_models(
         for name, generator in generators.items():
             quantize_generator(onnx_dir / f"{name}.onnx", directory / f"{name}.onnx")
             generator8 = OnnxGenerator(directory / f"{name}.onnx")
-            real = np.asarray(load_split(processed_dir, "test", generator.config.image_size).images)
+            real = load_split(processed_dir, "test", generator.config.image_size)
+            labels = labels_in_proportion(real.labels, settings.samples_per_class * generator.config.num_classes)
             figures[name] = _compare_generators(
-                generator, generator8, evaluator, real, samplers[name], settings.samples_per_class, seed
+                generator, generator8, evaluator, real.images, labels, samplers[name], seed
             )
             if "fd_increase" in figures[name]:
                 _require(name, "fd_classifier", figures[name], "fd_increase", settings.max_fd_increase)
@@ -99,11 +100,10 @@ def _compare_generators(
     after: OnnxGenerator,
     evaluator: Evaluator,
     real: np.ndarray,
+    labels: np.ndarray,
     settings: SamplerSettings,
-    samples_per_class: int,
     seed: int,
 ) -> dict[str, Any]:
-    labels = np.repeat(np.arange(before.config.num_classes), samples_per_class)
     real_features = _features(evaluator, real)
     pictures = [_pictures(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
     try:
