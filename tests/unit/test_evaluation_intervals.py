@@ -71,3 +71,15 @@ def test_too_few_pictures_are_refused_with_the_number_needed() -> None:
         intervals.frechet("fd", np.zeros((9, 3)), np.zeros((3, 3)), 60, 0)
     with pytest.raises(TooFewPicturesError, match="at least 2 pictures"):
         intervals.kernel("kd", np.zeros((9, 3)), np.zeros((1, 3)), 60, 0)
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 40), (40, 3)])
+def test_no_kernel_interval_of_resamples_that_have_no_distance(n: int, m: int) -> None:
+    """Sixty times 3 of 3 images with replacement: some of them are three times the same image."""
+    rng = np.random.default_rng(0)
+    with pytest.raises(
+        TooFewPicturesError, match=f"a resample of {n} real and {m} generated images holds only copies of one"
+    ):
+        intervals.kernel("kd", *sets(rng, n, m), 60, 0)
+    found = intervals.kernel("kd", *sets(rng, 8, 8), 60, 0)
+    assert np.isfinite(list(found.values())).all()

@@ -352,6 +352,22 @@ def test_too_few_pictures_leave_the_metric_out_and_say_so(workspace, tmp_path, c
     assert "needs at least 65 pictures in each set, got 45 real and 30 generated" in caplog.text
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_handful_of_test_images_gives_no_interval_rather_than_no_number(tmp_path, monkeypatch, caplog, count):
+    monkeypatch.setitem(COUNTS, "test", count)
+    write_processed(tmp_path / "processed")
+    save_models(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        metrics = run(tmp_path)
+    generator = metrics["generator"]
+    assert generator["n_real"] == count
+    assert ("kd_classifier" in generator) == (count > 1)
+    assert not {"kd_classifier_low", "kd_classifier_high", "fd_classifier"} & generator.keys()
+    assert ("precision" in generator) == (count > SETTINGS.neighbours)
+    assert "no interval of KD-classifier: " in caplog.text
+    assert metrics["classifier"]["top1_low"] < metrics["classifier"]["top1_high"]
+
+
 def test_without_inception_weights_there_is_no_inception_key(workspace, metrics, monkeypatch, caplog):
     def unavailable():
         raise InceptionUnavailableError("no network")

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
 
-from tinycats.evaluation.distribution import frechet_distance, kernel_distance, kernel_distances
+from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, kernel_distance, kernel_distances
 
 LEVEL = 0.95
 
@@ -51,10 +51,16 @@ def frechet(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, 
 def kernel(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
     """kernel_distance, with the bootstrap's percentiles of both sets drawn anew.
 
-    Unbiased as the distance itself: pairs of a picture with its own copy are left out. Errors as of kernel_distance.
+    Unbiased as the distance itself: pairs of an image with its own copy are left out. Errors as of kernel_distance; with
+    about five images or fewer, TooFewPicturesError also where the draw of a resample is one and the same image.
     """
+    value = kernel_distance(real, generated)
     counts = (_counts(len(real), resamples, seed), _counts(len(generated), resamples, seed + 1))
-    return _with_percentiles(name, kernel_distance(real, generated), kernel_distances(real, generated, *counts))
+    if any(np.count_nonzero(drawn, axis=1).min() < 2 for drawn in counts):
+        raise TooFewPicturesError(
+            f"a resample of {len(real)} real and {len(generated)} generated images holds only copies of one image"
+        )
+    return _with_percentiles(name, value, kernel_distances(real, generated, *counts))
 
 
 def _counts(n: int, resamples: int, seed: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, neares
 from tinycats.evaluation.distribution import (
     TooFewPicturesError,
     frechet_distance,
+    kernel_distance,
     labels_in_proportion,
     precision_and_recall,
 )
@@ -188,7 +189,8 @@ def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int, bootstr
     return _available(
         {
             "FD-classifier": lambda: intervals.frechet("fd_classifier", test, generated, bootstrap, seed),
-            "KD-classifier": lambda: intervals.kernel("kd_classifier", test, generated, bootstrap, seed),
+            "KD-classifier": lambda: {"kd_classifier": kernel_distance(test, generated)},
+            "interval of KD-classifier": lambda: intervals.kernel("kd_classifier", test, generated, bootstrap, seed),
             "precision and recall": lambda: precision_and_recall(test, generated, neighbours)._asdict(),
         }
     )
