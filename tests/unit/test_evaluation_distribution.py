@@ -123,7 +123,7 @@ class TestFrechetDistance:
     def test_too_few_pictures_are_refused_with_the_number_needed(self):
         x = normal(9, 8, 0)
         assert frechet_distance(x, x) >= 0
-        with pytest.raises(UserError, match="at least 9 pictures in each set, got 9 real and 8 generated"):
+        with pytest.raises(UserError, match="at least 9 images in each set, got 9 real and 8 generated"):
             frechet_distance(x, x[:8])
 
 
@@ -182,7 +182,7 @@ class TestKernelDistance:
         assert kernel_distance(shuffled, y) == pytest.approx(kernel_distance(x, y), rel=1e-9)
 
     def test_one_picture_is_refused(self):
-        with pytest.raises(UserError, match="at least 2 pictures"):
+        with pytest.raises(UserError, match="at least 2 images"):
             kernel_distance(normal(1, 3, 0), normal(9, 3, 1))
 
 
@@ -225,7 +225,7 @@ class TestPrecisionAndRecall:
         assert precision_and_recall(x, y, 3) == precision_and_recall(shuffled, y, 3)
 
     def test_too_few_pictures_are_refused_with_the_number_needed(self):
-        with pytest.raises(UserError, match="at least 4 pictures in each set, got 3 real and 9 generated"):
+        with pytest.raises(UserError, match="at least 4 images in each set, got 3 real and 9 generated"):
             precision_and_recall(normal(3, 2, 0), normal(9, 2, 1), 3)
 
 

@@ -36,7 +36,7 @@ def test_class_grid_has_one_row_a_class_with_its_name_at_the_left():
 
 
 def test_class_grid_refuses_rows_that_are_not_full():
-    with pytest.raises(ValueError, match="3 pictures do not fill"):
+    with pytest.raises(ValueError, match="3 images do not fill"):
         class_grid(plain((0, 0, 0), (0, 0, 0), (0, 0, 0)), ["a", "b"])
 
 

@@ -112,7 +112,7 @@ def test_wrong_weights_are_refused_before_they_are_read(weights_path, monkeypatc
     weights_path.parent.mkdir(parents=True)
     weights_path.write_bytes(b"not the weights")
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("the file is already there"))
-    with pytest.raises(InceptionUnavailableError, match="not the file that its name says"):
+    with pytest.raises(InceptionUnavailableError, match="does not match the hash in its name"):
         load_inception()
 
 

@@ -14,7 +14,7 @@ from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.evaluation import job
 from tinycats.evaluation.few_steps import few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError
-from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict
+from tinycats.evaluation.inference import evaluator_features, generate, noise_images, predict
 from tinycats.evaluation.job import evaluate
 from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
@@ -349,7 +349,7 @@ def test_too_few_pictures_leave_the_metric_out_and_say_so(workspace, tmp_path, c
         generator = run(tmp_path)["generator"]
     assert not [key for key in generator if key.startswith("fd_")]
     assert "kd_classifier" in generator
-    assert "needs at least 65 pictures in each set, got 45 real and 30 generated" in caplog.text
+    assert "needs at least 65 images in each set, got 45 real and 30 generated" in caplog.text
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -383,7 +383,7 @@ def test_an_empty_test_split_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(COUNTS, "test", 0)
     write_processed(tmp_path / "processed")
     save_models(tmp_path)
-    with pytest.raises(UserError, match="the test split has no pictures"):
+    with pytest.raises(UserError, match="the test split has no images"):
         run(tmp_path)
     assert not (tmp_path / "out").exists()
 
@@ -392,7 +392,7 @@ def test_an_empty_test_split_is_one_line(tmp_path, monkeypatch):
 def test_models_of_other_classes_are_refused_and_nothing_is_written(tmp_path, name):
     write_processed(tmp_path / "processed")
     save_models(tmp_path, classes=["Bengal", "Birman", "Sphynx"], other_classes_of=name)
-    with pytest.raises(UserError, match=f"{name}: was trained on other classes"):
+    with pytest.raises(UserError, match=f"{name}: was not trained on the classes of"):
         run(tmp_path)
     assert not (tmp_path / "out").exists()
 
@@ -421,8 +421,8 @@ def test_pictures_of_another_size_are_resized_for_the_models(workspace):
     assert predict(classifier, test[GENERATOR_SIZE], CPU).sum(axis=1) == pytest.approx(np.ones(45), abs=1e-5)
 
 
-def test_noise_pictures_are_noise():
-    noise = noise_pictures(0, 4, 16)
+def test_noise_images_are_noise():
+    noise = noise_images(0, 4, 16)
     assert noise.shape == (4, 16, 16, 3)
     assert 100 < noise.mean() < 155
     assert noise.std() > 60

@@ -284,7 +284,7 @@ class TestParity:
 
         monkeypatch.setattr(export_job, "export_classifier", copy_exported)
         monkeypatch.setattr(export_job, "export_generators", export_damaged)
-        with pytest.raises(UserError, match=r"generator\.onnx does not compute what the torch model does"):
+        with pytest.raises(UserError, match=r"generator\.onnx differs from the torch model"):
             export(workspace, tmp_path)
         assert list(tmp_path.iterdir()) == []
 
@@ -402,7 +402,7 @@ class TestVerify:
         said = verify_onnx(onnx_dir / "generator.onnx")
         assert said.startswith("ONNX generator, fp32, 3 classes")
         assert "opset 20" in said
-        assert verify_onnx(onnx_dir / "generator_fast.onnx").startswith("ONNX few-step student, fp32, 3 classes")
+        assert verify_onnx(onnx_dir / "generator_fast.onnx").startswith("ONNX student, fp32, 3 classes")
 
     def test_damaged_files_are_told_apart(self, onnx_dir, tmp_path):
         content = (onnx_dir / "generator.onnx").read_bytes()
@@ -412,7 +412,7 @@ class TestVerify:
         for name, wrong in cases.items():
             path = tmp_path / f"{name}.onnx"
             path.write_bytes(wrong)
-            with pytest.raises(UserError, match=f"{name}.onnx: (is not a whole ONNX model|was not exported)"):
+            with pytest.raises(UserError, match=f"{name}.onnx: (is not an intact ONNX model|was not exported)"):
                 verify_onnx(path)
 
     def test_weights_that_are_not_finite(self, onnx_dir, tmp_path):

@@ -218,7 +218,7 @@ class TestGates:
         shutil.copytree(place / "models", tmp_path / "models")
         shutil.copytree(place / "data", tmp_path / "data")
         np.save(tmp_path / f"data/processed/train_{SIZE}.npy", np.zeros((24, SIZE, SIZE, 3), np.uint8))
-        with pytest.raises(UserError, match=r"top1 was 1 and is 0\.\d+ over 24 pictures: accuracy_drop 0\.\d+, "):
+        with pytest.raises(UserError, match=r"top1 was 1 and is 0\.\d+ over 24 images: accuracy_drop 0\.\d+, "):
             quantize(tmp_path, tmp_path / "result")
         assert not (tmp_path / "result/quantize.json").exists()
         assert not (tmp_path / "result/onnx_int8").exists()
@@ -239,7 +239,7 @@ class TestGates:
         path = tmp_path / f"models/onnx/{name}.onnx"
         damaged(path, path, lambda weights: weights * np.nan)
         shutil.copytree(place / "data", tmp_path / "data")
-        with pytest.raises(UserError, match="the fp32 generator gives values that are not finite"):
+        with pytest.raises(UserError, match="the fp32 generator produces values that are not finite"):
             quantize(tmp_path, tmp_path / "result")
         assert not (tmp_path / "result/onnx_int8").exists()
 

@@ -1,4 +1,4 @@
-"""Models over whole sets of pictures, in batches: uint8 [N, H, W, 3] in and out, in numpy."""
+"""Models over whole sets of images, in batches: uint8 [N, H, W, 3] in and out, in numpy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH_SIZE = 64
 def generate(
     model: TinyDiT, labels: Sequence[int] | np.ndarray, settings: SamplerSettings, seed: int, device: torch.device
 ) -> np.ndarray:
-    """Generated pictures, uint8 [N, S, S, 3], one for each label; picture i starts from noise (seed, i)."""
+    """Generated images, uint8 [N, S, S, 3], one for each label; image i starts from noise (seed, i)."""
     classes = one_hot_classes(torch.as_tensor(labels), model.config.num_classes)
     dtype = resolve_dtype("auto", device)
     batches = []
@@ -36,8 +36,8 @@ def generate(
     return np.concatenate(batches)
 
 
-def noise_pictures(seed: int, count: int, image_size: int) -> np.ndarray:
-    """What the sampler starts from, as pictures: uint8 [count, S, S, 3]. No generator should be worse than this."""
+def noise_images(seed: int, count: int, image_size: int) -> np.ndarray:
+    """What the sampler starts from, as images: uint8 [count, S, S, 3]. No generator should be worse than this."""
     return to_uint8(initial_noise(seed, range(count), image_size)).numpy()
 
 

@@ -17,7 +17,7 @@ from tinycats.evaluation import intervals
 from tinycats.evaluation.classification import classification_metrics, confidence_metrics
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, nearest
 from tinycats.evaluation.distribution import (
-    TooFewPicturesError,
+    TooFewImagesError,
     frechet_distance,
     kernel_distance,
     labels_in_proportion,
@@ -25,7 +25,7 @@ from tinycats.evaluation.distribution import (
 )
 from tinycats.evaluation.few_steps import few_step_grid, few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
-from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict, predict_unscaled
+from tinycats.evaluation.inference import evaluator_features, generate, noise_images, predict, predict_unscaled
 from tinycats.evaluation.latency import measure_latency
 from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots
 from tinycats.evaluator.network import Evaluator
@@ -62,7 +62,7 @@ def evaluate(
     seed: int,
     device: DeviceName,
 ) -> None:
-    """Write metrics_path (JSON of numbers), plots_dir (CSV files and images) and timing_path (JSON, clock readings).
+    """Write metrics_path (JSON of numbers), plots_dir (CSV files and images) and timing_path (JSON).
 
     The samplers that the images were made with are written too, for all who make more of them (generator/sampler.py).
 
@@ -78,14 +78,12 @@ def evaluate(
     generator, student = (TinyDiT.from_pretrained(path).to(target) for path in (generator_dir, student_dir))
     for directory, model in ((classifier_dir, classifier), (generator_dir, generator), (student_dir, student)):
         if model.config.classes != classes:
-            raise UserError(f"{directory}: was trained on other classes than those of {processed_dir}; train it again")
+            raise UserError(f"{directory}: was not trained on the classes of {processed_dir}; train it again")
     test_for_classifier = load_split(processed_dir, "test", classifier.config.image_size)
     train, test = (load_split(processed_dir, split, generator.config.image_size) for split in ("train", "test"))
 
     if not len(test.labels):
-        raise UserError(
-            f"{processed_dir}: the test split has no pictures; raise preprocess.test_fraction or add pictures"
-        )
+        raise UserError(f"{processed_dir}: the test split has no images; raise preprocess.test_fraction or add images")
 
     # First, so that the peak memory is that of the models and not of the metrics.
     timing = {
@@ -100,16 +98,15 @@ def evaluate(
     models = {"teacher": generator, "student": student}
     all_made = {way.name: generate(models[way.model], with_shown, way.sampler, seed, target) for way in ways}
     made = {name: images[: len(labels)] for name, images in all_made.items()}
-    pictures = made["teacher"]
     features = {
         "train": evaluator_features(evaluator, train.images, target),
         "test": evaluator_features(evaluator, test.images, target),
-        "noise": evaluator_features(evaluator, noise_pictures(seed, len(pictures), pictures.shape[1]), target),
+        "noise": evaluator_features(evaluator, noise_images(seed, len(labels), generator.config.image_size), target),
         **{name: evaluator_features(evaluator, generated, target) for name, generated in made.items()},
     }
 
     def search(images: np.ndarray, of_images: np.ndarray) -> dict[str, Nearest]:
-        """The nearest training pictures by features and by pixels, of the pictures or their mirror images."""
+        """The nearest training images by features and by pixels, of the images or their mirror images."""
         mirrored = images[:, :, ::-1]
         of_mirrored = evaluator_features(evaluator, mirrored, target)
         return {
@@ -127,12 +124,12 @@ def evaluate(
     }
 
     def judge(name: str) -> dict[str, Any]:
-        asked = predict(classifier, made[name], target).argmax(axis=1) == labels
+        as_requested = predict(classifier, made[name], target).argmax(axis=1) == labels
         return {
             "n_generated": len(made[name]),
             "n_real": len(test.images),
             **_distances(features["test"], features[name], settings.neighbours, settings.bootstrap, seed),
-            **intervals.share("class_agreement", asked),
+            **intervals.share("class_agreement", as_requested),
         }
 
     def copying(name: str) -> dict[str, Any]:
@@ -151,7 +148,7 @@ def evaluate(
         "generator": {
             "n_train": len(train.images),
             **judge("teacher"),
-            **_marks(features, len(pictures), seed),
+            **_marks(features, len(labels), seed),
             "copying": copying("teacher"),
         },
         "generator_fast": {"n_train": len(train.images), **judge("student"), "copying": copying("student")},
@@ -160,14 +157,14 @@ def evaluate(
     if settings.inception:
         try:
             network = load_inception().to(target)
-            metrics["inception"] = inception_metrics(network, test.images, pictures, seed)
+            metrics["inception"] = inception_metrics(network, test.images, made["teacher"], seed)
         except InceptionUnavailableError as error:
             log.warning("evaluate: no FID, KID and Inception Score: %s", error)
 
     with atomic_directory(plots_dir) as directory:
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
         save_png(class_grid(all_made["teacher"][shown], classes), directory / "samples.png")
-        write_copying_plots(directory, pictures, labels, train, nearest_training["teacher"], classes)
+        write_copying_plots(directory, made["teacher"], labels, train, nearest_training["teacher"], classes)
         save_png(
             few_step_grid([images[shown] for images in all_made.values()], ways, classes), directory / "few_steps.png"
         )
@@ -197,7 +194,7 @@ def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int, bootstr
 
 
 def _marks(features: dict[str, np.ndarray], count: int, seed: int) -> dict[str, float]:
-    """Two FDs for scale: of `count` training pictures (the floor) and of noise (the ceiling)."""
+    """Two FDs for scale: of `count` training images (the floor) and of noise (the ceiling)."""
     test, train = features["test"], features["train"]
     as_many = np.random.default_rng(seed).permutation(len(train))[:count]
     return _available(
@@ -215,7 +212,7 @@ def _available(computations: dict[str, Callable[[], dict[str, float]]]) -> dict[
     for name, compute in computations.items():
         try:
             metrics |= compute()
-        except TooFewPicturesError as error:
+        except TooFewImagesError as error:
             log.warning("evaluate: no %s: %s", name, error)
     return metrics
 
@@ -231,7 +228,7 @@ def _classifier_latency(classifier: Classifier, images: np.ndarray, runs: int, d
 def _generator_latency(
     model: TinyDiT, settings: SamplerSettings, runs: int, seed: int, device: torch.device
 ) -> dict[str, Any]:
-    """One picture `runs` times; a batch takes so long that a tenth of the runs must do."""
+    """One image `runs` times; a batch takes so long that a tenth of the runs must do."""
     noise = initial_noise(seed, range(LATENCY_BATCH_SIZE), model.config.image_size).to(device)
     classes = one_hot_classes([0] * LATENCY_BATCH_SIZE, model.config.num_classes).to(device)
 

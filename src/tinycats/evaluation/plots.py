@@ -1,4 +1,4 @@
-"""The plots of an evaluation, as a directory: data for `dvc plots` (CSV) and pictures (PNG)."""
+"""The plots of an evaluation, as a directory: data for `dvc plots` (CSV) and images (PNG)."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def write_classifier_plots(directory: Path, probabilities: np.ndarray, test: Spl
 
 def write_copying_plots(
     directory: Path,
-    pictures: np.ndarray,
+    images: np.ndarray,
     labels: np.ndarray,
     train: Split,
     found: dict[str, dict[str, Nearest]],
     classes: list[str],
 ) -> None:
-    """Write nearest.csv (every generated picture), copying.csv (the distances as percentiles) and nearest.png.
+    """Write nearest.csv (every generated image), copying.csv (the distances as percentiles) and nearest.png.
 
-    found: {"features", "pixels"} -> {"generated", "test"} -> the nearest training pictures of those pictures.
+    found: {"features", "pixels"} -> {"generated", "test"} -> the nearest training images of those images.
     """
     made = {kind: by_set["generated"] for kind, by_set in found.items()}
     _write_csv(
@@ -74,7 +74,7 @@ def write_copying_plots(
     groups, captions = [], []
     for kind, nearest in made.items():
         for i in closest_pairs(nearest, PAIRS_SHOWN):
-            groups.append(np.stack([pictures[i], train.images[nearest.rows[i]]]))
+            groups.append(np.stack([images[i], train.images[nearest.rows[i]]]))
             captions.append(f"generated | nearest in training\nby {kind}: {nearest.distances[i]:.3g}")
     save_png(captioned_sheet(groups, captions, 5), directory / "nearest.png")
 

@@ -1,4 +1,4 @@
-"""How far the exported models are from the torch models, on real pictures."""
+"""How far the exported models are from the torch models, on real images."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def generator_parity(
 ) -> dict[str, float]:
     """Differences of predictions for uint8 images [N, S, S, 3] under noise at N times from 0 to 1.
 
-    In turn with the picture's class, a mix of two, and the null class; h is 0 for one picture and t for the next.
+    In turn with the image's class, a mix of two, and the null class; h is 0 for one image and t for the next.
     Returns max_abs_diff, mean_abs_diff and n.
     """
     n, classes = len(images), model.config.num_classes
@@ -73,8 +73,7 @@ def require_parity(name: str, figures: dict[str, float], tolerance: float) -> No
     if not worst <= tolerance:
         told = ", ".join(f"{key} {value:.3g}" for key, value in figures.items())
         raise UserError(
-            f"export_onnx: {name}.onnx does not compute what the torch model does: {told}; "
-            f"export.{name}_tolerance is {tolerance:g}"
+            f"export_onnx: {name}.onnx differs from the torch model: {told}; export.{name}_tolerance is {tolerance:g}"
         )
 
 

@@ -13,7 +13,7 @@ import torch
 from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import Split, load_split
 from tinycats.data.randomness import generator_for
-from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, labels_in_proportion
+from tinycats.evaluation.distribution import TooFewImagesError, frechet_distance, labels_in_proportion
 from tinycats.evaluation.latency import measure_latency
 from tinycats.evaluator.network import Evaluator
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
@@ -105,10 +105,10 @@ def _compare_generators(
     seed: int,
 ) -> dict[str, Any]:
     real_features = _features(evaluator, real)
-    pictures = [_pictures(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
+    images = [_images(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
     try:
-        before_fd, after_fd = (frechet_distance(real_features, _features(evaluator, made)) for made in pictures)
-    except TooFewPicturesError as error:  # a small data set of one's own: the difference in pixels is what can be said
+        before_fd, after_fd = (frechet_distance(real_features, _features(evaluator, made)) for made in images)
+    except TooFewImagesError as error:  # a small dataset of one's own: the difference in pixels is what can be said
         print(f"quantize: without FD-classifier: {error}")
         distances = {}
     else:
@@ -119,24 +119,24 @@ def _compare_generators(
         }
     return {
         **distances,
-        "pixel_mean_abs_diff": float(np.abs(pictures[0].astype(np.int16) - pictures[1]).mean()),
+        "pixel_mean_abs_diff": float(np.abs(images[0].astype(np.int16) - images[1]).mean()),
         "n": len(labels),
         "n_real": len(real),
         "sampler_steps": settings.steps,
     }
 
 
-def _pictures(name: str, model: OnnxGenerator, labels: np.ndarray, settings: SamplerSettings, seed: int) -> np.ndarray:
-    """uint8 [N, S, S, 3], one picture for each label; picture i starts from noise (seed, i)."""
+def _images(name: str, model: OnnxGenerator, labels: np.ndarray, settings: SamplerSettings, seed: int) -> np.ndarray:
+    """uint8 [N, S, S, 3], one image for each label; image i starts from noise (seed, i)."""
     weights = one_hot_classes(torch.from_numpy(labels), model.config.num_classes)
     batches = []
     for start in range(0, len(labels), BATCH_SIZE):
         rows = range(start, min(start + BATCH_SIZE, len(labels)))
         noise = initial_noise(seed, rows, model.config.image_size)
-        pictures = sample(model, noise, weights[rows.start : rows.stop], settings)
-        if not pictures.isfinite().all():  # as uint8 they would be black, and pass
-            raise UserError(f"quantize: the {name} generator gives values that are not finite")
-        batches.append(to_uint8(pictures))
+        images = sample(model, noise, weights[rows.start : rows.stop], settings)
+        if not images.isfinite().all():  # as uint8 they would be black, and pass
+            raise UserError(f"quantize: the {name} generator produces values that are not finite")
+        batches.append(to_uint8(images))
     return torch.cat(batches).numpy()
 
 
@@ -149,7 +149,7 @@ def _require(name: str, measure: str, figures: dict[str, Any], key: str, bound: 
     if not figures[key] <= bound:
         raise UserError(
             f"quantize: the int8 {name} is too far from the fp32 one: {measure} was {figures[f'{measure}_before']:.4g} "
-            f"and is {figures[f'{measure}_after']:.4g} over {figures['n']} pictures: {key} {figures[key]:.4g}, "
+            f"and is {figures[f'{measure}_after']:.4g} over {figures['n']} images: {key} {figures[key]:.4g}, "
             f"quantize.max_{key} is {bound:g}"
         )
 
@@ -160,7 +160,7 @@ def _classifier_latency(model: OnnxClassifier) -> dict[str, float]:
 
 
 def _generator_latency(model: OnnxGenerator) -> dict[str, float]:
-    """Of one prediction for one picture: a picture takes `steps` of them, and up to twice as many with guidance."""
+    """Of one prediction for one image: an image takes `steps` of them, and up to twice as many with guidance."""
     noise = initial_noise(0, [0], model.config.image_size)
     time_zero, weights = torch.zeros(1), one_hot_classes([0], model.config.num_classes)
     return measure_latency(lambda: model(noise, time_zero, time_zero, weights), 1, LATENCY_RUNS, CPU)
