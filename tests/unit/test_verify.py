@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 from tinycats.verification.model_directory import verify_model
 
 CLASSES = ["Bengal", "Sphynx", "other"]
@@ -49,6 +49,11 @@ def complaint(directory: Path) -> str:
     assert "\n" not in message
     assert str(directory) in message
     return message
+
+
+@pytest.mark.parametrize(("said", "line"), [("\n a\nb", "a"), ("a", "a"), ("", "ValueError"), (" \n", "ValueError")])
+def test_the_first_line_of_an_error(said: str, line: str) -> None:
+    assert first_line(ValueError(said)) == line
 
 
 def test_describes_each_kind(tmp_path: Path, generator: Path) -> None:

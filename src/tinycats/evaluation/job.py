@@ -64,8 +64,8 @@ def evaluate(
 ) -> None:
     """Write metrics_path (JSON of numbers), plots_dir (CSV files and images) and timing_path (JSON).
 
-    The samplers that the images were made with are written too, for all who make more of them (generator/sampler.py).
-
+    The generated images have the classes in the proportions of the test split, samples_per_class of each on average.
+    Their samplers' settings are written too, for all who make more of them (generator/sampler.py).
     A metric that is unavailable (too few images, no Inception weights) is absent, and a warning says why. Raises
     UserError where a model or the data is missing, is damaged, or the models and the data have different classes.
     """
