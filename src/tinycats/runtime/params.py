@@ -238,7 +238,7 @@ class SamplerParams(SamplerSettings):
 
 
 class EvaluateParams(Section):
-    samples_per_class: Annotated[int, Field(ge=2)]
+    samples_per_class: Annotated[int, Field(ge=2)]  # on average: classes are as frequent as in the test split
     neighbours: Count  # k of precision and recall
     bootstrap: Annotated[int, Field(ge=50)]  # resamples for the intervals
     inception: bool  # FID, KID and IS too, where the weights are available
@@ -254,7 +254,7 @@ class ExportParams(Section):
 
 class QuantizeParams(Section):
     calibration_images: Annotated[int, Field(ge=2)]
-    samples_per_class: Annotated[int, Field(ge=2)]  # for FD-classifier before and after
+    samples_per_class: Annotated[int, Field(ge=2)]  # on average, for FD-classifier before and after
     sampler_steps: Count
     max_accuracy_drop: Fraction
     max_fd_increase: NonNegative  # as a fraction of FD-classifier before
