@@ -49,16 +49,16 @@ def captioned_sheet(groups: Sequence[np.ndarray], captions: Sequence[str], colum
     font = ImageFont.truetype(FONT_PATH, FONT_PX)
     if not groups:
         groups, captions = [np.full((1, TILE_PX, TILE_PX, 3), 255, np.uint8)], ["none"]
-    tiles = [tile(_enlarge(images), len(images), PADDING_PX) for images in groups]
+    cells = [tile(_enlarge(images), len(images), PADDING_PX) for images in groups]
     line_height = FONT_PX + 4
     caption_height = line_height * max(caption.count("\n") + 1 for caption in captions)
     lines = [line for caption in captions for line in caption.split("\n")]
-    width = max(max(cell.width for cell in tiles), max(_text_width(line, font) for line in lines)) + FONT_PX
-    height = max(cell.height for cell in tiles) + caption_height + FONT_PX // 2
-    columns = min(columns, len(tiles))
-    sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height), "white")
+    width = max(max(cell.width for cell in cells), max(_text_width(line, font) for line in lines)) + FONT_PX
+    height = max(cell.height for cell in cells) + caption_height + FONT_PX // 2
+    columns = min(columns, len(cells))
+    sheet = Image.new("RGB", (columns * width, -(-len(cells) // columns) * height), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, (cell, caption) in enumerate(zip(tiles, captions, strict=True)):
+    for index, (cell, caption) in enumerate(zip(cells, captions, strict=True)):
         x, y = index % columns * width, index // columns * height
         sheet.paste(cell, (x + (width - cell.width) // 2, y))
         for number, line in enumerate(caption.split("\n")):

@@ -13,8 +13,8 @@ class UserError(Exception):
 
 def first_line(error: BaseException) -> str:
     """The first line of what an error says, or its kind where it says nothing."""
-    said = str(error).strip()
-    return said.splitlines()[0] if said else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager
