@@ -30,7 +30,7 @@ tiny: setup
 
 # One process more than the two cores that this is measured on: some tests wait for servers and time limits
 python-test: setup
-	MAKEFLAGS= pytest --numprocesses 3 --dist loadgroup
+	pytest --numprocesses 3 --dist loadgroup
 
 # The production build in a real browser; where nothing is published yet, with tiny models that the pipeline makes
 web-test: web browser experiments
@@ -67,16 +67,19 @@ experiments: setup
 
 setup: .venv/installed
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; name one with make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-# Exact versions of what is installed now, without a word on where it came from
-lock:
-	pip freeze --exclude-editable --exclude tinycats | sed 's/+cpu$$//' > requirements.lock
+# Exact versions for every platform: of all, and of what a run needs, which the image on Modal is made of. What is locked stays
+# as it is; `make lock UPGRADE=--upgrade` takes the newest. EXTRAS=wandb (or adapt) adds that to what a run needs.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command "make lock$(EXTRAS:%= EXTRAS=%)" pyproject.toml
+lock: setup
+	$(COMPILE) $(UPGRADE) --extra dev --output-file requirements-dev.lock
+	$(COMPILE) $(EXTRAS:%=--extra %) --constraint requirements-dev.lock --output-file requirements.lock
 
 clean:
 	rm -rf .venv .tinycats frontend/node_modules frontend/dist

@@ -3,8 +3,8 @@
     dvc exp run -S data=oxford_pets ...                  (or any other data with classes; its pictures and classifier are read)
     python benchmarks/adapter.py NAME [--data CLONE] [--breed Sphynx] [--base-steps 1200] [--photos 5 10 20 30]
 
-A generator is trained without the breed, as params.yaml says, and kept in .tinycats/runs, so that a second call need not.
-NAME names the data (default, oxford_pets). Writes benchmarks/results/adapter_NAME.json and docs/adapter-NAME.png.
+A generator is trained without the breed, as the clone's params.yaml says, and kept in .tinycats/runs, so that a second call
+need not. NAME names the data (default, oxford_pets). Writes benchmarks/results/adapter_NAME.json and docs/adapter-NAME.png.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ import torch
 
 from machine import ROOT, machine, write_tables
 from tinycats.adapters.adapter import load_adapted
-from tinycats.adapters.training import RANK, STEPS, adapter_task, train_adapter
+from tinycats.adapters.training import RANK, STEPS, adapter_task, adapter_training, train_adapter
 from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_classes, load_fit, load_split, write_processed
 from tinycats.evaluation.inference import generate, predict
+from tinycats.figures.sheets import tile
 from tinycats.generator.network import TinyDiT
-from tinycats.generator.sampler import SamplerSettings
-from tinycats.generator.task import VALIDATION_TIMES, tile
+from tinycats.generator.sampler import teacher_sampler
+from tinycats.generator.task import VALIDATION_TIMES
 from tinycats.generator.training import train_generator
 from tinycats.runtime.params import Params, load_params
+from tinycats.runtime.run_settings import RunSettings
 
 CPU = torch.device("cpu")
 SEED = 0
@@ -52,16 +54,17 @@ def without(processed: Path, breed: str, size: int, output: Path) -> None:
 
 
 def train_base(processed: Path, output: Path, params: Params, steps: int) -> None:
-    train = params.train.model_dump() | {"steps": steps}
+    run = RunSettings(ROOT / ".tinycats/runs", device="cpu", guard_steps=params.monitor.train_dit.guard_steps)
+    training = params.train.model_copy(update={"steps": steps})
     train_generator(
-        **train, **params.dit.model_dump(), processed=processed, output=output, metrics=output.with_name("metrics"),
-        runs=ROOT / ".tinycats/runs", seed=SEED, mirror=True, wandb=None, device="cpu", log_every=25, checkpoint_every_s=30.0,
+        processed, output, output.with_name("metrics"),
+        seed=SEED, mirror=params.mirror, network=params.dit, training=training, run=run,
     )  # fmt: skip
 
 
 def errors(model: TinyDiT, images: np.ndarray, label: int) -> list[float]:
     """Mean squared error of the predicted picture at VALIDATION_TIMES, with the same noise for every model."""
-    return adapter_task(model, images, label, SEED, "auto", CPU).validation_errors(model)
+    return adapter_task(model, images, label, SEED, adapter_training(STEPS), CPU).validation_errors(model)
 
 
 def agreement(classifier: Classifier, pictures: np.ndarray, breed: str) -> float:
@@ -81,11 +84,11 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=RANK)
     parser.add_argument("--note", default="", help="a sentence for the table: what the pictures look like, for example")
     arguments = parser.parse_args()
-    before, params = machine(), load_params(ROOT / "params.yaml")
+    before, params = machine(), load_params(arguments.data / "params.yaml")
     processed, size = arguments.data / "data/processed", params.dit.image_size
     classes, _ = load_classes(processed)
     classifier = Classifier.from_pretrained(arguments.data / "models/classifier")
-    sampler = SamplerSettings(**params.sampler.teacher())
+    sampler = teacher_sampler(params.sampler)
     train, test = (load_split(processed, name, size) for name in ("train", "test"))
     label = classes.index(arguments.breed)
     order = np.random.default_rng(SEED).permutation(np.flatnonzero(train.labels == label))
@@ -112,8 +115,8 @@ def main() -> None:
             photos = np.array(train.images[order[:count]])
             started = time.perf_counter()
             result = train_adapter(
-                images=photos, base=base, output=Path(scratch, f"adapter_{count}"), runs=Path(scratch, "runs"), name="new",
-                like=None, steps=arguments.steps, rank=arguments.rank, seed=SEED,
+                images=photos, base=base, output=Path(scratch, f"adapter_{count}"), name="new", like=None, rank=arguments.rank,
+                training=adapter_training(arguments.steps), seed=SEED, run=RunSettings(Path(scratch, "runs"), device="cpu"),
             )  # fmt: skip
             took_s = time.perf_counter() - started
             if not picture:

@@ -25,11 +25,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from machine import ROOT, machine, write_result
 from tinycats.classifier.matmul_conv import use_matmul
 from tinycats.classifier.network import Classifier, ClassifierConfig
-from tinycats.data.augment import Level, augment, cut, jitter_colours, mix, resample
+from tinycats.data.augment import augment, cut, jitter_colours, mix, resample
+from tinycats.data.batches import batch_indices
+from tinycats.data.pixels import as_tensor, to_float
 from tinycats.data.processed import load_classes
+from tinycats.data.randomness import RowRandom
 from tinycats.data.raw import read_raw
-from tinycats.learning.loop import Schedule, learning_rate
+from tinycats.learning.loop import learning_rate
 from tinycats.preparing.decode import decode, to_square
+from tinycats.runtime.params import AugmentationLevel, Schedule
 from tinycats.runtime.vision import torchvision
 
 
@@ -53,7 +57,7 @@ class Variant:
     width: int = 64  # channels of the stem; 128 to 512 in the stages become as many times more or fewer
     pooling: bool = True  # of the stem; without, every stage sees four times as many pixels
     schedule: Schedule = "cosine"
-    augmentation: Level = "full"
+    augmentation: AugmentationLevel = "full"
     fit: Literal["crop", "stretch", "whole"] = "crop"  # whole: stored stretched, random crops of the right proportions
 
 
@@ -112,17 +116,13 @@ def small(size: int) -> int:
     return round(size * 2 / 3 / 8) * 8
 
 
-def to_pixels(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-
-
 @torch.inference_mode()
 def accuracy(model: Classifier, images: np.ndarray, labels: np.ndarray, other: int | None) -> dict[str, float]:
     model.eval()
     batches = [torch.from_numpy(images[i : i + 128]) for i in range(0, len(images), 128)]
     with torch.autocast("cpu", torch.bfloat16):
         probabilities = torch.cat([model.predict(batch) for batch in batches]).numpy()
-        plain = torch.cat([model(to_pixels(batch.numpy()))[0].float() for batch in batches]).numpy()
+        plain = torch.cat([model(to_float(batch))[0].float() for batch in batches]).numpy()
     found = {
         "top1": float((probabilities.argmax(1) == labels).mean()),
         "top1_unflipped": float((plain.argmax(1) == labels).mean()),
@@ -169,7 +169,7 @@ def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, An
     squares = squares[~held_out]
     images, targets = stored[~held_out], F.one_hot(torch.from_numpy(labels[~held_out]), len(classes)).float()
     torch.manual_seed(seed)
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
     model = make_model(variant, classes, other_class)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(variant.ema), use_buffers=True)
     groups = [
@@ -177,26 +177,23 @@ def run(variant: Variant, raw: Path, processed: Path, seed: int) -> dict[str, An
         {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=variant.lr, betas=(0.9, variant.beta2), fused=True)
-    per_epoch = len(images) // variant.batch
-    steps, start, running = variant.epochs * per_epoch, time.perf_counter(), 0.0
+    steps, start, running = variant.epochs * (len(images) // variant.batch), time.perf_counter(), 0.0
     model.train()
     for step in range(steps):
-        if step % per_epoch == 0:
-            order = torch.randperm(len(images), generator=generator)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, variant.lr, steps // 10, steps, variant.schedule)
-        chosen = order[step % per_epoch * variant.batch :][: variant.batch]
-        pixels, wanted = to_pixels(images[chosen.numpy()]), targets[chosen]
+        chosen = batch_indices(seed, step, variant.batch, len(images))
+        pixels, wanted = to_float(as_tensor(images[chosen.numpy()])), targets[chosen]
+        random = RowRandom(seed, "augment", step, variant.batch, range(variant.batch), pixels.device)
         size = variant.size
         if step < variant.small_first * steps:
             size = small(size)
         if variant.fit == "whole":
-            mirrored = torch.rand(len(pixels), generator=generator) < 0.5
-            area = (variant.min_crop, 1.0)
-            pixels = resample(pixels, mirrored, generator, area, size=size, square=squares[chosen])
-            pixels = jitter_colours(pixels, generator)
+            mirrored, area = random.uniform() < 0.5, (variant.min_crop, 1.0)
+            pixels = resample(pixels, mirrored, random, area, size=size, square=squares[chosen])
+            pixels = jitter_colours(pixels, random)
         else:
-            pixels = augment(pixels, variant.augmentation, generator, min_crop=variant.min_crop, size=size)
+            pixels = augment(pixels, variant.augmentation, random, min_crop=variant.min_crop, size=size)
         if rng.random() < variant.cutmix:
             pixels, wanted = cut(pixels, wanted, rng)
         elif variant.mixup:

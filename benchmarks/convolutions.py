@@ -1,10 +1,11 @@
 """Where a matrix product beats the convolution of oneDNN: forward and backward of ResNet18's later layers in bf16.
 
-python benchmarks/convolutions.py
+    python benchmarks/convolutions.py
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 
@@ -30,6 +31,7 @@ def milliseconds(layer: nn.Module, pixels: Tensor) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.manual_seed(0)
     matmul_conv.MAX_PIXELS = 10_000  # so that every size takes the product
     print("channels    stride  output     conv  product  (ms, forward and backward, median of", f"{RUNS})")

@@ -7,7 +7,7 @@ oxford_pets). Writes benchmarks/results/few_steps_NAME.json and docs/few-steps-N
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,15 @@ from machine import ROOT, machine, write_tables
 from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_classes, load_split
 from tinycats.evaluation.distribution import frechet_distance, kernel_distance
-from tinycats.evaluation.few_steps import few_step_grid
+from tinycats.evaluation.few_steps import Way, few_step_grid
 from tinycats.evaluation.inference import evaluator_features, generate, predict
 from tinycats.evaluator.network import Evaluator
 from tinycats.figures.sheets import save_png
 from tinycats.generator.network import TinyDiT
-from tinycats.generator.sampler import SamplerSettings, few_step_settings
+from tinycats.generator.sampler import student_sampler, teacher_sampler
 from tinycats.runtime.devices import resolve_device
 from tinycats.runtime.errors import one_line_errors
-from tinycats.runtime.params import load_params
+from tinycats.runtime.params import SamplerSettings, load_params
 
 REFERENCE_STEPS = 50
 # Steps of the student -> FD-classifier at most this many times the reference's
@@ -43,14 +43,16 @@ class Measured:
     agreement: float
 
 
-def samplers(teacher: SamplerSettings) -> dict[tuple[str, int], SamplerSettings]:
-    steps = dict.fromkeys((REFERENCE_STEPS, teacher.steps, 4))
-    few = {("student", steps): few_step_settings(steps) for steps in (4, 2, 1)}
-    return {("teacher", each): replace(teacher, steps=each) for each in sorted(steps, reverse=True)} | few
+def compared(teacher: SamplerSettings) -> dict[tuple[str, int], Way]:
+    """By model and steps."""
+    steps = sorted({REFERENCE_STEPS, teacher.steps, 4}, reverse=True)
+    ways = [Way("", "teacher", teacher.model_copy(update={"steps": each})) for each in steps]
+    ways += [Way("", "student", student_sampler(each)) for each in (4, 2, 1)]
+    return {(way.model, way.sampler.steps): way for way in ways}
 
 
-def row(key: tuple[str, int], found: Measured, reference: Measured) -> list[str]:
-    who, steps = key
+def row(way: Way, found: Measured, reference: Measured) -> list[str]:
+    who, steps = way.model, way.sampler.steps
     ratio, higher = found.fd / reference.fd, found.agreement - reference.agreement
     aim = "-"
     if who == "student" and steps in AIMS:
@@ -78,7 +80,7 @@ def main() -> None:
     arguments = parser.parse_args()
     root: Path = arguments.root
     before, device = machine(), resolve_device("auto")
-    teacher = SamplerSettings(**load_params(root / "params.yaml").sampler.teacher())
+    teacher = teacher_sampler(load_params(root / "params.yaml").sampler)
     processed = root / "data/processed"
     classes, _ = load_classes(processed)
     classifier = Classifier.from_pretrained(root / "models/classifier").to(device)
@@ -106,8 +108,8 @@ def main() -> None:
         distances = frechet_distance(real, features), kernel_distance(real, features)
         return Measured(pictures, asked / len(labels), *distances, float(right.mean()))
 
-    settings = samplers(teacher)
-    found = {key: measure(generators[key[0]], each) for key, each in settings.items()}
+    ways = compared(teacher)
+    found = {key: measure(generators[way.model], way.sampler) for key, way in ways.items()}
     reference = found["teacher", REFERENCE_STEPS]
     head = ["", "steps", "evaluations a picture", "FD-classifier", "x teacher's", "KD-classifier", "x teacher's"]
     head += ["class agreement", "points", "aim"]
@@ -120,13 +122,13 @@ def main() -> None:
     )
     notes = f"{notes} {arguments.note}".strip()
     picture = f"few-steps-{arguments.name}.png"
-    grid = few_step_grid([found[key].pictures for key in SHOWN], [settings[key] for key in SHOWN], classes)
+    grid = few_step_grid([found[key].pictures for key in SHOWN], [ways[key] for key in SHOWN], classes)
     save_png(grid, ROOT / "docs" / picture)
     write_tables(
         f"few_steps_{arguments.name}",
         before,
         notes,
-        [{"head": head, "rows": [row(key, each, reference) for key, each in found.items()]}],
+        [{"head": head, "rows": [row(way, found[key], reference) for key, way in ways.items()]}],
         command=f"few_steps.py {arguments.name}",
         picture=picture,
     )

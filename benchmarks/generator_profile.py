@@ -1,4 +1,4 @@
-"""Where the time of a training step of TinyDiT goes: its parts, and the operators of forward and backward.
+"""Where the time of a training step of TinyDiT on the CPU goes: its parts, and the operators of forward and backward.
 
     python benchmarks/generator_profile.py
 
@@ -12,23 +12,20 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from statistics import median
-from typing import Any
 
-import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.profiler import ProfilerActivity, profile
 
-from generator_step import CLASSES, SIZES
 from machine import machine, write_tables
-from tinycats.data.processed import Split
-from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.task import FlowMatchingTask
+from tinycats.learning.optimizer import adamw
 from tinycats.learning.precision import autocast, resolve_dtype
-from tinycats.runtime.devices import resolve_device
+from tinycats.runtime.params import DitParams, TrainParams
+from training import composed, new_generator, random_images
 
-DEVICE = resolve_device("auto")
-DTYPE = resolve_dtype("auto", DEVICE)
+CPU = torch.device("cpu")
+DTYPE = resolve_dtype("auto", CPU)
 RUNS = 15
 GROUPS = {
     "matrix products": ("mm", "addmm", "bmm", "baddbmm", "linear"),
@@ -51,22 +48,19 @@ def milliseconds(run: Callable[[], object]) -> float:
     return 1000 * median(times)
 
 
-def parts(size: dict[str, Any], batch_size: int) -> tuple[dict[str, float], dict[str, float]]:
+def parts(network: DitParams, training: TrainParams) -> tuple[dict[str, float], dict[str, float]]:
     """Median milliseconds of the parts of a step, and shares of the operators' own time in forward and backward."""
     torch.manual_seed(0)
-    model = TinyDiT(TinyDiTConfig(classes=[str(label) for label in range(CLASSES)], **size)).to(DEVICE)
-    images = np.random.default_rng(0).integers(0, 256, (256, size["image_size"], size["image_size"], 3), np.uint8)
-    split = Split(images, np.arange(256) % CLASSES, [])
-    task = FlowMatchingTask(
-        name="profile", model=model, train=split, val=split, seed=0, batch_size=batch_size, steps=1, label_dropout=0.1,
-        t_mean=-0.8, t_std=0.8, augmentation="basic", mirror=True, sample_every=2, device=DEVICE, dtype=DTYPE,
-    )  # fmt: skip
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
-    batch = {name: tensor.to(DEVICE) for name, tensor in task.batch(0).items()}
+    model, split = new_generator(network), random_images(network.image_size)
+    task = FlowMatchingTask("profile", model, split, split, 0, True, training, None, CPU, DTYPE)
+    optimizer = adamw(model, training)
+    assert training.ema_decay is not None
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay), use_buffers=True)
+    batches = task.batches(0, range(training.batch_size))
+    batch = next(batches)
 
     def forward() -> torch.Tensor:
-        with autocast(DEVICE, DTYPE):
+        with autocast(CPU, DTYPE):
             return task.loss(model, batch)
 
     def forward_backward() -> None:
@@ -74,10 +68,12 @@ def parts(size: dict[str, Any], batch_size: int) -> tuple[dict[str, float], dict
 
     forward_only, both = milliseconds(forward), milliseconds(forward_backward)
     medians = {
-        "making the batch (pictures, noise, times)": milliseconds(lambda: task.batch(1)),
+        "making the batch (pictures, noise, times)": milliseconds(lambda: next(batches)),
         "forward": forward_only,
         "backward": both - forward_only,
-        "gradient clipping": milliseconds(lambda: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)),
+        "gradient clipping": milliseconds(
+            lambda: torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+        ),
         "AdamW": milliseconds(optimizer.step),
         "EMA": milliseconds(lambda: average.update_parameters(model)),
     }
@@ -96,7 +92,8 @@ def main() -> None:
     before = machine()
     tables = []
     for name, batch_size in (("nano", 16), ("small", 8)):
-        medians, shares = parts(SIZES[name], batch_size)
+        params = composed(f"dit={name}")
+        medians, shares = parts(params.dit, params.train.model_copy(update={"batch_size": batch_size}))
         whole = sum(medians.values())
         head = [f"dit={name}, batch {batch_size}, {DTYPE}".replace("torch.", ""), "ms", "share"]
         tables.append(

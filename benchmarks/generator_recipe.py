@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,44 +22,31 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from generator_variants import (
-    BASE,
-    DISPERSIVE_WEIGHT,
-    VARIANTS,
-    Variant,
-    build,
-    dispersive_loss,
-    optimizers,
-    tell,
-)
+from generator_variants import DISPERSIVE_WEIGHT, VARIANTS, ToldTask, Variant, build, dispersive_loss, optimizers
 from machine import ROOT, machine, write_result
 from tinycats.classifier.network import Classifier
 from tinycats.classifier.task import ClassificationTask
 from tinycats.data.processed import Split, load_classes, load_split
-from tinycats.data.randomness import derive_seed, generator_for
+from tinycats.data.randomness import derive_seed
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearest
 from tinycats.evaluation.distribution import frechet_distance, kernel_distance, precision_and_recall
 from tinycats.evaluation.inference import evaluator_features, generate, predict
 from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.figures.sheets import class_grid, save_png
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.generator.sampler import SamplerSettings
-from tinycats.generator.task import VALIDATION_TIMES, FlowMatchingTask
-from tinycats.learning.loop import LoopSettings, learning_rate
-from tinycats.learning.loop import train as train_network
+from tinycats.generator.task import GRID_SAMPLER, VALIDATION_TIMES, FlowMatchingTask
+from tinycats.learning.loop import Batch, learning_rate
 from tinycats.learning.precision import autocast, resolve_dtype
 from tinycats.runtime.errors import one_line_errors
 from tinycats.runtime.files import atomic_path, write_json
-from tinycats.runtime.history import History
 from tinycats.runtime.memory import keep_freed_memory
-from tinycats.runtime.run_directory import RunDirectory
+from tinycats.runtime.params import TrainParams
+from training import composed, train_in_scratch
 
 CPU = torch.device("cpu")
-SIZE, BATCH, LR, WARMUP, CLIP = 64, 16, 2e-3, 50, 1.0  # as dit=nano, train=demo
-EMA = (0.98, 0.995)  # the first is the default
-SAMPLER = SamplerSettings(method="euler", steps=10, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
-NEIGHBOURS, GENERATED, SAMPLING_SEED = 3, 260, 0
-EVALUATOR_SEED, EVALUATOR_EPOCHS, EVALUATOR_BATCH = 4242, 30, 32
+OTHER_EMA = 0.995  # looked at besides the default
+GENERATED, SAMPLING_SEED = 260, 0
+EVALUATOR_SEED, EVALUATOR_EPOCHS = 4242, 30
 SAVE_EVERY = 100
 ON_SHEET = 8  # pictures of a row, each of another class
 
@@ -81,9 +67,17 @@ class Judge:
     labels: np.ndarray  # of the pictures to generate, in the proportions of those held out
 
 
+def ema_decays() -> tuple[float, float]:
+    """The default and another."""
+    default = composed().train.ema_decay
+    assert default is not None
+    return default, OTHER_EMA
+
+
 def hold_out(processed: Path) -> tuple[Split, Split]:
     """Three quarters of the train split; the last quarter and the val split."""
-    train, val = load_split(processed, "train", SIZE), load_split(processed, "val", SIZE)
+    size = composed().dit.image_size
+    train, val = load_split(processed, "train", size), load_split(processed, "val", size)
     order = np.random.default_rng(0).permutation(len(train.labels))
     last, first = np.sort(order[: len(order) // 4]), np.sort(order[len(order) // 4 :])
     kept = Split(train.images[first], train.labels[first], [train.names[row] for row in first])
@@ -95,29 +89,21 @@ def hold_out(processed: Path) -> tuple[Split, Split]:
     return kept, held_out
 
 
-def load_evaluator(directory: Path, train: Split, held_out: Split, classes: list[str], width: int = 32) -> Evaluator:
+def load_evaluator(directory: Path, train: Split, held_out: Split, classes: list[str]) -> Evaluator:
     """The evaluator in `directory`; trained there first where there is none."""
     if directory.exists():
         return Evaluator.from_pretrained(directory)
-    torch.manual_seed(EVALUATOR_SEED)
-    model = Evaluator(EvaluatorConfig(classes=classes, image_size=SIZE, width=width))
-    per_epoch = len(train.labels) // EVALUATOR_BATCH
-    steps = EVALUATOR_EPOCHS * per_epoch
+    params = composed()
+    training = params.evaluator.model_copy(update={"seed": EVALUATOR_SEED, "epochs": EVALUATOR_EPOCHS})
+    torch.manual_seed(training.seed)
+    model = Evaluator(EvaluatorConfig(classes=classes, image_size=params.dit.image_size, width=training.width))
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    dtype = resolve_dtype(training.precision, CPU)
     task = ClassificationTask(
-        name="evaluator", model=model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        train=train, val=held_out, classes=classes, seed=EVALUATOR_SEED,
-        batch_size=EVALUATOR_BATCH, steps_per_epoch=per_epoch, steps=steps, augmentation="full", mirror=True,
-        min_crop=0.45, mixup=0.0, cutmix=0.0, label_smoothing=0.0, patience=None, device=CPU,
-        dtype=resolve_dtype("auto", CPU),
-    )  # fmt: skip
-    settings = LoopSettings(
-        steps=steps, batch_size=EVALUATOR_BATCH, accumulation=1, lr=2e-3, warmup_steps=steps // 10, schedule="cosine",
-        beta2=0.999, weight_decay=0.05, clip_norm=1.0, ema_decay=None, guard_steps=2 * per_epoch, precision="auto",
-        compile=False, log_every=per_epoch, checkpoint_every_s=1e9, smoke=False,
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        history = History(Path(scratch) / "live", Path(scratch) / "images")
-        train_network(task, settings, CPU, RunDirectory(Path(scratch) / "run"), history)
+        "evaluator", model, train, held_out, classes, training.seed, params.mirror, training, CPU, dtype
+    )
+    per_epoch = task.steps_per_epoch
+    train_in_scratch(task, training, CPU, every_steps=per_epoch, guard_steps=2 * per_epoch)
     model.save_pretrained(directory)  # the last weights: nothing is selected
     return model.eval()
 
@@ -143,7 +129,7 @@ def open_judge(processed: Path, classifier: Path, scratch: Path) -> Judge:
 
 
 def distances(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
-    precision, recall = precision_and_recall(real, generated, NEIGHBOURS)
+    precision, recall = precision_and_recall(real, generated, composed().evaluate.neighbours)
     fd, kd = frechet_distance(real, generated), kernel_distance(real, generated)
     return {"fd": fd, "kd": kd, "precision": precision, "recall": recall}
 
@@ -181,15 +167,13 @@ def references(judge: Judge) -> dict[str, Any]:
 
 
 def make_task(variant: Variant, judge: Judge, seed: int, steps: int) -> FlowMatchingTask:
+    params = composed()
+    training = params.train.model_copy(update={"steps": steps, **variant.of(TrainParams)})
     torch.manual_seed(seed)
-    config = TinyDiTConfig(classes=judge.classes, image_size=SIZE, patch_size=8, width=192, depth=6, heads=3)
-    return FlowMatchingTask(
-        name="generator", model=build(variant, config),
-        train=judge.train, val=judge.held_out, seed=seed, batch_size=BATCH, steps=steps,
-        label_dropout=variant.label_dropout, t_mean=variant.t_mean, t_std=0.8,
-        augmentation="basic" if variant.augmentation == "told" else variant.augmentation, mirror=True,
-        sample_every=steps, device=CPU, dtype=resolve_dtype("auto", CPU),
-    )  # fmt: skip
+    model = build(variant, TinyDiTConfig(classes=judge.classes, **params.dit.model_dump()))
+    dtype = resolve_dtype(training.precision, CPU)
+    kind = ToldTask if variant.told else FlowMatchingTask
+    return kind("generator", model, judge.train, judge.held_out, seed, params.mirror, training, None, CPU, dtype)
 
 
 @dataclass
@@ -205,12 +189,12 @@ class Training:
 
     def __post_init__(self) -> None:
         model = self.task.model
-        self.averages = [AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) for decay in EMA]
+        self.averages = [AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) for decay in ema_decays()]
         self.features: list[Tensor] = []
         if self.variant.dispersive:  # after the copies, which need no hook; at a third of the depth
             block = model.blocks[len(model.blocks) // 3 - 1]
             block.register_forward_hook(lambda *call: self.features.append(call[2]))
-        self.optimizers = optimizers(self.variant, model, LR)
+        self.optimizers = optimizers(self.variant, model, self.task.training)
         self.rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
         if self.path.exists():
             state = torch.load(self.path, weights_only=True)
@@ -228,30 +212,28 @@ class Training:
 
     def run(self, steps: int) -> None:
         """Train up to `steps`, which may be fewer than the task's."""
-        torch.manual_seed(derive_seed(self.task.seed, "dropout", self.step))
         self.task.model.train()
+        batches = self.task.batches(self.step, range(self.task.training.batch_size))
         while self.step < steps:
             start, cpu = time.perf_counter(), time.process_time()
-            self.one_step()
+            self.one_step(next(batches))
             self.seconds += time.perf_counter() - start
             self.cpu_seconds += time.process_time() - cpu
             if self.step % SAVE_EVERY == 0 or self.step == steps:
                 self.save()
 
-    def one_step(self) -> None:
+    def one_step(self, batch: Batch) -> None:
         task, model = self.task, self.task.model
-        batch = task.batch(self.step)
-        if self.variant.augmentation == "told":
-            batch = tell(batch, generator_for(task.seed, "told", self.step))
+        torch.manual_seed(derive_seed(task.seed, "dropout", self.step))
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for group, rate in zip(groups, self.rates, strict=True):
-            group["lr"] = learning_rate(self.step, rate, WARMUP, task.steps, self.variant.schedule)
+            group["lr"] = learning_rate(self.step, rate, task.warmup_steps, task.steps, task.training.schedule)
         with autocast(CPU, task.dtype):
             loss = task.loss(model, batch)
         if self.variant.dispersive:
             loss = loss + DISPERSIVE_WEIGHT * dispersive_loss(self.features.pop())
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), CLIP, error_if_nonfinite=True)
+        nn.utils.clip_grad_norm_(model.parameters(), task.training.clip_norm, error_if_nonfinite=True)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -267,13 +249,14 @@ def run(variant: Variant, judge: Judge, seed: int, steps: int, state: Path, samp
     training.run(steps)
     task.seed = 0  # every variant and seed is validated on the same noise
     judged: dict[str, dict[str, Any]] = {}
-    for decay, average in zip(EMA, training.averages, strict=True):
+    default, _ = ema_decays()
+    for decay, average in zip(ema_decays(), training.averages, strict=True):
         model = cast(TinyDiT, average.module).eval()
         judged[str(decay)] = {"x_error": task.validation_errors(model)}
-        if decay == EMA[0] or variant == BASE:  # making pictures takes long
-            pictures = generate(model, judge.labels, SAMPLER, SAMPLING_SEED, CPU)
+        if decay == default or not variant.changes():  # making pictures takes long
+            pictures = generate(model, judge.labels, GRID_SAMPLER, SAMPLING_SEED, CPU)
             judged[str(decay)] |= scores(judge, pictures, judge.labels)
-        if decay == EMA[0]:
+        if decay == default:
             np.save(samples, pictures)
     return {
         "seed": seed,
@@ -281,7 +264,7 @@ def run(variant: Variant, judge: Judge, seed: int, steps: int, state: Path, samp
         "parameters": sum(p.numel() for p in task.model.parameters()),
         "seconds": training.seconds,
         "cpu_seconds": training.cpu_seconds,
-        "variant": asdict(variant),
+        "variant": variant.changes(),
         "ema": judged,
     }
 
@@ -308,7 +291,7 @@ HEAD = [
 def table(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     rows = []
     for found in runs:
-        differs = [f"{key} {value}" for key, value in found["variant"].items() if value != getattr(BASE, key)]
+        differs = [f"{key} {value}" for key, value in found["variant"].items()]
         cost = found["cpu_seconds"] / found["steps"] * 1000
         front = [
             found["name"],
@@ -317,9 +300,9 @@ def table(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
             f"{found['parameters'] / 1e6:.2f}",
             f"{cost:.0f}",
         ]
-        default, other = (found["ema"][str(decay)] for decay in EMA)
+        default, other = (found["ema"][str(decay)] for decay in ema_decays())
         rows.append([*front, *cells(default), errors(other)])
-    head = ["variant", "differs in", "seed", "M parameters", "CPU ms a step", *HEAD, f"the same with EMA {EMA[1]}"]
+    head = ["variant", "differs in", "seed", "M parameters", "CPU ms a step", *HEAD, f"the same with EMA {OTHER_EMA}"]
     return {"head": head, "rows": rows}
 
 
@@ -337,18 +320,20 @@ def sheet(judge_labels: np.ndarray, classes: Sequence[str], pictures: dict[str, 
 
 
 def report(runs: Sequence[dict[str, Any]], known: dict[str, Any], before: dict[str, Any], note: str) -> None:
-    steps, floor = runs[0]["steps"], known["floor"]
+    params, steps, floor = composed(), runs[0]["steps"], known["floor"]
+    seen = steps * params.train.batch_size
     notes = (
-        f"dit=nano at {SIZE} px, train=demo but for {steps} steps of {BATCH}: {steps * BATCH} pictures "
-        f"seen by every variant, of {known['n_train']} photos; one thread. FD and KD (of the evaluator's features), precision "
-        f"and recall ({NEIGHBOURS} neighbours) compare {GENERATED} pictures, made in {SAMPLER.steps} Euler steps with guidance "
-        f"{SAMPLER.guidance:g}, with {known['n_held_out']} photos that neither the generator nor the evaluator was trained on; "
+        f"dit=nano, train=demo but for {steps} steps: {seen} pictures seen by every variant, of {known['n_train']} photos; "
+        "one thread. FD and KD (of the evaluator's features), precision and recall "
+        f"({params.evaluate.neighbours} neighbours) compare {GENERATED} pictures, made in {GRID_SAMPLER.steps} Euler steps with "
+        f"guidance {GRID_SAMPLER.guidance:g}, with {known['n_held_out']} photos that neither the generator nor the evaluator was "
+        "trained on; "
         f"as many training photos get FD {floor['fd']:.2f}, KD {floor['kd']:.4f}, precision {floor['precision']:.2f}, recall "
         f"{floor['recall']:.2f}. The evaluator ({EVALUATOR_EPOCHS} epochs, its last weights) is right on "
         f"{known['evaluator_top1']:.1%} of these photos. Agreement: the share of pictures in which a network sees the class "
         "that was asked for; the classifier is the pipeline's own. Copying: the median distance to the nearest training photo "
         "over that of the held-out photos. The weights are averaged with an EMA of "
-        f"{EMA[0]}. The rows of base with different seeds tell the noise.{' ' + note if note else ''}\n\n"
+        f"{params.train.ema_decay}. The rows of base with different seeds tell the noise.{' ' + note if note else ''}\n\n"
         "![Rows: variants; columns: classes, from the same noise](generator_recipe.png)"
     )
     content = {"machine": before, "notes": notes, "references": known, "runs": list(runs)}
@@ -359,7 +344,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=[*VARIANTS])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, help="of the training (default: as in conf/)")
     parser.add_argument("--data", type=Path, default=ROOT / "data/processed")
     parser.add_argument("--classifier", type=Path, default=ROOT / "models/classifier")
     parser.add_argument("--scratch", type=Path, default=ROOT / ".tinycats/generator_recipe")
@@ -372,16 +357,17 @@ def main() -> None:
     judge = open_judge(arguments.data, arguments.classifier, arguments.scratch)
     known = references(judge)
     print(json.dumps(known), flush=True)
-    directory = arguments.scratch / f"steps_{arguments.steps}"
+    steps = arguments.steps or composed().train.steps
+    directory = arguments.scratch / f"steps_{steps}"
     directory.mkdir(parents=True, exist_ok=True)
     for seed in arguments.seeds:
         for name in arguments.variants:
             path = directory / f"{name}.{seed}.json"
             if not path.exists():
                 state = directory / f"{name}.{seed}.pt"
-                found = run(VARIANTS[name], judge, seed, arguments.steps, state, path.with_suffix(".npy"))
+                found = run(VARIANTS[name], judge, seed, steps, state, path.with_suffix(".npy"))
                 write_json(path, {"name": name, **found})
-                print(name, seed, f"{found['seconds']:.0f} s", *cells(found["ema"][str(EMA[0])]), flush=True)
+                print(name, seed, f"{found['seconds']:.0f} s", *cells(found["ema"][str(ema_decays()[0])]), flush=True)
     runs = [json.loads(path.read_text()) for path in directory.glob("*.json")]
     runs.sort(key=lambda found: ([*VARIANTS].index(found["name"]), found["seed"]))
     report(runs, known, before, arguments.note)

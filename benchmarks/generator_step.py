@@ -13,97 +13,73 @@ import json
 import resource
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
+from itertools import product
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import tinycats.runtime.vision  # noqa: F401  # diffusers needs torchvision, which needs this beside a CPU-only torch
 from machine import machine, write_tables
-from tinycats.data.processed import Split
-from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.task import FlowMatchingTask
-from tinycats.learning import loop
-from tinycats.learning.loop import LoopSettings, train
-from tinycats.learning.precision import autocast, resolve_dtype
-from tinycats.runtime.history import History
-from tinycats.runtime.params import Precision
-from tinycats.runtime.run_directory import RunDirectory
+from tinycats.learning import loop, precision
+from tinycats.learning.precision import NAMES, autocast, resolve_dtype
+from tinycats.runtime.devices import resolve_device
+from tinycats.runtime.params import DitParams, TrainParams
+from training import CLASSES, composed, new_generator, random_images, train_in_scratch
 
-CLASSES = 13
-SIZES: dict[str, dict[str, Any]] = {  # conf/dit
-    "nano": {"image_size": 64, "patch_size": 8, "width": 192, "depth": 6, "heads": 3},
-    "small": {"image_size": 128, "patch_size": 8, "width": 384, "depth": 12, "heads": 6},
-}
 WARM_UP = 3
+DEVICE = resolve_device("auto")
 
 
 class TimedTask(FlowMatchingTask):
-    """Notes when each step ended."""
+    """Notes when each step ended; a GPU is waited for at the end of the warm-up and of the run alone."""
 
     ended: list[float]
 
-    def after_step(self, done: int, averaged: nn.Module, history: History) -> bool:
+    def validates(self, done: int) -> bool:
+        if done in (WARM_UP, self.steps):
+            synchronize()
         self.ended.append(time.perf_counter())
         return False
 
 
-def ours(
-    size: dict[str, Any],
-    batch: int,
-    steps: int,
-    precision: Precision,
-    compile: bool,
-    checkpointing: bool,
-    keep: bool = True,
-) -> list[float]:
-    """`keep`: freed memory, as the loop does (tinycats.runtime.memory)."""
-    if not keep:
-        loop.keep_freed_memory = lambda: None
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = TinyDiT(TinyDiTConfig(classes=[str(label) for label in range(CLASSES)], **size))
-    model.gradient_checkpointing = checkpointing
-    images = np.random.default_rng(0).integers(0, 256, (256, size["image_size"], size["image_size"], 3), np.uint8)
-    split = Split(images, np.arange(256) % CLASSES, [])
-    task = TimedTask(
-        name="step", model=model, train=split, val=split, seed=0, batch_size=batch, steps=steps,
-        label_dropout=0.1, t_mean=-0.8, t_std=0.8, augmentation="basic", mirror=True, sample_every=steps + 1, device=device,
-        dtype=resolve_dtype(precision, device),
-    )  # fmt: skip
+def synchronize() -> None:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def ours(network: DitParams, training: TrainParams) -> float:
+    """Seconds of a step: the median, or the mean on a GPU, which a step does not wait for."""
+    model, split = new_generator(network), random_images(network.image_size)
+    model.gradient_checkpointing = training.gradient_checkpointing
+    dtype = resolve_dtype(training.precision, DEVICE)
+    task = TimedTask("step", model, split, split, 0, True, training, None, DEVICE, dtype)
     task.ended = []
-    settings = LoopSettings(
-        steps=steps, batch_size=batch, accumulation=1, lr=1e-4, warmup_steps=0, schedule="constant", beta2=0.95,
-        weight_decay=0.0, clip_norm=1.0, ema_decay=0.999, guard_steps=0, precision=precision, compile=compile, log_every=25,
-        checkpoint_every_s=1e9, smoke=False,
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        run = RunDirectory(Path(scratch) / "run")
-        train(task, settings, device, run, History(Path(scratch) / "live", run.path / "images"))
-    return list(np.diff(task.ended)[WARM_UP - 1 :])
+    train_in_scratch(task, training, DEVICE)
+    times = np.diff(task.ended[WARM_UP - 1 :])
+    return float(np.mean(times) if DEVICE.type == "cuda" else np.median(times))
 
 
-def diffusers(size: dict[str, Any], batch: int, steps: int, precision: Precision) -> list[float]:
+def diffusers(network: DitParams, training: TrainParams) -> float:
     from diffusers import DiTTransformer2DModel
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = DiTTransformer2DModel(
-        num_attention_heads=size["heads"], attention_head_dim=size["width"] // size["heads"], in_channels=3, out_channels=3,
-        num_layers=size["depth"], sample_size=size["image_size"], patch_size=size["patch_size"], num_embeds_ada_norm=CLASSES,
-    ).to(device)  # fmt: skip
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    x = torch.rand(batch, 3, size["image_size"], size["image_size"], device=device) * 2 - 1
-    labels = torch.arange(batch, device=device) % CLASSES
+        num_attention_heads=network.heads, attention_head_dim=network.width // network.heads, in_channels=3, out_channels=3,
+        num_layers=network.depth, sample_size=network.image_size, patch_size=network.patch_size, num_embeds_ada_norm=len(CLASSES),
+    ).to(DEVICE)  # fmt: skip
+    optimizer = torch.optim.AdamW(model.parameters(), lr=training.lr)
+    batch, dtype = training.batch_size, resolve_dtype(training.precision, DEVICE)
+    x = torch.rand(batch, 3, network.image_size, network.image_size, device=DEVICE) * 2 - 1
+    labels = torch.arange(batch, device=DEVICE) % len(CLASSES)
     times = []
-    for _ in range(steps):
+    for _ in range(training.steps):
         start = time.perf_counter()
-        noise, t = torch.randn_like(x), torch.rand(batch, device=device)
+        noise, t = torch.randn_like(x), torch.rand(batch, device=DEVICE)
         mix = t[:, None, None, None]
-        with autocast(device, resolve_dtype(precision, device)):
+        with autocast(DEVICE, dtype):
             velocity = model(mix * x + (1 - mix) * noise, timestep=(1000 * t).long(), class_labels=labels).sample
         loss = (velocity.float() - (x - noise)).square().mean()
         loss.backward()
@@ -111,37 +87,51 @@ def diffusers(size: dict[str, Any], batch: int, steps: int, precision: Precision
         optimizer.zero_grad(set_to_none=True)
         loss.item()
         times.append(time.perf_counter() - start)
-    return times[WARM_UP:]
+    return median(times[WARM_UP:])
 
 
 def child(variant: dict[str, Any]) -> None:
     """Measure one variant; print JSON."""
     torch.manual_seed(0)
-    peer = variant.pop("peer")
+    network, training = DitParams(**variant["network"]), TrainParams(**variant["training"])
+    if not variant["keep"]:
+        loop.keep_freed_memory = lambda: None
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    times = (diffusers if peer else ours)(**variant)
+    seconds = (diffusers if variant["peer"] else ours)(network, training)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    if torch.cuda.is_available():
+    if DEVICE.type == "cuda":
         memory = torch.cuda.max_memory_allocated() // 1024
-    print(json.dumps({"seconds": median(times), "steps": len(times), "memory_mb": memory / 1024}))
+    print(json.dumps({"seconds": seconds, "memory_mb": memory / 1024}))
 
 
-def measure(**variant: Any) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--child", json.dumps(variant)]
+def measure(network: DitParams, training: TrainParams, peer: bool = False, keep: bool = True) -> dict[str, float]:
+    """`keep`: freed memory, as the loop does (tinycats.runtime.memory)."""
+    sections = {"network": network.model_dump(), "training": training.model_dump()}
+    command = [sys.executable, __file__, "--child", json.dumps({**sections, "peer": peer, "keep": keep})]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{variant}: {done.stderr[-2000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(variant, result, flush=True)
+        raise SystemExit(f"{command}: {done.stderr[-2000:]}")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(training.precision, training.batch_size, "diffusers" if peer else "ours", result, flush=True)
     return result
 
 
-def model_flops(size: dict[str, Any], batch: int) -> float:
+def model_flops(network: DitParams, batch: int) -> float:
     """Of a step: 6 for each weight of a matrix and token it meets, and 12 width tokens for attention in each block and token."""
-    tokens = (size["image_size"] // size["patch_size"]) ** 2
-    model = TinyDiT(TinyDiTConfig(classes=[str(label) for label in range(CLASSES)], **size))
-    weights = sum(p.numel() for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2)
-    return batch * tokens * (6 * weights + 12 * size["depth"] * size["width"] * tokens)
+    tokens = (network.image_size // network.patch_size) ** 2
+    named = new_generator(network).named_parameters()
+    weights = sum(p.numel() for name, p in named if name.startswith("blocks.") and p.ndim == 2)
+    return batch * tokens * (6 * weights + 12 * network.depth * network.width * tokens)
+
+
+def automatic() -> str:
+    """What `precision: auto` is on this machine, and what that is decided by, measured again."""
+    chosen = NAMES[resolve_dtype("auto", DEVICE)]
+    candidates = [torch.float32, *precision.candidates(DEVICE)]
+    times = [f"{NAMES[dtype]} {1000 * precision.measure(DEVICE, dtype):.1f} ms" for dtype in candidates]
+    return (
+        f"precision: auto is {chosen} on this machine; a step of the small block that decides it: {', '.join(times)}."
+    )
 
 
 def main() -> None:
@@ -152,57 +142,44 @@ def main() -> None:
     if arguments.child:
         child(arguments.child)
         return
-    before = machine()
+    before, auto = machine(), automatic()
+    print(auto, flush=True)
     tables = []
     for name, batch in (("nano", 16), ("small", 8)):
-        size, rows, steps = SIZES[name], [], arguments.steps * (4 if name == "nano" else 1)
-        reference = None
-        for label, variant in {
-            "diffusers, fp32": {"peer": True, "precision": "fp32"},
-            "diffusers, bf16": {"peer": True, "precision": "bf16"},
-            "ours, fp32": {"peer": False, "precision": "fp32", "compile": False, "checkpointing": False},
-            "ours, bf16, freed memory not kept": {
-                "peer": False,
-                "precision": "bf16",
-                "compile": False,
-                "checkpointing": False,
-                "keep": False,
-            },
-            "ours, bf16": {"peer": False, "precision": "bf16", "compile": False, "checkpointing": False},
-            "ours, bf16, compiled": {"peer": False, "precision": "bf16", "compile": True, "checkpointing": False},
-        }.items():
-            result = measure(size=size, batch=batch, steps=steps, **variant)
-            reference = reference or result["seconds"]
-            speed = model_flops(size, batch) / result["seconds"] / 1e9
-            rows.append([
-                label, f"{1000 * result['seconds']:.0f}", f"{batch / result['seconds']:.1f}",
-                f"{reference / result['seconds']:.2f}", f"{speed:.0f}",
-            ])  # fmt: skip
-        tables.append(
-            {
-                "head": [f"dit={name}, batch {batch}", "ms a step", "img/s", "times the first row", "model GFLOP/s"],
-                "rows": rows,
-            }
-        )
-    rows = []
-    for batch in (8, 32):
-        for compile in (False, True):
-            for checkpointing in (False, True):
-                result = measure(
-                    size=SIZES["small"], batch=batch, steps=arguments.steps, peer=False, precision="bf16", compile=compile,
-                    checkpointing=checkpointing,
-                )  # fmt: skip
-                rows.append([
-                    str(batch), "on" if compile else "off", "on" if checkpointing else "off", f"{1000 * result['seconds']:.0f}",
-                    f"{result['memory_mb']:.0f}",
-                ])  # fmt: skip
-    tables.append({
-        "head": ["dit=small, bf16: batch", "compile", "gradient_checkpointing", "ms a step", "MB above the start"], "rows": rows,
-    })  # fmt: skip
+        params = composed(f"dit={name}")
+        rows: list[list[str]] = []
+        steps = arguments.steps * (4 if name == "nano" else 1)
+        fp32 = params.train.model_copy(update={"steps": steps, "batch_size": batch, "precision": "fp32"})
+        bf16 = fp32.model_copy(update={"precision": "bf16"})
+        for label, training, how in (
+            ("diffusers, fp32", fp32, {"peer": True}),
+            ("diffusers, bf16", bf16, {"peer": True}),
+            ("ours, fp32", fp32, {}),
+            ("ours, bf16, freed memory not kept", bf16, {"keep": False}),
+            ("ours, bf16", bf16, {}),
+            ("ours, bf16, compiled", bf16.model_copy(update={"compile": True}), {}),
+        ):
+            seconds = measure(params.dit, training, **how)["seconds"]
+            if not rows:
+                reference = seconds
+            speed = model_flops(params.dit, batch) / seconds / 1e9
+            figures = [f"{1000 * seconds:.0f}", f"{batch / seconds:.1f}", f"{reference / seconds:.2f}", f"{speed:.0f}"]
+            rows.append([label, *figures])
+        head = [f"dit={name}, batch {batch}", "ms a step", "img/s", "times the first row", "model GFLOP/s"]
+        tables.append({"head": head, "rows": rows})
+    params, rows = composed("dit=small"), []
+    for batch, compile, checkpointing in product((8, 32), (False, True), (False, True)):
+        switches = {"compile": compile, "gradient_checkpointing": checkpointing}
+        changes = {"steps": arguments.steps, "batch_size": batch, "precision": "bf16", **switches}
+        result = measure(params.dit, params.train.model_copy(update=changes))
+        on = ["on" if switch else "off" for switch in switches.values()]
+        rows.append([str(batch), *on, f"{1000 * result['seconds']:.0f}", f"{result['memory_mb']:.0f}"])
+    head = ["dit=small, bf16: batch", *switches, "ms a step", "MB above the start"]
+    tables.append({"head": head, "rows": rows})
     notes = (
         "The pipeline's own loop (batches, clipping, fused AdamW, EMA, guard, status) beside diffusers' DiTTransformer2DModel "
         "of the same width, depth, heads and tokens in a loop of forward, backward and AdamW alone. Medians; every row is a "
-        "process of its own."
+        f"process of its own. {auto}"
     )
     if not torch.cuda.is_available():
         notes += " Open: the same on a GPU, with its share of the card's bf16 peak, and a long training there; none was at hand."

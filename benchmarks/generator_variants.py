@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 import torch
@@ -10,8 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinycats.data.augment import jitter_colours, resample
+from tinycats.data.feed import Images
+from tinycats.data.randomness import RowRandom
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.generator.task import FlowMatchingTask
 from tinycats.learning.loop import Batch
+from tinycats.learning.optimizer import adamw
+from tinycats.runtime.params import AugmentationLevel, DitParams, Schedule, Section, TrainParams
 
 TOLD = 10  # numbers that describe an augmentation
 TOLD_SHARE = 0.5  # of the pictures are augmented where the network is told: the rest teach it what zero means
@@ -21,41 +26,50 @@ MUON_LR = 0.02
 
 @dataclass(frozen=True)
 class Variant:
-    """The default is dit=nano, train=demo of conf/."""
+    """What is not as in conf/ with dit=nano and train=demo. What is None is as there."""
 
-    patch_size: int = 8
+    # Of DitParams and TrainParams
+    patch_size: int | None = None
+    schedule: Schedule | None = None
+    t_mean: float | None = None
+    label_dropout: float | None = None
+    augmentation: AugmentationLevel | None = None
+    # What has no parameter
+    told: bool = False  # half of the pictures have the full augmentation, and the network is told which
     prediction: Literal["x", "v"] = "x"
-    schedule: Literal["cosine", "constant"] = "cosine"
-    t_mean: float = -0.8
-    label_dropout: float = 0.1
     dropout: float = 0.0  # of what attention and MLP add
-    augmentation: Literal["none", "basic", "full", "told"] = "basic"
     modulation: Literal["per block", "shared"] = "per block"
     positions: Literal["sincos", "sincos+rope"] = "sincos"
     dispersive: bool = False
     muon: bool = False
 
+    def changes(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value != getattr(Variant, name)}
 
-BASE = Variant()
+    def of(self, section: type[Section]) -> dict[str, Any]:
+        """The changes to a section of the parameters."""
+        return {name: value for name, value in self.changes().items() if name in section.model_fields}
+
+
 VARIANTS = {
-    "base": BASE,
-    "v": replace(BASE, prediction="v"),
-    "constant": replace(BASE, schedule="constant"),
-    "x_patch16": replace(BASE, patch_size=16),
-    "v_patch16": replace(BASE, patch_size=16, prediction="v"),
-    "t_mean_-0.4": replace(BASE, t_mean=-0.4),
-    "t_mean_0": replace(BASE, t_mean=0.0),
-    "label_dropout_0": replace(BASE, label_dropout=0.0),
-    "label_dropout_0.25": replace(BASE, label_dropout=0.25),
-    "dropout_0.1": replace(BASE, dropout=0.1),
-    "dropout_0.25": replace(BASE, dropout=0.25),
-    "augment_none": replace(BASE, augmentation="none"),
-    "augment_full": replace(BASE, augmentation="full"),
-    "augment_told": replace(BASE, augmentation="told"),
-    "shared_modulation": replace(BASE, modulation="shared"),
-    "rope": replace(BASE, positions="sincos+rope"),
-    "dispersive": replace(BASE, dispersive=True),
-    "muon": replace(BASE, muon=True),
+    "base": Variant(),
+    "v": Variant(prediction="v"),
+    "constant": Variant(schedule="constant"),
+    "x_patch16": Variant(patch_size=16),
+    "v_patch16": Variant(patch_size=16, prediction="v"),
+    "t_mean_-0.4": Variant(t_mean=-0.4),
+    "t_mean_0": Variant(t_mean=0.0),
+    "label_dropout_0": Variant(label_dropout=0.0),
+    "label_dropout_0.25": Variant(label_dropout=0.25),
+    "dropout_0.1": Variant(dropout=0.1),
+    "dropout_0.25": Variant(dropout=0.25),
+    "augment_none": Variant(augmentation="none"),
+    "augment_full": Variant(augmentation="full"),
+    "augment_told": Variant(told=True),
+    "shared_modulation": Variant(modulation="shared"),
+    "rope": Variant(positions="sincos+rope"),
+    "dispersive": Variant(dispersive=True),
+    "muon": Variant(muon=True),
 }
 
 
@@ -114,7 +128,7 @@ class ToldEmbedding(nn.Linear):
 
 
 def build(variant: Variant, config: TinyDiTConfig) -> TinyDiT:
-    config = config.model_copy(update={"patch_size": variant.patch_size})
+    config = config.model_copy(update=variant.of(DitParams))
     model = (VelocityDiT if variant.prediction == "v" else TinyDiT)(config)
     side, width = config.image_size // config.patch_size, config.width
     shared = nn.Linear(width, 6 * width, bias=False)
@@ -127,21 +141,20 @@ def build(variant: Variant, config: TinyDiTConfig) -> TinyDiT:
         if variant.dropout:
             block.attention = nn.Sequential(block.attention, nn.Dropout(variant.dropout))
             block.mlp = nn.Sequential(block.mlp, nn.Dropout(variant.dropout))
-    if variant.augmentation == "told":
+    if variant.told:
         model.class_embedding = ToldEmbedding(model.class_embedding)
     return model
 
 
-def change_and_describe(pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def change_and_describe(pixels: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
     """Full augmentation but for the mirror, of (N, 3, S, S) in [0, 1], and what it was, (N, TOLD): zero for no change.
 
     It is described by what it does to three points of a plane and to two colours.
     """
     n, _, side, _ = pixels.shape
     unmirrored, area = torch.zeros(n, dtype=torch.bool), (0.45, 1.0)
-    same = torch.Generator()
-    same.set_state(generator.get_state())
-    changed = jitter_colours(resample(pixels, unmirrored, generator, area), generator)
+    random, same = (RowRandom(seed, "told", step, n, range(n), pixels.device) for _ in range(2))
+    changed = jitter_colours(resample(pixels, unmirrored, random, area), random)
 
     axis = (2 * torch.arange(side) + 1) / side - 1
     plane = torch.stack([axis[:, None].expand(side, side), axis[None].expand(side, side), torch.zeros(side, side)])
@@ -154,15 +167,23 @@ def change_and_describe(pixels: Tensor, generator: torch.Generator) -> tuple[Ten
     return changed, 4 * torch.cat([points, tinted[:, :1, 0, 0], tinted[:, :, 0, 1]], dim=1)
 
 
-def tell(batch: Batch, generator: torch.Generator) -> Batch:
+def tell(batch: Batch, seed: int, step: int) -> Batch:
     """Augment a share of the pictures of a batch and add the description behind the class weights."""
-    changed, description = change_and_describe((batch["x"] + 1) / 2, generator)
-    chosen = torch.rand(len(changed), generator=generator) < TOLD_SHARE
+    changed, description = change_and_describe((batch["x"] + 1) / 2, seed, step)
+    n = len(changed)
+    chosen = RowRandom(seed, "told which", step, n, range(n), changed.device).uniform() < TOLD_SHARE
     return {
         **batch,
         "x": torch.where(chosen[:, None, None, None], 2 * changed - 1, batch["x"]),
         "class_weights": torch.cat([batch["class_weights"], description * chosen[:, None]], dim=1),
     }
+
+
+class ToldTask(FlowMatchingTask):
+    """Flow matching on batches of which a share is augmented, and described. For one process: all rows of a batch."""
+
+    def batch(self, step: int, rows: range, images: Images) -> Batch:
+        return tell(super().batch(step, rows, images), self.seed, step)
 
 
 def dispersive_loss(features: Tensor) -> Tensor:
@@ -176,18 +197,19 @@ def dispersive_loss(features: Tensor) -> Tensor:
     return (-all_pairs / DISPERSIVE_TEMPERATURE).exp().mean().log()
 
 
-def optimizers(variant: Variant, model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+def optimizers(variant: Variant, model: nn.Module, training: TrainParams) -> list[torch.optim.Optimizer]:
     """AdamW as the training loop has it; with `muon`, Muon for the matrices of attention and MLP."""
+    if not variant.muon:
+        return [adamw(model, training)]
     named = dict(model.named_parameters())
     matrices = {
         name for name, p in named.items() if name.startswith("blocks.") and p.ndim == 2 and "modulation" not in name
     }
-    if not variant.muon:
-        matrices = set()
-    rest = [p for name, p in named.items() if name not in matrices]
-    found: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    taken = [named.pop(name) for name in sorted(matrices)]
+    rest = list(named.values())
+    return [
+        torch.optim.AdamW(
+            rest, lr=training.lr, betas=(0.9, training.beta2), weight_decay=training.weight_decay, fused=True
+        ),
+        torch.optim.Muon(taken, lr=MUON_LR, weight_decay=training.weight_decay),
     ]
-    if matrices:
-        found.append(torch.optim.Muon([named[name] for name in sorted(matrices)], lr=MUON_LR, weight_decay=0.0))
-    return found

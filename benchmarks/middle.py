@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from machine import machine, write_tables
 from tinycats.classifier.network import Classifier
+from tinycats.data.pixels import as_tensor, to_float
 from tinycats.data.processed import load_split
 from tinycats.runtime.errors import UserError, one_line_errors
 from tinycats.runtime.params import load_params
@@ -41,7 +41,7 @@ def main() -> None:
         raise UserError(f"{root}/params.yaml: classifier.source_size and classifier.crop_size must be set")
     model = Classifier.from_pretrained(root / "models/classifier").eval()
     val = load_split(root / "data/processed", "val", settings.source_size)
-    pixels = torch.from_numpy(np.array(val.images)).permute(0, 3, 1, 2).float() / 255
+    pixels = to_float(as_tensor(val.images))
     labels = torch.from_numpy(val.labels)
     before = machine()
     rows = []

@@ -21,6 +21,7 @@ from machine import machine, seconds, write_tables
 from tinycats.data.raw import read_raw
 from tinycats.preparing.preprocess import preprocess
 from tinycats.runtime.parallel import cores
+from training import composed
 
 SIZES = (112, 64)
 
@@ -36,15 +37,16 @@ def main() -> None:
     parser.add_argument("raw", type=Path)
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    before = machine()
+    before, params = machine(), composed()
+    settings = params.preprocess.model_copy(update={"min_side_px": 1, "other_class": None})
     contents = [image.content for image in read_raw(arguments.raw)]
     alone, whole = [], []
     for _ in range(arguments.runs):  # in turn, so that a slow minute of the machine meets both
         with multiprocessing.get_context("fork").Pool(cores()) as pool:
             alone.append(seconds(partial(pool.map, decode, contents, chunksize=32)))
         with tempfile.TemporaryDirectory() as scratch:
-            arguments_of = (arguments.raw, Path(scratch) / "out", SIZES, 0.1, 0.15, 1, 50_000_000, 0.05, 0, None)
-            whole.append(seconds(partial(preprocess, *arguments_of)))
+            out = Path(scratch) / "out"
+            whole.append(seconds(partial(preprocess, arguments.raw, out, SIZES, settings, params.seed)))
     rates = [len(contents) / median(times) for times in (alone, whole)]
     rows = [
         ["Pillow alone", f"{rates[0]:.0f}", "1.00"],

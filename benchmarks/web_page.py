@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from machine import ROOT, machine, write_tables
 from tinycats.export.onnx_export import export_generators
 from tinycats.export.quantize import quantize_generator
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.generator.sampler import SamplerSettings
 from tinycats.publishing.layout import GENERATORS
 from tinycats.publishing.manifest import describe_generator, list_files
 from tinycats.runtime.errors import UserError, one_line_errors
+from tinycats.runtime.params import SamplerSettings
+from training import composed
 
 DIST = ROOT / "frontend/dist"
 KEYS = {"teacher": "generator", "fast": "generator_fast"}  # the page's words and the manifest's
@@ -38,12 +38,12 @@ HEAD = ["model", "precision", "threads", "session runs", "p50 ms", "p95 ms", "p9
 def put_small_generators(models: Path) -> None:
     """Replace the published generators below `models` by untrained ones of dit=small."""
     manifest = json.loads((models / "manifest.json").read_text())
-    shape = yaml.safe_load((ROOT / "conf/dit/small.yaml").read_text())
+    shape = composed("dit=small").dit.model_dump()
     for name in GENERATORS:
         published = manifest[name]
         sampler = SamplerSettings(**published["sampler"])
         torch.manual_seed(0)
-        config = TinyDiTConfig(classes=published["classes"], few_step=sampler.few_step, **shape)
+        config = TinyDiTConfig(classes=published["classes"], few_step=published["few_step"], **shape)
         files = {precision: models / path for precision, path in published["files"].items()}
         export_generators({files["fp32"]: TinyDiT(config).eval()}, opset=20)
         quantize_generator(files["fp32"], files["int8"])

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from tinycats.generator.sampler import student_sampler, teacher_sampler
 from tinycats.publishing.layout import GENERATORS
 from tinycats.publishing.publish import publish
 from tinycats.publishing.revision import git_revision
@@ -18,10 +17,6 @@ def main() -> None:
     summary = publish(
         settings=params.publish,
         source=params.data.source,
-        samplers={
-            "generator": teacher_sampler(params.sampler),
-            "generator_fast": student_sampler(params.sampler.student_steps),
-        },
         classifier_dir=Path("models/classifier"),
         generator_dirs={name: Path("models") / name for name in GENERATORS},
         onnx_dir=Path("models/onnx"),

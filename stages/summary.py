@@ -1,4 +1,4 @@
-"""What `make repro` says at its end: the metrics, where to look, what to try next."""
+"""What `make repro` prints at the end: the metrics, where to look, what to try next."""
 
 import json
 import subprocess
@@ -9,7 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tinycats.publishing.figures import figures
+
 METRICS = Path("metrics/evaluate.json")
+MODELS = ("classifier", "generator", "generator_fast")
 LOOK = {
     "sample grid": Path("metrics/evaluate/samples.png"),
     "teacher, student": Path("metrics/evaluate/few_steps.png"),
@@ -19,14 +22,11 @@ LOOK = {
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:
-    """The figures of each model with their 95% intervals; not those of single classes, of few steps and of copying."""
+    """The figures of each model with their 95% intervals, without those of single classes, few steps and copying."""
     table = Table("metric", "value", "95% interval", title=f"{METRICS} (all: dvc metrics show)", title_justify="left")
-    for model in ("classifier", "generator", "generator_fast"):
-        figures = metrics[model]
-        for name, value in figures.items():
-            if isinstance(value, int | float) and not name.endswith(("_low", "_high")):
-                low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
-                table.add_row(f"{model}.{name}", f"{value:.4g}", "" if low is None else f"{low:.4g} to {high:.4g}")
+    for path, value, interval in figures({model: metrics[model] for model in MODELS}):
+        if len(path) == 2:
+            table.add_row(".".join(path), value, interval)
     return table
 
 

@@ -1,22 +1,36 @@
-"""Small data that the tests make themselves, and where the real photos are when they are at hand."""
+"""An environment of their own for the tests, and small data that they make themselves."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import bare
 from tinycats.runtime.memory import keep_freed_memory
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one core each
+HOMES = bare.clear()
 keep_freed_memory()
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 40
+
+
+@pytest.fixture(autouse=True)
+def home() -> Iterator[Path]:
+    """The test's own home. Fixtures that several tests share have that of the process."""
+    path = Path(tempfile.mkdtemp(dir=HOMES)) / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in bare.home_variables(path).items():
+            patch.setenv(name, value)
+        yield path
+    shutil.rmtree(path.parent, ignore_errors=True)  # what a test has started may still write
 
 
 @pytest.fixture(scope="session")

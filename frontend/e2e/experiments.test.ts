@@ -33,8 +33,7 @@ let older: string;
 let newer: string;
 
 function git(...args: string[]): string {
-  const identity = ['-c', 'user.name=A', '-c', 'user.email=a@example.com', '-c', 'commit.gpgsign=false'];
-  return execFileSync('git', ['-C', CRAFTED, ...identity, ...args], { encoding: 'utf8' }).trim();
+  return execFileSync('git', ['-C', CRAFTED, ...args], { encoding: 'utf8' }).trim();
 }
 
 function commit(files: Record<string, string>): string {

@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DIST, GOLDEN } from './browser.ts';
 
 const PROJECT = join(import.meta.dirname, '../..');
 
 /** Models to test with, and the pipeline's own answers to compare with. */
-export default function setup(): void {
+export default function setup(): () => void {
+  const home = useOwnHome();
   let processed = join(PROJECT, 'data/processed');
   if (!existsSync(join(DIST, 'index.html'))) throw new Error(`${DIST}: no build; run npm run build first`);
   if (!existsSync(join(DIST, 'models/manifest.json')) || !existsSync(join(processed, 'index.csv'))) {
@@ -17,6 +19,18 @@ export default function setup(): void {
     processed = join(tiny, 'data/processed');
   }
   python(join(import.meta.dirname, 'golden.py'), join(DIST, 'models'), processed, GOLDEN);
+  return () => rmSync(home, { recursive: true, force: true });
+}
+
+/** Nothing of the user's, as in tests/bare.py: what the tests start inherits this process's environment. */
+function useOwnHome(): string {
+  const home = mkdtempSync(join(tmpdir(), 'tinycats-home-'));
+  const gitConfig = join(home, '.gitconfig');
+  writeFileSync(gitConfig, '[user]\n  name = Test\n  email = test@example.com\n');
+  for (const name of Object.keys(process.env)) if (/^(DVC|GIT|LC|XDG)_/.test(name)) Reflect.deleteProperty(process.env, name);
+  const own = { HOME: home, GIT_CONFIG_GLOBAL: gitConfig, GIT_CONFIG_NOSYSTEM: '1', LANG: 'C.UTF-8', TZ: 'UTC' };
+  Object.assign(process.env, own);
+  return home;
 }
 
 function python(...args: string[]): void {

@@ -1,7 +1,5 @@
-"""The command line: predict, generate, adapt, merge, verify, params, status, experiments; remote:
-runs, cancel, remote, share, rollback.
-
-Each command is a file in tinycats.commands, which imports torch and the like inside its functions: `--help` is quick.
+"""The program `tinycats`. Its commands are in tinycats.commands and import torch and the like inside their functions:
+`--help` is quick.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ class _OneLineErrors(TyperGroup):
 app = typer.Typer(
     name="tinycats",
     cls=_OneLineErrors,
-    help="Use the models that the pipeline (`dvc repro`) has trained.",
+    help="Use the models that the pipeline (`dvc repro`) trains, and see what it does and has measured.",
     rich_markup_mode="markdown",
     no_args_is_help=True,
     add_completion=False,

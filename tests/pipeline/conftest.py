@@ -107,9 +107,7 @@ def copy_project(path: Path, fork: bool = True) -> Project:
     config = path / "conf/config.yaml"
     config.write_text(config.read_text().replace("data: synthetic", "data: tiny").replace("train: demo", "train: tiny"))
     project = Project(path, fork)
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    project.run("git", "config", "user.email", "test@example.com")
-    project.run("git", "config", "user.name", "Test")
+    project.run("git", "init", "--quiet")
     project.run("tinycats", "params")
     project.commit("Start")
     return project

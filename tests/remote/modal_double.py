@@ -109,7 +109,7 @@ class ModalDouble:
         self._thread.join(30)
 
     def disconnect(self) -> None:
-        """Stop listening and cut all connections; the containers go on."""
+        """Stop listening and cut all connections; the containers continue."""
         asyncio.run_coroutine_threadsafe(self._close_server(), self._loop).result(30)
 
     def reconnect(self) -> None:
@@ -584,8 +584,8 @@ def _method(service: Service, name: str) -> Any:
 
 
 def _copy_over(source: Path, target: Path) -> None:
-    """Make `target` hold what `source` holds; what only `target` has stays, but for states, whose names are not used twice."""
-    for path in target.rglob("state-*.pt"):
+    """Make `target` hold what `source` holds; what only `target` has stays, but for checkpoints: no name is used twice."""
+    for path in target.rglob("checkpoint-*.pt"):
         if not (source / path.relative_to(target)).exists():
             path.unlink()
     for path in sorted(source.rglob("*")):

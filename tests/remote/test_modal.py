@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ import yaml
 from grpclib import GRPCError, Status
 
 from tests.remote.conftest import Checkout
+from tests.remote.light_job import light_job
 from tests.remote.modal_double import Container, ModalDouble
+from tests.unit.test_params import parse
+from tinycats.generator.training import train_generator
+from tinycats.runtime.compute.modal_backend import _key
+from tinycats.runtime.params import WandbLogging
+from tinycats.runtime.run_directory import loaded_sources
 
 BUSY = GRPCError(Status.ABORTED, "the volume is busy")
 
@@ -33,16 +40,16 @@ def until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = 
     raise AssertionError("it did not happen")
 
 
-def states(service: ModalDouble) -> set[str]:
-    """The committed states of trainings."""
-    return {path.name for path in service.volume("tinycats").glob("runs/*/state-*.pt")}
+def checkpoints(service: ModalDouble) -> set[str]:
+    """The committed checkpoints."""
+    return {path.name for path in service.volume("tinycats").glob("runs/*/checkpoint-*.pt")}
 
 
 def training(service: ModalDouble, process: subprocess.Popen[str], number: int = 1) -> Container:
-    """The container of this number, when it has committed a state."""
+    """The container of this number, when it has committed a checkpoint."""
     until(lambda: len(service.containers) >= number, process)
-    before = states(service) if number > 1 else set()
-    until(lambda: states(service) - before, process)
+    before = checkpoints(service) if number > 1 else set()
+    until(lambda: checkpoints(service) - before, process)
     return list(service.containers.values())[number - 1]
 
 
@@ -71,7 +78,7 @@ def assert_nothing_in_place(checkout: Checkout) -> None:
     assert not (checkout.path / "metrics").exists()
 
 
-def test_a_training_that_crashes_and_is_preempted_ends_as_one_here(
+def test_a_training_run_that_crashes_and_is_preempted_ends_as_one_here(
     checkout, service: ModalDouble, processed: Path
 ) -> None:
     there, here = checkout(), checkout("here")
@@ -82,8 +89,8 @@ def test_a_training_that_crashes_and_is_preempted_ends_as_one_here(
     service.preempt(training(service, process, number=2))
     there.finish(process)
     assert len(service.containers) == 3
-    assert len(re.findall("continues from step", there.log())) == 2
-    assert "stopped by SIGTERM after step" in there.log()  # the preempted one saved its state
+    assert len(re.findall("resumes from step", there.log())) == 2
+    assert "stopped by SIGTERM after step" in there.log()  # the preempted one saved a checkpoint
     assert record(there)["attempts"] == 3
 
     content = yaml.safe_load((here.path / "params.yaml").read_text())
@@ -97,6 +104,46 @@ def test_a_training_that_crashes_and_is_preempted_ends_as_one_here(
     assert len(outputs) > 5
     for path in outputs:
         assert path.read_bytes() == (there.path / path.relative_to(here.path)).read_bytes(), path
+
+
+SOURCES = dict.fromkeys(loaded_sources(), "sha256")
+FOUND = {"source": {"a": "1", "b": "2"}, "table.csv": {"": "3"}}
+
+
+def key(found: dict[str, dict[str, str]] = FOUND, sources: dict[str, str] = SOURCES, **arguments: Any) -> str:
+    """What the name of a call of the light job ends with."""
+    return _key(light_job(**arguments), found, sources)
+
+
+def test_the_room_that_cannot_change_a_result_is_not_in_the_name_of_a_call() -> None:
+    inside = {name for name in SOURCES if f"{name}.".startswith("tinycats.runtime.")}
+    assert inside >= {"tinycats.runtime", "tinycats.runtime.params", "tinycats.runtime.compute.container"}
+    assert SOURCES.keys() - inside >= {"tinycats.generator.training", "tinycats.learning.loop"}
+    unchanged = {name for name in SOURCES if key(sources={**SOURCES, name: "other"}) == key()}
+    assert unchanged == inside
+    left_out = {name for name in SOURCES if key(sources={n: s for n, s in SOURCES.items() if n != name}) == key()}
+    assert left_out == inside
+    assert key(sources={**SOURCES, "tinycats.runtime.new": "sha256"}) == key()
+    assert key(sources={**SOURCES, "tinycats.new": "sha256"}) != key()
+
+
+def test_the_name_of_a_call_is_that_of_what_its_result_depends_on() -> None:
+    training = parse().train
+    logging = WandbLogging(backend="wandb", every_steps=5, project="cats", entity=None, mode="online")
+    settings = {"device": "cpu", "every_steps": 1, "guard_steps": 9, "checkpoint_every_s": 1.0, "wandb": logging}
+    assert key(run=settings) == key()
+    assert key(device="cpu") == key(device="cuda")  # the stage evaluate has no other settings
+    names = [
+        key(),
+        key(steps=4),
+        key(more=None),
+        key(training=training),
+        key(training=training.model_copy(update={"lr": 0.5})),
+        key(found={**FOUND, "table.csv": {"": "4"}}),
+        key(found={**FOUND, "source": {"a": "1", "c": "2"}}),
+        _key(replace(light_job(), function=train_generator), FOUND, SOURCES),
+    ]
+    assert len(set(names)) == len(names)
 
 
 def test_machine_and_limits_are_those_of_the_params_and_the_cost_is_kept(checkout, service: ModalDouble) -> None:
@@ -124,7 +171,7 @@ def test_inputs_go_up_once_for_their_content(checkout, service: ModalDouble) -> 
     assert "uploads" not in second.finish(second.light(steps=4))
     assert service.requests["files_up"] == before
     assert len(service.calls) == 2
-    assert "continues from step 3" in second.log()
+    assert "resumes from step 3" in second.log()
 
 
 def test_an_upload_that_was_cut_off_is_made_again(checkout, service: ModalDouble) -> None:
@@ -138,17 +185,23 @@ def test_an_upload_that_was_cut_off_is_made_again(checkout, service: ModalDouble
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
-    """The light job ends when this file is there."""
+    """The light job ends when this file exists."""
     return tmp_path / "gate"
 
 
 def test_who_waits_is_killed_and_others_attach(checkout, service: ModalDouble, gate: Path) -> None:
+    """Also with other code of the room that cannot change a result, and with other settings of the run."""
     first, other = checkout("first"), checkout("other")
+    other.packages = gate.parent / "packages"
+    shutil.copytree(first.packages, other.packages)
+    for path in (other.packages / "tinycats/runtime").rglob("*.py"):
+        path.write_text(path.read_text() + "# changed\n")
     process = first.light(gate=str(gate))
     training(service, process)
     process.kill()
     process.communicate()
-    waiting = [one.light(gate=str(gate)) for one in (first, other)]
+    settings = {"device": "cpu", "every_steps": 7, "checkpoint_every_s": 5.0}
+    waiting = [first.light(gate=str(gate)), other.light(gate=str(gate), run=settings)]
     until(lambda: list(other.path.glob(".tinycats/remote/*.json")), waiting[1])  # it knows of the call from the Volume
     gate.touch()
     for one, waits in zip((first, other), waiting, strict=True):
@@ -157,17 +210,17 @@ def test_who_waits_is_killed_and_others_attach(checkout, service: ModalDouble, g
     assert len(service.calls) == len(service.containers) == 1
 
 
-def test_a_stopped_wait_says_that_the_run_goes_on(checkout, service: ModalDouble) -> None:
+def test_a_stopped_wait_says_that_the_run_continues(checkout, service: ModalDouble) -> None:
     there = checkout()
     process = there.light(steps=30)
     training(service, process)
     process.send_signal(signal.SIGTERM)
     output = there.finish(process, code=130)
-    assert output.splitlines()[-1].startswith("train_dit: stopped waiting; what was called on Modal goes on")
+    assert output.splitlines()[-1].startswith("train_dit: stopped waiting; a call that has begun continues on Modal")
     assert "attaches to the call fc-" in there.finish(there.light(steps=30))
 
 
-def test_a_time_limit_ends_with_a_line_and_the_next_run_goes_on(checkout, service: ModalDouble) -> None:
+def test_a_time_limit_ends_with_a_line_and_the_next_run_resumes(checkout, service: ModalDouble) -> None:
     there = checkout(timeout_s=15, retries=1)
     line = error(there.finish(there.light(steps=3, step_s=8), code=1))
     assert "not done after 2 attempt(s) of 15 s (compute.timeout_s)" in line
@@ -258,7 +311,7 @@ def test_a_job_that_breaks_is_tried_again_and_ends_with_a_line(checkout, service
     assert len(service.containers) == 2
 
 
-def test_a_run_is_shown_and_cancelled_and_goes_on_later(checkout, service: ModalDouble) -> None:
+def test_a_run_is_shown_and_cancelled_and_resumes_later(checkout, service: ModalDouble) -> None:
     there = checkout()
     process = there.light(gate="/none")
     training(service, process)
@@ -266,13 +319,13 @@ def test_a_run_is_shown_and_cancelled_and_goes_on_later(checkout, service: Modal
     assert (shown["stage"], shown["state"]) == ("train_dit", "running")
     assert "train_dit-" in there.tinycats("runs")
     there.tinycats("cancel", "train_dit")
-    assert "train_dit: the run was cancelled; its states are kept" in error(there.finish(process, code=1))
+    assert "train_dit: the run was cancelled; its checkpoints are kept" in error(there.finish(process, code=1))
     assert "is not running, it is cancelled" in error(there.tinycats("cancel", "train_dit", code=1))
     assert "there is no such run; there are: train_dit-" in error(there.tinycats("cancel", "none", code=1))
     until(lambda: all(container.process.returncode is not None for container in service.containers.values()))
     stopped = re.findall(r"stopped by SIGTERM after step (\d+)", there.log())
     there.finish(there.light(steps=int(stopped[0]) + 1))
-    assert f"continues from step {stopped[0]}" in there.log()
+    assert f"resumes from step {stopped[0]}" in there.log()
 
 
 def test_an_output_that_is_damaged_on_the_way_is_fetched_again(checkout, service: ModalDouble) -> None:
@@ -307,9 +360,11 @@ def test_a_secret_that_is_not_there_is_one_line(checkout, service: ModalDouble) 
     assert not service.calls
 
 
-def test_another_deployment_in_between_is_noticed(checkout, service: ModalDouble) -> None:
+@pytest.mark.parametrize("name", ["light_job", "runtime/files"])
+def test_another_deployment_in_between_is_noticed(checkout, service: ModalDouble, name: str) -> None:
     there = checkout()
-    service.blobs["other"] = (there.packages / "tinycats/light_job.py").read_bytes() + b"# changed\n"
-    service.replaced = {"tinycats/light_job.py": "other"}
-    assert "tinycats.light_job was deployed anew with other content" in error(there.finish(there.light(), code=1))
+    service.blobs["other"] = (there.packages / f"tinycats/{name}.py").read_bytes() + b"# changed\n"
+    service.replaced = {f"tinycats/{name}.py": "other"}
+    line = error(there.finish(there.light(), code=1))
+    assert f"tinycats.{name.replace('/', '.')} was deployed with other content before this call began" in line
     assert len(service.containers) == 1

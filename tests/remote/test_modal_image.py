@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 from tests.remote.modal_double import ModalDouble
+from tests.unit.test_locks import RUN, locked, needed
 
 STAGES = ("train_classifier", "train_evaluator", "train_dit", "distill", "evaluate")
 
@@ -47,46 +49,27 @@ def test_the_jobs_import_from_exactly_the_files_of_the_image(deployed: ModalDoub
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path / "root")!r})
-import importlib, importlib.metadata, json
+import importlib, importlib.metadata, json, os
 for name in {modules!r}:
     importlib.import_module(name)
 ours = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "tinycats"]
-tops = {{name.split(".")[0] for name, module in sys.modules.items() if getattr(module, "__file__", None)}}
-distributions = importlib.metadata.packages_distributions()
-print(json.dumps([ours, sorted({{d for top in tops for d in distributions.get(top, [])}})]))
+owners = {{}}
+for distribution in importlib.metadata.distributions():
+    where, name = distribution.locate_file(''), distribution.name
+    for line in (distribution.read_text("RECORD") or "").splitlines():
+        owners[os.path.join(where, line.split(',')[0])] = name
+files = {{getattr(module, "__file__", None) for module in list(sys.modules.values())}}
+print(json.dumps([ours, sorted({{owners[file] for file in files if file in owners}})]))
 """
     done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     ours, distributions = json.loads(done.stdout.splitlines()[-1])
     assert len(ours) > 30
     assert all(Path(path).is_relative_to(tmp_path / "root") for path in ours)
-    # what they import of others is in the lock; Modal brings its own client
-    locked = {canonical(line.split("==")[0]) for line in (ROOT / "requirements.lock").read_text().splitlines()}
-    brought = requirements_of("modal")
-    assert not {canonical(name) for name in distributions} - locked - brought - {"pip", "setuptools", "tinycats"}
-
-
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def requirements_of(name: str) -> set[str]:
-    """The distribution and all that it needs."""
-    import importlib.metadata
-
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        current = canonical(waiting.pop())
-        if current in found:
-            continue
-        try:
-            needs = importlib.metadata.requires(current) or []
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        found.add(current)
-        waiting += [re.split(r"[^A-Za-z0-9._-]", need)[0] for need in needs if "extra ==" not in need]
-    return found
+    # what they import of others is in the lock, or comes with torch or Modal's own client
+    imported = {canonicalize_name(name) for name in distributions}
+    assert {"torch", "modal", "numpy"} <= imported
+    assert not imported - set(locked(RUN)) - needed([Requirement("torch"), Requirement("modal")])
 
 
 def test_the_image_is_made_of_the_lock_file(deployed: ModalDouble) -> None:
@@ -99,7 +82,7 @@ def test_the_image_is_made_of_the_lock_file(deployed: ModalDouble) -> None:
     )
     assert "-r /.requirements.txt" in install
     content = deployed.image_files(function.image_id)["/.requirements.txt"]
-    assert content == (ROOT / "requirements.lock").read_bytes()
+    assert content == (ROOT / RUN).read_bytes()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert any(command.startswith("FROM python:" + version) for command in commands), commands
 

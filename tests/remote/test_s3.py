@@ -71,9 +71,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             patch.setenv(name, value)
         project = Project(directory / "first")
         project.path.mkdir()
-        project.run("git", "init", "--quiet", "--initial-branch=main")
-        project.run("git", "config", "user.email", "test@example.com")
-        project.run("git", "config", "user.name", "Test")
+        project.run("git", "init", "--quiet")
         (project.path / ".dvc").mkdir()
         (project.path / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
         (project.path / ".dvc/config").write_text(
@@ -110,9 +108,10 @@ def test_ci_downloads_nothing_that_it_does_not_need(team: Team) -> None:
     assert not (runner.path / "text.txt").exists()
 
 
-def test_credentials_can_come_from_a_profile(team: Team) -> None:
+def test_credentials_can_come_from_a_profile(team: Team, home: Path) -> None:
     member = team.clone("profile")
-    (team.directory / "aws-credentials").write_text(
+    (home / ".aws").mkdir()
+    (home / ".aws/credentials").write_text(
         f"[team]\naws_access_key_id = {team.server.key_id}\naws_secret_access_key = {team.server.secret}\n"
     )
     member.dvc("remote", "modify", "--local", "storage", "profile", "team")

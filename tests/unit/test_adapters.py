@@ -14,19 +14,21 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from tests.conftest import SIZE
-from tests.unit.test_training_jobs import run_generator
 from tests.unit.test_verify import complaint
+from tests.unit.training import run_generator
 from tinycats.adapters.adapter import add_class, import_peft, load_adapted, read_adapter
-from tinycats.adapters.training import AdapterResult, train_adapter
+from tinycats.adapters.training import AdapterResult, adapter_training, train_adapter
 from tinycats.cli import app
 from tinycats.generator.network import TinyDiT, one_hot_classes
-from tinycats.generator.sampler import SamplerSettings, initial_noise, sample
+from tinycats.generator.sampler import initial_noise, load_sampler, sample, save_sampler
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import SamplerSettings
+from tinycats.runtime.run_settings import RunSettings
 from tinycats.verification.model_directory import verify_model
 
 pytestmark = pytest.mark.xdist_group("adapters")  # one adapter serves them all
 
-SAMPLER = SamplerSettings("euler", 8, 1.0, 0.1, 0.9)
+SAMPLER = SamplerSettings(method="euler", steps=8, guidance=1.0, guidance_low=0.1, guidance_high=0.9)
 YELLOW = np.array([230, 210, 40])
 
 
@@ -48,8 +50,9 @@ def draw_photos(folder: Path, count: int) -> np.ndarray:
 def base(processed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generator of red, green and blue."""
     path = tmp_path_factory.mktemp("base")
-    run_generator(processed, path, steps=150, lr=0.004, guard_steps=0, sample_every=1000)
+    run_generator(processed, path, steps=150, lr=0.004)
     (path / "models").mkdir()
+    save_sampler(SAMPLER, path / "models/generator")
     return (path / "model").rename(path / "models/generator")
 
 
@@ -57,8 +60,9 @@ def base(processed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AdapterResult]:
     path = tmp_path_factory.mktemp("made")
     result = train_adapter(
-        images=draw_photos(path / "photos", 6), base=base, output=path / "adapter", runs=path / "runs", name="Mimi", like=None,
-        steps=60, rank=4, lr=0.01, precision="fp32", device="cpu",
+        images=draw_photos(path / "photos", 6), base=base, output=path / "adapter", name="Mimi", like=None,
+        training=adapter_training(60).model_copy(update={"lr": 0.01, "precision": "fp32"}), rank=4, seed=0,
+        run=RunSettings(path / "runs", device="cpu"),
     )  # fmt: skip
     return path / "adapter", result
 
@@ -110,8 +114,8 @@ def test_the_same_seed_gives_the_same_adapter(base: Path, made: tuple[Path, Adap
     files = []
     for name in ("first", "second"):
         train_adapter(
-            images=images, base=base, output=tmp_path / name / "adapter", runs=tmp_path / name, name="Mimi", like="red", steps=4,
-            rank=2, device="cpu",
+            images=images, base=base, output=tmp_path / name / "adapter", name="Mimi", like="red",
+            training=adapter_training(4), rank=2, seed=0, run=RunSettings(tmp_path / name, device="cpu"),
         )  # fmt: skip
         files.append((tmp_path / name / "adapter/adapter_model.safetensors").read_bytes())
     assert files[0] == files[1]
@@ -175,18 +179,20 @@ def test_another_base_is_refused(base: Path, made: tuple[Path, AdapterResult], t
             load_adapted(tmp_path / name, made[0])
 
 
-def test_a_few_step_student_is_refused(base: Path, tmp_path: Path) -> None:
+def test_a_student_is_refused(base: Path, tmp_path: Path) -> None:
     config = TinyDiT.from_pretrained(base).config.model_copy(update={"few_step": True})
     TinyDiT(config).save_pretrained(tmp_path / "student")
     images = np.zeros((5, SIZE, SIZE, 3), np.uint8)
-    with pytest.raises(UserError, match="student: is a few-step student"):
+    with pytest.raises(UserError, match="student: is a student, which can only learn from its teacher"):
         train_adapter(
             images=images,
             base=tmp_path / "student",
             output=tmp_path / "adapter",
-            runs=tmp_path,
             name="Mimi",
             like="red",
+            training=adapter_training(1),
+            seed=0,
+            run=RunSettings(tmp_path),
         )
 
 
@@ -221,7 +227,7 @@ def test_adapt_generate_and_merge(here: Path) -> None:
     shutil.copy(here / "photos/00.png", here / "photos/again.png")
     made = run("adapt", "photos", "--name", "Mimi", "--breed", "red", "--steps", "20", "--rank", "2")
     assert made.exit_code == 0, made.output
-    assert "left out: again.png (the same picture as 00.png), notes.txt (undecodable)" in made.stderr
+    assert "left out: again.png (the same image as 00.png), notes.txt (undecodable)" in made.stderr
     assert made.stdout.startswith("adapters/mimi: Mimi, from 6 photos, starting as red; error of the predicted photos ")
     assert "adapters/mimi: LoRA adapter for models/generator, Mimi" in run("verify", "adapters/mimi").stdout
 
@@ -235,7 +241,8 @@ def test_adapt_generate_and_merge(here: Path) -> None:
     assert verify_model(here / "merged").startswith(f"generator, 4 classes, {SIZE} px")
     assert run("generate", *few, "--model", "merged", "--class", "Mimi", "--out", "from_merged").exit_code == 0
     assert png(here / "from_merged") == png(here / "mimi")
-    assert "merged: is there already" in error_line(run("merge", "adapters/mimi", "--out", "merged"))
+    assert load_sampler(here / "merged") == load_sampler(here / "models/generator") == SAMPLER
+    assert "merged: already exists" in error_line(run("merge", "adapters/mimi", "--out", "merged"))
 
 
 def test_what_is_refused_in_one_line_leaves_nothing(here: Path) -> None:
@@ -249,15 +256,20 @@ def test_what_is_refused_in_one_line_leaves_nothing(here: Path) -> None:
         (("empty", *arguments), "empty: holds no photos"),
         (("prose", *arguments), "holds no photos; left out: a.jpg (undecodable)"),
         (("four", *arguments), "there are 4 photos; an adapter needs at least 5"),
-        (("photos", "--name", "red"), "--name: 'red' is a class of models/generator already"),
+        (("photos", "--name", "red"), "--name: 'red' is already a class of models/generator"),
         (("photos", "--name", "/"), "--name: must have letters"),
         (("photos", *arguments, "--breed", "rod"), "--breed: there is no class 'rod'; did you mean red?"),
         (("photos", *arguments, "--base", "absent"), "absent: not found"),
-        (("photos", *arguments, "--out", "models"), "models: is there already and is no adapter"),
+        (("photos", *arguments, "--out", "models"), "models: exists and is not an adapter"),
     ):
         assert words in error_line(run("adapt", *command))
     assert not (here / "adapters").exists()
-    assert "adapters/mimi: not found" in error_line(run("generate", "--adapter", "adapters/mimi"))
+    missing = error_line(run("generate", "--adapter", "adapters/mimi"))
+    assert missing == "error: adapters/mimi: not found; `tinycats adapt` makes adapters"
+    assert missing == error_line(run("merge", "adapters/mimi", "--out", "merged"))
+    assert "absent: not found; `dvc repro` or `dvc pull` brings the models, --base names another" in error_line(
+        run("merge", "photos", "--base", "absent", "--out", "merged")
+    )
     assert "photos/adapter_config.json: not found" in error_line(run("merge", "photos", "--out", "merged"))
 
 

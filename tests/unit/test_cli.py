@@ -15,27 +15,31 @@ from typer.testing import CliRunner, Result
 
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.cli import app
-from tinycats.commands import generate as generate_command
 from tinycats.commands.nearest import nearest_names
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
-from tinycats.generator.sampler import few_step_settings, initial_noise, sample, to_uint8
+from tinycats.generator.sampler import initial_noise, sample, save_sampler, student_sampler, to_uint8
 from tinycats.preparing.decode import to_square
+from tinycats.runtime.params import SamplerSettings
 
 pytestmark = pytest.mark.xdist_group("cli")  # the same models serve them all
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["Bengal", "Maine Coon", "Sphynx", "Birman", "Bombay", "other"]
 SIZE = 32
+SAMPLERS = {
+    "generator": SamplerSettings(method="heun", steps=2, guidance=2.5, guidance_low=0.1, guidance_high=0.9),
+    "generator_fast": student_sampler(4),
+}
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """models/classifier, models/generator and models/generator_fast with random weights, as a fresh pipeline leaves them."""
+    """models/classifier, models/generator and models/generator_fast with random weights, as the pipeline leaves them."""
     root = tmp_path_factory.mktemp("pipeline")
     torch.manual_seed(0)
     config = ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=SIZE, flip_at_test=True)
     Classifier(config).save_pretrained(root / "models/classifier")
-    for name in ("generator", "generator_fast"):
+    for name, sampler in SAMPLERS.items():
         generator = TinyDiT(
             TinyDiTConfig(
                 classes=CLASSES, image_size=SIZE, patch_size=8, width=32, depth=1, heads=2, few_step="fast" in name
@@ -45,6 +49,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for parameter in generator.parameters():  # it starts with zeros, where neither noise nor class matters
                 parameter.normal_(std=0.3)
         generator.save_pretrained(root / "models" / name)
+        save_sampler(sampler, root / "models" / name)
     return root
 
 
@@ -148,8 +153,8 @@ def test_predict_bad_pictures_are_a_line_each_and_no_json(here: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
-        "error: prose.txt: is not a picture that can be read (undecodable)",
-        "error: void: is not a picture that can be read (undecodable)",
+        "error: prose.txt: is not a readable image (undecodable)",
+        "error: void: is not a readable image (undecodable)",
         "error: cats.jpg: not found; did you mean cat.jpg?",
     ]
 
@@ -204,7 +209,7 @@ def test_generate_is_a_function_of_class_seed_and_number(here: Path) -> None:
     assert run("generate", "--class", "Bengal", "--count", "1", "--seed", "8", *settings, "--out", "a").exit_code == 0
     assert not np.array_equal(first, png_pixels(here / "a/Bengal-8-0.png"))
     assert Image.open(here / "a/Bengal-7-1.png").text == {
-        "class": "Bengal", "seed": "7", "number": "1", "method": "euler", "steps": "3", "guidance": "1.5",
+        "class": "Bengal", "seed": "7", "number": "1", "method": "heun", "steps": "3", "guidance": "1.5",
         "guidance_low": "0.1", "guidance_high": "0.9", "few_step": "False",
     }  # fmt: skip
 
@@ -222,7 +227,7 @@ def test_generate_with_a_student_takes_its_few_steps(here: Path) -> None:
             TinyDiT.from_pretrained(here / "models/generator_fast"),
             initial_noise(7, range(2), SIZE),
             one_hot_classes([CLASSES.index("Bengal")] * 2, len(CLASSES)),
-            few_step_settings(taken),
+            student_sampler(taken),
         )
         for number, expected in enumerate(to_uint8(pictures).numpy()):
             image = Image.open(here / out / f"Bengal-7-{number}.png")
@@ -233,10 +238,8 @@ def test_generate_with_a_student_takes_its_few_steps(here: Path) -> None:
 def test_generate_with_a_student_takes_no_guidance(here: Path) -> None:
     for strength in ("3", "1"):
         line = error_line(run("generate", "--model", "models/generator_fast", "--guidance", strength))
-        assert (
-            line
-            == "error: --guidance: models/generator_fast is a few-step student, whose guidance is baked in; leave it out"
-        )
+        words = "--guidance: models/generator_fast is a student, which has guidance baked in; leave it out"
+        assert line == f"error: {words}"
     assert not (here / "generated").exists()
 
 
@@ -266,12 +269,13 @@ def test_verify_says_a_line_for_each(here: Path) -> None:
     result = run("verify", "models/classifier", "models/generator", "models/generator_fast")
     assert result.exit_code == 0
     first, second, third = result.stdout.splitlines()
-    assert third.startswith("models/generator_fast: few-step student, 6 classes")
+    assert third.startswith("models/generator_fast: ")
+    assert "student, 6 classes" in third
     assert first.startswith("models/classifier: classifier, 6 classes, resnet18")
     assert second.startswith("models/generator: generator, 6 classes")
 
 
-def test_verify_goes_on_after_a_broken_model_and_fails(here: Path) -> None:
+def test_verify_continues_after_a_broken_model_and_fails(here: Path) -> None:
     shutil.copytree(here / "models/generator", here / "broken")
     (here / "broken/model.safetensors").write_bytes(b"")
     (here / "broken.onnx").write_bytes(b"no model")
@@ -312,6 +316,13 @@ def test_params_check_names_what_differs_and_writes_nothing(repository: Path) ->
     assert path.read_text() == changed
     path.write_text("# a comment\n" + changed.replace("seed: 5", "seed: 0", 1))
     assert "in order or format" in error_line(run("params", "--check"))
+    for content, words in (
+        ("", "classifier.arch is missing, conf/ has"),
+        ("seed: [", "it is not YAML"),
+        ("[]", "classifier.arch is missing"),
+    ):
+        path.write_text(content)
+        assert words in error_line(run("params", "--check"))
     path.unlink()
     assert "params.yaml" in error_line(run("params", "--check"))
 
@@ -337,10 +348,33 @@ def test_params_outside_the_repository(tmp_path: Path, monkeypatch: pytest.Monke
     assert "no conf/config.yaml" in error_line(run("params"))
 
 
-def test_defaults_of_generate_are_those_of_the_pipeline() -> None:
-    sampler = yaml.safe_load((ROOT / "conf/config.yaml").read_text())["sampler"]
-    names = ("METHOD", "STEPS", "GUIDANCE", "GUIDANCE_LOW", "GUIDANCE_HIGH", "FAST_STEPS")
-    assert sampler == {name.lower(): getattr(generate_command, name) for name in names}
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_defaults_of_generate_are_those_of_the_pipeline(here: Path, name: str) -> None:
+    model = ("--model", f"models/{name}", "--class", "Bengal", "--count", "1", "--seed", "7")
+    assert run("generate", *model).exit_code == 0
+    network = TinyDiT.from_pretrained(here / "models" / name)
+    weights = one_hot_classes([CLASSES.index("Bengal")], len(CLASSES))
+    expected = to_uint8(sample(network, initial_noise(7, [0], SIZE), weights, SAMPLERS[name]))
+    image = Image.open(here / "generated/Bengal-7-0.png")
+    assert np.array_equal(np.asarray(image), expected[0].numpy())
+    assert image.text.items() >= {key: str(value) for key, value in SAMPLERS[name].model_dump().items()}.items()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "not found; it holds the sampler's settings: `dvc repro evaluate` writes it"),
+        ("{", "the file: Invalid JSON"),
+        ('{"steps": 4}', "method: Field required"),
+        (SAMPLERS["generator"].model_dump_json().replace("heun", "rk4"), "method: Input should be 'euler' or 'heun'"),
+    ],
+)
+def test_a_generator_without_its_sampler(here: Path, content: str | None, words: str) -> None:
+    shutil.copytree(here / "models/generator", here / "moved")
+    if content is not None:
+        (here / "moved.sampler.json").write_text(content)
+    assert error_line(run("generate", "--model", "moved")).startswith(f"error: moved.sampler.json: {words}")
+    assert not (here / "generated").exists()
 
 
 @pytest.mark.parametrize("command", ["predict", "generate", "verify", "params"])

@@ -1,4 +1,4 @@
-"""Which precision `auto` means, and memory that is kept."""
+"""The device of a process, and memory that is kept."""
 
 from __future__ import annotations
 
@@ -7,27 +7,46 @@ import sys
 
 import pytest
 import torch
+import torch.distributed as dist
 
-from tinycats.learning.precision import resolve_dtype
+from tinycats.runtime.devices import resolve_device
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import DeviceName
+from tinycats.runtime.processes import process_group
 
-CPU = torch.device("cpu")
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several GPUs, as far as choosing one goes."""
+    current = [0]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: current[0])
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: current.__setitem__(0, index))
+    monkeypatch.setattr(dist, "init_process_group", lambda backend: None)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "dtype"),
-    [
-        ({"amx_bf16": True}, torch.bfloat16),
-        ({"amx_bf16": False, "avx512_bf16": True}, torch.bfloat16),
-        ({"amx_bf16": False, "avx512_bf16": False, "avx2": True}, torch.float32),
-        ({}, torch.float32),  # ARM names none of them
-    ],
-)
-def test_auto_is_bfloat16_where_the_cpu_multiplies_fast_in_it(
-    capabilities: dict[str, bool], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_the_device_of_a_process_carries_its_index(
+    gpus: None, name: DeviceName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert resolve_dtype("auto", CPU) == dtype
-    assert resolve_dtype("fp32", CPU) == torch.float32
+    """Without one, a thread of the second process, whose current GPU is the first, would bring the batches there."""
+    assert resolve_device(name) == torch.device("cuda", 0)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with process_group():
+        assert resolve_device(name) == torch.device("cuda", 1)
+
+
+def test_the_cpu_can_be_asked_for_where_there_are_gpus(gpus: None) -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+
+
+def test_without_cuda_auto_is_the_cpu_and_cuda_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == torch.device("cpu")
+    with pytest.raises(UserError, match=r"compute\.device: there is no CUDA device here; use compute\.device=auto"):
+        resolve_device("cuda")
 
 
 ALLOCATE = """

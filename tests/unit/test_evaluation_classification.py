@@ -110,7 +110,7 @@ def test_worst_mistakes_are_wrong_and_the_most_confident_first():
 
 
 def test_no_pictures_or_broken_probabilities_are_refused():
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="no images"):
         classification_metrics(np.zeros((0, 3)), np.zeros(0, int), CLASSES, None)
     with pytest.raises(UserError, match="not finite"):
         classification_metrics(np.full((5, 3), np.nan), LABELS, CLASSES, None)

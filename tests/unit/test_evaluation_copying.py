@@ -1,6 +1,9 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from tinycats.evaluation import copying
 from tinycats.evaluation.copying import Nearest, closest_pairs, copying_metrics, nearer, nearest
 from tinycats.runtime.errors import UserError
 
@@ -17,6 +20,71 @@ def test_nearest_equals_a_search_over_all_pairs_across_chunks():
     assert result.rows.tolist() == all_pairs.argmin(axis=1).tolist()
     assert result.distances == pytest.approx(all_pairs.min(axis=1))
     assert result.rows.max() > 256  # more than one chunk took part
+
+
+def all_pairs(queries: np.ndarray, train: np.ndarray) -> Nearest:
+    """The nearest by comparing every pair in float64, the first of equally near ones."""
+    x, y = (vectors.reshape(len(vectors), -1).astype(np.float64) for vectors in (queries, train))
+    squares = np.stack([np.square(x - row).sum(axis=1) for row in y], axis=1)
+    return Nearest(squares.argmin(axis=1), np.sqrt(squares.min(axis=1) / x.shape[1]))
+
+
+def nearly_equal_images() -> tuple[np.ndarray, np.ndarray]:
+    """White images of large norm, a few values apart: in float32, |x|^2 + |y|^2 - 2 xy is off by more than that."""
+    rng = np.random.default_rng(0)
+    train = np.full((50, 64, 64, 3), 255, np.uint8)
+    for i in range(40):
+        train[i].reshape(-1)[rng.integers(0, train[i].size, 1 + i % 3)] -= rng.integers(1, 4, dtype=np.uint8)
+    queries = np.concatenate([train[5:45:4], train[:10]])
+    queries[:, 0, 0] -= 1
+    return np.concatenate([queries, train[[7, 33, 49]]]), train
+
+
+def features_with_ties() -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers, far from 0: many training vectors are equally near, and some occur twice."""
+    rng = np.random.default_rng(0)
+    train = (rng.integers(0, 3, (900, 8)) + 10_000).astype(np.float32)
+    return (rng.integers(0, 3, (300, 8)) + 10_000).astype(np.float32), np.concatenate([train, train[:100]])
+
+
+def features_a_hair_apart() -> tuple[np.ndarray, np.ndarray]:
+    """Around each query ten training vectors, equally far away but for the rounding of their values."""
+    rng = np.random.default_rng(0)
+    queries = rng.standard_normal((60, 1, 128))
+    away = rng.standard_normal((60, 1, 128)) * rng.choice([-1, 1], (60, 10, 128))
+    return queries[:, 0].astype(np.float32), (queries + away).reshape(600, 128).astype(np.float32)
+
+
+@pytest.mark.parametrize("sets", [nearly_equal_images, features_with_ties, features_a_hair_apart])
+@pytest.mark.parametrize("chunk_rows", [7, 1024])
+def test_nearest_is_what_all_pairs_in_float64_give(monkeypatch, sets, chunk_rows):
+    queries, train = sets()
+    monkeypatch.setattr(copying, "CHUNK_ROWS", chunk_rows)
+    result, expected = nearest(queries, train), all_pairs(queries, train)
+    assert result.rows.tolist() == expected.rows.tolist()
+    assert result.distances.tolist() == expected.distances.tolist()
+
+
+def test_those_sets_are_beyond_float32():
+    """Else the test above would say nothing about the exact comparison."""
+    for queries, train in (nearly_equal_images(), features_a_hair_apart()):
+        x, y = (vectors.reshape(len(vectors), -1).astype(np.float32) for vectors in (queries, train))
+        squares = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1) - 2 * x @ y.T
+        assert (squares.argmin(axis=1) != all_pairs(queries, train).rows).mean() > 0.2
+
+
+def test_memory_does_not_grow_with_the_sets(monkeypatch):
+    """As many floats at once as two chunks have; here the queries alone would be 39 MB in float64."""
+    monkeypatch.setattr(copying, "CHUNK_VALUES", 1 << 19)
+    queries, train = (np.random.default_rng(i).integers(0, 256, (1600, 32, 32, 3), dtype=np.uint8) for i in range(2))
+    peaks = []
+    for n in (200, 1600):
+        tracemalloc.start()
+        nearest(queries[:n, :, ::-1], train[:n])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1_000_000
+    assert peaks[1] < 20_000_000
 
 
 def test_a_copy_is_found_at_distance_exactly_zero():
@@ -75,5 +143,5 @@ def test_closest_pairs_come_nearest_first():
 
 
 def test_an_empty_set_is_refused():
-    with pytest.raises(UserError, match="at least one picture"):
+    with pytest.raises(UserError, match="at least one image"):
         nearest(pictures(2, 0), pictures(0, 1))

@@ -7,6 +7,7 @@ from tinycats.evaluation.distribution import (
     frechet_distance,
     kernel_distance,
     kernel_distances,
+    labels_in_proportion,
     precision_and_recall,
 )
 from tinycats.runtime.errors import UserError
@@ -26,6 +27,45 @@ def with_moments(n: int, mean: np.ndarray, root: np.ndarray, seed: int) -> np.nd
 
 def textbook_frechet(mean1, cov1, mean2, cov2) -> float:
     return float(np.square(mean1 - mean2).sum() + np.trace(cov1 + cov2 - 2 * sqrtm(cov1 @ cov2).real))
+
+
+class TestLabelsInProportion:
+    @pytest.mark.parametrize(
+        ("real", "count", "counts"),
+        [
+            ([15, 15, 15], 30, [10, 10, 10]),
+            ([24, 9, 3], 36, [24, 9, 3]),
+            ([24, 9, 3], 12, [8, 3, 1]),
+            ([5, 3, 2], 5, [3, 1, 1]),  # 2.5, 1.5 and 1: of equal remainders the lower label's is rounded up
+            ([98, 1, 1], 10, [10, 0, 0]),
+            ([0, 4, 0, 4], 6, [0, 3, 0, 3]),
+            ([1], 7, [7]),
+        ],
+    )
+    def test_the_largest_remainders_are_rounded_up(self, real, count, counts):
+        labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(real)), real))
+        made = labels_in_proportion(labels, count)
+        assert made.tolist() == sorted(made)
+        assert np.bincount(made, minlength=len(real)).tolist() == counts
+
+    def test_many_classes_are_never_off_by_a_whole_image(self):
+        rng = np.random.default_rng(0)
+        for _ in range(50):
+            real = rng.integers(0, 20, rng.integers(1, 300))
+            count = int(rng.integers(1, 500))
+            made = labels_in_proportion(real, count)
+            assert len(made) == count
+            exact = np.bincount(real, minlength=20) * count / len(real)
+            assert np.abs(np.bincount(made, minlength=20) - exact).max() < 1
+
+    def test_features_that_tell_only_the_class_are_at_distance_zero(self):
+        """A generator that is perfect in each class, and a test split with classes of different size."""
+        real = np.repeat([0, 1, 2], [24, 9, 3])
+        of_class = normal(3, 8, 0)
+        made = of_class[labels_in_proportion(real, 36)]
+        assert frechet_distance(of_class[real], made) == pytest.approx(0, abs=1e-9)
+        assert precision_and_recall(of_class[real], made, 2) == (1, 1)
+        assert frechet_distance(of_class[real], of_class[np.repeat([0, 1, 2], 12)]) > 0.1
 
 
 class TestFrechetDistance:
@@ -83,7 +123,7 @@ class TestFrechetDistance:
     def test_too_few_pictures_are_refused_with_the_number_needed(self):
         x = normal(9, 8, 0)
         assert frechet_distance(x, x) >= 0
-        with pytest.raises(UserError, match="at least 9 pictures in each set, got 9 real and 8 generated"):
+        with pytest.raises(UserError, match="at least 9 images in each set, got 9 real and 8 generated"):
             frechet_distance(x, x[:8])
 
 
@@ -142,7 +182,7 @@ class TestKernelDistance:
         assert kernel_distance(shuffled, y) == pytest.approx(kernel_distance(x, y), rel=1e-9)
 
     def test_one_picture_is_refused(self):
-        with pytest.raises(UserError, match="at least 2 pictures"):
+        with pytest.raises(UserError, match="at least 2 images"):
             kernel_distance(normal(1, 3, 0), normal(9, 3, 1))
 
 
@@ -185,7 +225,7 @@ class TestPrecisionAndRecall:
         assert precision_and_recall(x, y, 3) == precision_and_recall(shuffled, y, 3)
 
     def test_too_few_pictures_are_refused_with_the_number_needed(self):
-        with pytest.raises(UserError, match="at least 4 pictures in each set, got 3 real and 9 generated"):
+        with pytest.raises(UserError, match="at least 4 images in each set, got 3 real and 9 generated"):
             precision_and_recall(normal(3, 2, 0), normal(9, 2, 1), 3)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinycats.figures.confusion import confusion_figure
+from tinycats.figures.confusion import confusion_figure, to_image
 from tinycats.figures.sheets import captioned_sheet, class_grid, save_png
 
 SIZE = 32
@@ -36,7 +36,7 @@ def test_class_grid_has_one_row_a_class_with_its_name_at_the_left():
 
 
 def test_class_grid_refuses_rows_that_are_not_full():
-    with pytest.raises(ValueError, match="3 pictures do not fill"):
+    with pytest.raises(ValueError, match="3 images do not fill"):
         class_grid(plain((0, 0, 0), (0, 0, 0), (0, 0, 0)), ["a", "b"])
 
 
@@ -77,7 +77,7 @@ def test_equal_figures_are_equal_bytes_without_metadata(tmp_path: Path, kind: st
     def draw():
         if kind == "picture":
             return class_grid(plain((1, 2, 3), (4, 5, 6)), ["a", "b"])
-        return confusion_figure(np.array([0, 1]), np.array([0, 1]), ["a", "b"])
+        return to_image(confusion_figure(np.array([0, 1]), np.array([0, 1]), ["a", "b"]))
 
     for name in ("first.png", "second.png"):
         save_png(draw(), tmp_path / name)

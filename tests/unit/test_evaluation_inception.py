@@ -94,15 +94,13 @@ def test_too_few_pictures_are_no_numbers():
 
 
 @pytest.fixture
-def weights_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    return tmp_path / "hub" / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
+def weights_path(home: Path) -> Path:
+    return home / ".cache/torch/hub/checkpoints/weights-inception-2015-12-05-6726825d.pth"
 
 
 def test_without_weights_and_network_there_is_one_line_and_no_file(weights_path, monkeypatch):
     monkeypatch.setattr(inception.fidelity, "URL_INCEPTION_V3", "https://127.0.0.1:1/" + weights_path.name)
-    with pytest.raises(InceptionUnavailableError, match="cannot be had") as caught:
+    with pytest.raises(InceptionUnavailableError, match="are unavailable") as caught:
         load_inception(timeout_s=1)
     assert "\n" not in str(caught.value)
     assert not weights_path.exists()
@@ -112,7 +110,7 @@ def test_wrong_weights_are_refused_before_they_are_read(weights_path, monkeypatc
     weights_path.parent.mkdir(parents=True)
     weights_path.write_bytes(b"not the weights")
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("the file is already there"))
-    with pytest.raises(InceptionUnavailableError, match="not the file that its name says"):
+    with pytest.raises(InceptionUnavailableError, match="does not match the hash in its name"):
         load_inception()
 
 

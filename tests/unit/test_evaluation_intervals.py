@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinycats.evaluation import intervals
-from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, kernel_distance
+from tinycats.evaluation.distribution import TooFewImagesError, frechet_distance, kernel_distance
 
 N, M, FEATURES, ROUNDS, RESAMPLES = 80, 70, 3, 100, 60
 
@@ -67,7 +67,19 @@ def test_the_seed_decides_and_more_pictures_make_it_narrower() -> None:
 
 
 def test_too_few_pictures_are_refused_with_the_number_needed() -> None:
-    with pytest.raises(TooFewPicturesError, match="at least 4 pictures in each set, got 9 real and 3 generated"):
+    with pytest.raises(TooFewImagesError, match="at least 4 images in each set, got 9 real and 3 generated"):
         intervals.frechet("fd", np.zeros((9, 3)), np.zeros((3, 3)), 60, 0)
-    with pytest.raises(TooFewPicturesError, match="at least 2 pictures"):
+    with pytest.raises(TooFewImagesError, match="at least 2 images"):
         intervals.kernel("kd", np.zeros((9, 3)), np.zeros((1, 3)), 60, 0)
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 40), (40, 3)])
+def test_no_kernel_interval_of_resamples_that_have_no_distance(n: int, m: int) -> None:
+    """Sixty times 3 of 3 images with replacement: some of them are three times the same image."""
+    rng = np.random.default_rng(0)
+    with pytest.raises(
+        TooFewImagesError, match=f"a resample of {n} real and {m} generated images holds only copies of one"
+    ):
+        intervals.kernel("kd", *sets(rng, n, m), 60, 0)
+    found = intervals.kernel("kd", *sets(rng, 8, 8), 60, 0)
+    assert np.isfinite(list(found.values())).all()

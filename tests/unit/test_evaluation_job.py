@@ -1,7 +1,7 @@
 import csv
 import json
 import logging
-from dataclasses import replace
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,22 @@ from PIL import Image
 
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.evaluation import job
-from tinycats.evaluation.few_steps import few_step_samplers
+from tinycats.evaluation.few_steps import few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError
-from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict
+from tinycats.evaluation.inference import evaluator_features, generate, noise_images, predict
 from tinycats.evaluation.job import evaluate
 from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.generator.sampler import SamplerSettings, few_step_settings
+from tinycats.generator.sampler import student_sampler, teacher_sampler
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import EvaluateParams, SamplerParams
 
 pytestmark = pytest.mark.xdist_group("evaluation")  # one evaluation serves them all
 
 CLASSES = ["Bengal", "Birman", "other"]
-SETTINGS = SamplerSettings("euler", steps=2, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
+SAMPLER = SamplerParams(method="euler", steps=2, guidance=2.0, guidance_low=0.1, guidance_high=0.9, student_steps=4)
+TEACHER, STUDENT = teacher_sampler(SAMPLER), student_sampler(4)
+SETTINGS = EvaluateParams(samples_per_class=10, neighbours=3, bootstrap=50, inception=False, latency_runs=3)
 CPU = torch.device("cpu")
 GENERATOR_SIZE, CLASSIFIER_SIZE, EVALUATOR_SIZE = 16, 32, 16
 COUNTS = {"train": 60, "test": 45}
@@ -91,13 +94,10 @@ def run(directory: Path, out: str = "out", **changes: Any) -> dict[str, Any]:
         "metrics_path": metrics_path,
         "plots_dir": directory / out / "evaluate",
         "timing_path": directory / out / "timing" / "evaluate.json",
-        "sampler": SETTINGS,
-        "fast_steps": 4,
-        "samples_per_class": 10,
-        "neighbours": 3,
-        "bootstrap": 50,
-        "inception": False,
-        "latency_runs": 3,
+        "generator_sampler_path": directory / out / "generator.sampler.json",
+        "student_sampler_path": directory / out / "generator_fast.sampler.json",
+        "sampler": SAMPLER,
+        "settings": SETTINGS,
         "seed": 0,
         "device": "cpu",
     }
@@ -173,7 +173,10 @@ def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics)
     """The grid: a row a class, the first picture of the class; columns teacher, teacher in 4, student in 4, 2 and 1."""
     models = {name: TinyDiT.from_pretrained(workspace / name) for name in ("generator", "generator_fast")}
     labels = np.repeat(np.arange(3), 10)
-    samplers = [SETTINGS, replace(SETTINGS, steps=4), *(few_step_settings(steps) for steps in (4, 2, 1))]
+    ways = few_step_ways(TEACHER, STUDENT)
+    assert [(way.model, way.sampler.steps) for way in ways] == [
+        ("teacher", 2), ("teacher", 4), ("student", 4), ("student", 2), ("student", 1)
+    ]  # fmt: skip
     with Image.open(workspace / "out/evaluate/few_steps.png") as image:
         grid = np.asarray(image)
     pitch = GENERATOR_SIZE + 2
@@ -182,9 +185,9 @@ def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics)
     assert grid.shape[0] == head + 3 * pitch + 2
     assert (grid[:head] < 255).any()
     left = grid.shape[1] - 5 * pitch  # the names of the classes stand before it
-    for column, settings in enumerate(samplers):
-        model = models["generator_fast" if settings.few_step else "generator"]
-        made = generate(model, labels, settings, 0, CPU)
+    for column, way in enumerate(ways):
+        model = models["generator" if way.model == "teacher" else "generator_fast"]
+        made = generate(model, labels, way.sampler, 0, CPU)
         for row in range(3):
             y, x = top + row * pitch, left + column * pitch
             shown = grid[y : y + GENERATOR_SIZE, x : x + GENERATOR_SIZE]
@@ -192,19 +195,27 @@ def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics)
 
 
 @pytest.mark.parametrize(
-    ("fast_steps", "names"),
+    ("student_steps", "names"),
     [
         (1, ["teacher", "teacher_1", "student"]),
         (2, ["teacher", "teacher_2", "student", "student_1"]),
         (8, ["teacher", "teacher_8", "student", "student_2", "student_1"]),
     ],
 )
-def test_the_student_is_tried_in_fewer_steps_than_its_own(fast_steps, names):
-    samplers = few_step_samplers(SETTINGS, fast_steps)
-    assert list(samplers) == names
-    assert samplers["teacher"] == SETTINGS
-    assert samplers[f"teacher_{fast_steps}"] == replace(SETTINGS, steps=fast_steps)
-    assert samplers["student"] == few_step_settings(fast_steps)
+def test_the_student_is_tried_in_fewer_steps_than_its_own(student_steps, names):
+    ways = few_step_ways(TEACHER, student_sampler(student_steps))
+    assert [way.name for way in ways] == names
+    assert [way.model for way in ways] == [name.split("_")[0] for name in names]
+    samplers = {way.name: way.sampler for way in ways}
+    assert samplers["teacher"] == TEACHER
+    assert samplers[f"teacher_{student_steps}"] == TEACHER.model_copy(update={"steps": student_steps})
+    assert samplers["student"] == student_sampler(student_steps)
+    assert all(samplers[f"student_{n}"] == student_sampler(n) for n in (2, 1) if f"student_{n}" in names)
+
+
+def test_the_samplers_are_written_for_all_who_make_more_images(workspace, metrics):
+    for name, settings in (("generator", TEACHER), ("generator_fast", STUDENT)):
+        assert json.loads((workspace / f"out/{name}.sampler.json").read_text()) == settings.model_dump()
 
 
 def test_clock_readings_are_in_the_timing_file_alone(workspace, metrics):
@@ -254,6 +265,65 @@ def test_plot_data_tells_what_the_metrics_tell(workspace, metrics):
         assert image.height == len(CLASSES) * (GENERATOR_SIZE + 2) + 2
 
 
+def image_of_each_class() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, GENERATOR_SIZE, GENERATOR_SIZE, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def unbalanced(workspace: Path, tmp_path: Path) -> Path:
+    """A workspace whose test split has one image of each class, 33 times, 12 times and not at all."""
+    shutil.copytree(workspace, tmp_path / "unbalanced")
+    processed = tmp_path / "unbalanced/processed"
+    labels = np.repeat([0, 1], [33, 12])
+    for size in (GENERATOR_SIZE, CLASSIFIER_SIZE):
+        factor = size // GENERATOR_SIZE
+        np.save(
+            processed / f"test_{size}.npy", image_of_each_class()[labels].repeat(factor, axis=1).repeat(factor, axis=2)
+        )
+    train = [line for line in (processed / "index.csv").read_text().splitlines() if ",test," not in line]
+    test = [f"test/{row}.jpg,{label},test,{row}" for row, label in enumerate(labels)]
+    (processed / "index.csv").write_text("\n".join([*train, *test]) + "\n")
+    return tmp_path / "unbalanced"
+
+
+def test_a_perfect_generator_is_at_no_distance_from_an_unbalanced_test_split(unbalanced, monkeypatch):
+    """Its images follow the proportions of the test split; else the distance would be that of the proportions."""
+    monkeypatch.setattr(job, "generate", lambda model, labels, *_: image_of_each_class()[labels])
+    settings = SETTINGS.model_copy(update={"samples_per_class": 15})
+    metrics = run(unbalanced, settings=settings)
+    for model in ("generator", "generator_fast"):
+        found = metrics[model]
+        assert (found["n_generated"], found["n_real"]) == (45, 45)
+        assert found["fd_classifier"] < 1e-6 * metrics["generator"]["fd_classifier_floor"]
+        assert (found["precision"], found["recall"]) == (1, 1)
+        assert found["copying"]["pixels"]["median_ratio"] == 1
+    nearest = read_csv(unbalanced / "out/evaluate/nearest.csv")
+    assert [row["class"] for row in nearest] == ["Bengal"] * 33 + ["Birman"] * 12
+    # The classifier says Bengal to everything.
+    assert metrics["generator"]["class_agreement"] == pytest.approx(33 / 45)
+
+
+def test_the_sheets_show_classes_that_the_test_split_lacks(unbalanced, monkeypatch):
+    asked = []
+
+    def generate_class(model, labels, *_):
+        asked.append(labels.tolist())
+        return image_of_each_class()[labels]
+
+    monkeypatch.setattr(job, "generate", generate_class)
+    run(unbalanced)
+    assert {tuple(labels) for labels in asked} == {(0,) * 22 + (1,) * 8 + (2,) * 8}
+    for name, columns in (("samples", 8), ("few_steps", 5)):
+        with Image.open(unbalanced / f"out/evaluate/{name}.png") as image:
+            sheet = np.asarray(image)
+        pitch = GENERATOR_SIZE + 2
+        grid = sheet[sheet.shape[0] - 3 * pitch :, sheet.shape[1] - columns * pitch :]
+        for row, expected in enumerate(image_of_each_class()):
+            for column in range(columns):
+                y, x = row * pitch, column * pitch
+                assert np.array_equal(grid[y : y + GENERATOR_SIZE, x : x + GENERATOR_SIZE], expected), (name, row)
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_generator_that_returns_training_pictures_is_found_out(workspace, monkeypatch, mirrored):
     train = np.load(workspace / "processed" / f"train_{GENERATOR_SIZE}.npy")
@@ -279,7 +349,23 @@ def test_too_few_pictures_leave_the_metric_out_and_say_so(workspace, tmp_path, c
         generator = run(tmp_path)["generator"]
     assert not [key for key in generator if key.startswith("fd_")]
     assert "kd_classifier" in generator
-    assert "needs at least 65 pictures in each set, got 45 real and 30 generated" in caplog.text
+    assert "needs at least 65 images in each set, got 45 real and 30 generated" in caplog.text
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_handful_of_test_images_gives_no_interval_rather_than_no_number(tmp_path, monkeypatch, caplog, count):
+    monkeypatch.setitem(COUNTS, "test", count)
+    write_processed(tmp_path / "processed")
+    save_models(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        metrics = run(tmp_path)
+    generator = metrics["generator"]
+    assert generator["n_real"] == count
+    assert ("kd_classifier" in generator) == (count > 1)
+    assert not {"kd_classifier_low", "kd_classifier_high", "fd_classifier"} & generator.keys()
+    assert ("precision" in generator) == (count > SETTINGS.neighbours)
+    assert "no interval of KD-classifier: " in caplog.text
+    assert metrics["classifier"]["top1_low"] < metrics["classifier"]["top1_high"]
 
 
 def test_without_inception_weights_there_is_no_inception_key(workspace, metrics, monkeypatch, caplog):
@@ -289,7 +375,7 @@ def test_without_inception_weights_there_is_no_inception_key(workspace, metrics,
     assert "inception" not in metrics
     monkeypatch.setattr(job, "load_inception", unavailable)
     with caplog.at_level(logging.WARNING):
-        assert run(workspace, out="inception", inception=True) == metrics
+        assert run(workspace, out="inception", settings=SETTINGS.model_copy(update={"inception": True})) == metrics
     assert "no network" in caplog.text
 
 
@@ -297,7 +383,7 @@ def test_an_empty_test_split_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(COUNTS, "test", 0)
     write_processed(tmp_path / "processed")
     save_models(tmp_path)
-    with pytest.raises(UserError, match="the test split has no pictures"):
+    with pytest.raises(UserError, match="the test split has no images"):
         run(tmp_path)
     assert not (tmp_path / "out").exists()
 
@@ -306,18 +392,18 @@ def test_an_empty_test_split_is_one_line(tmp_path, monkeypatch):
 def test_models_of_other_classes_are_refused_and_nothing_is_written(tmp_path, name):
     write_processed(tmp_path / "processed")
     save_models(tmp_path, classes=["Bengal", "Birman", "Sphynx"], other_classes_of=name)
-    with pytest.raises(UserError, match=f"{name}: was trained on other classes"):
+    with pytest.raises(UserError, match=f"{name}: was not trained on the classes of"):
         run(tmp_path)
     assert not (tmp_path / "out").exists()
 
 
 def test_each_generated_picture_depends_on_its_number_and_the_seed_alone(workspace):
     model = TinyDiT.from_pretrained(workspace / "generator")
-    many = generate(model, [0] * 70, SETTINGS, seed=5, device=CPU)
+    many = generate(model, [0] * 70, TEACHER, seed=5, device=CPU)
     assert many.shape == (70, GENERATOR_SIZE, GENERATOR_SIZE, 3)
     assert many.dtype == np.uint8
-    few = generate(model, [0] * 3, SETTINGS, seed=5, device=CPU)
-    other = generate(model, [0] * 3, SETTINGS, seed=6, device=CPU)
+    few = generate(model, [0] * 3, TEACHER, seed=5, device=CPU)
+    other = generate(model, [0] * 3, TEACHER, seed=6, device=CPU)
     assert np.abs(many[:3].astype(int) - few).mean() < 1  # other batch sizes round differently
     assert np.abs(other.astype(int) - few).mean() > 10
 
@@ -335,8 +421,8 @@ def test_pictures_of_another_size_are_resized_for_the_models(workspace):
     assert predict(classifier, test[GENERATOR_SIZE], CPU).sum(axis=1) == pytest.approx(np.ones(45), abs=1e-5)
 
 
-def test_noise_pictures_are_noise():
-    noise = noise_pictures(0, 4, 16)
+def test_noise_images_are_noise():
+    noise = noise_images(0, 4, 16)
     assert noise.shape == (4, 16, 16, 3)
     assert 100 < noise.mean() < 155
     assert noise.std() > 60

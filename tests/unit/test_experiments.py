@@ -15,8 +15,7 @@ from tinycats.experiments.better import better
 
 
 def git(root: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
-    command = ["git", "-C", str(root), *identity, *arguments]
+    command = ["git", "-C", str(root), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -162,8 +161,6 @@ def test_experiments_of_dvc(project: Path) -> None:
     baseline = commit(project, "Use DVC")
     write(project / "params.yaml", "seed: 0\ntrain:\n  steps: 400\n")
     write(project / "metrics/evaluate.json", '{"n": 3, "classifier": {"top1": 0.9}}')
-    git(project, "config", "user.name", "A")
-    git(project, "config", "user.email", "a@example.com")
     dvc("exp", "save", "--name", "longer")
     git(project, "checkout", "--quiet", ".")
     *commits, experiment = read(project)

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,9 @@ from tinycats.export.onnx_export import write_onnx
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.parity import classifier_parity, generator_parity, require_parity
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.generator.sampler import SamplerSettings, few_step_settings
+from tinycats.generator.sampler import student_sampler
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import ExportParams, SamplerSettings
 from tinycats.verification.onnx_file import verify_onnx
 
 pytestmark = pytest.mark.xdist_group("export")  # one export serves them all
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 CLASSES = ["Bengal", "Korat", "Manx"]
 SIZE, OPSET = 32, 20
 SAMPLER = SamplerSettings(method="euler", steps=4, guidance=3.0, guidance_low=0.2, guidance_high=0.7)
-SAMPLERS = {"generator": SAMPLER, "generator_fast": few_step_settings(2)}
+SAMPLERS = {"generator": SAMPLER, "generator_fast": student_sampler(2)}
 
 
 def make_classifier() -> Classifier:
@@ -91,7 +91,7 @@ def make_processed(directory: Path, count: int = 24) -> None:
 
 
 def export(workspace: Path, output: Path, **changes: object) -> None:
-    settings: dict = {"parity_images": 12, "classifier_tolerance": 1e-4, "generator_tolerance": 1e-4, **changes}
+    settings: dict = {"opset": OPSET, "parity_images": 12, "classifier_tolerance": 1e-4, "generator_tolerance": 1e-4}
     export_job.export_models(
         classifier_dir=workspace / "models/classifier",
         generators={name: (workspace / "models" / name, sampler) for name, sampler in SAMPLERS.items()},
@@ -99,9 +99,8 @@ def export(workspace: Path, output: Path, **changes: object) -> None:
         output_dir=output / "onnx",
         metrics_path=output / "export.json",
         timing_path=output / "timing.json",
-        opset=OPSET,
+        settings=ExportParams(**settings | changes),
         seed=0,
-        **settings,
     )
 
 
@@ -285,7 +284,7 @@ class TestParity:
 
         monkeypatch.setattr(export_job, "export_classifier", copy_exported)
         monkeypatch.setattr(export_job, "export_generators", export_damaged)
-        with pytest.raises(UserError, match=r"generator\.onnx does not compute what the torch model does"):
+        with pytest.raises(UserError, match=r"generator\.onnx differs from the torch model"):
             export(workspace, tmp_path)
         assert list(tmp_path.iterdir()) == []
 
@@ -333,6 +332,7 @@ class TestGolden:
     def test_another_implementation_reproduces_every_step(self, golden, session):
         content, tensors = golden
         assert content["classes"] == CLASSES
+        assert not content["few_step"]
         assert content["times"] == [0, 0.25, 0.5, 0.75, 1]
         np.testing.assert_array_equal(tensors["class_weights"], [[1, 0, 0, 0], [0.5, 0.5, 0, 0]])
         settings = content["sampler"]
@@ -349,7 +349,8 @@ class TestGolden:
         content = json.loads((onnx_dir / "golden_fast.json").read_text())
         tensors = {name: decode_tensor(tensor) for name, tensor in content["tensors"].items()}
         assert content["times"] == [0, 0.5, 1]
-        assert content["sampler"] == asdict(few_step_settings(2))
+        assert content["sampler"] == student_sampler(2).model_dump()
+        assert content["few_step"]
         session = ort.InferenceSession(onnx_dir / "generator_fast.onnx")
         arguments = (session, tensors["noise"], tensors["class_weights"], 1, 0, 1, 2)
         np.testing.assert_allclose(np.stack(list(euler(*arguments, length=0.5))), tensors["states"], atol=1e-4)
@@ -358,7 +359,7 @@ class TestGolden:
 
     def test_guidance_1_is_no_guidance(self, golden, session):
         _, tensors = golden
-        content = golden_run(make_generator(), replace(SAMPLER, guidance=1.0), seed=0)
+        content = golden_run(make_generator(), SAMPLER.model_copy(update={"guidance": 1.0}), seed=0)
         states = np.stack(list(euler(session, tensors["noise"], tensors["class_weights"], 1, 0, 1, SAMPLER.steps)))
         np.testing.assert_allclose(states, decode_tensor(content["tensors"]["states"]), atol=1e-4)
 
@@ -370,9 +371,7 @@ class TestGolden:
 
 def stage_sampler(teacher: SamplerSettings) -> dict[str, object]:
     """The section `sampler` of params.yaml, of which a stage makes SAMPLERS."""
-    settings = asdict(teacher)
-    del settings["few_step"]
-    return settings | {"fast_steps": SAMPLERS["generator_fast"].steps}
+    return teacher.model_dump() | {"student_steps": SAMPLERS["generator_fast"].steps}
 
 
 class TestDeterminism:
@@ -403,7 +402,7 @@ class TestVerify:
         said = verify_onnx(onnx_dir / "generator.onnx")
         assert said.startswith("ONNX generator, fp32, 3 classes")
         assert "opset 20" in said
-        assert verify_onnx(onnx_dir / "generator_fast.onnx").startswith("ONNX few-step student, fp32, 3 classes")
+        assert verify_onnx(onnx_dir / "generator_fast.onnx").startswith("ONNX student, fp32, 3 classes")
 
     def test_damaged_files_are_told_apart(self, onnx_dir, tmp_path):
         content = (onnx_dir / "generator.onnx").read_bytes()
@@ -413,7 +412,7 @@ class TestVerify:
         for name, wrong in cases.items():
             path = tmp_path / f"{name}.onnx"
             path.write_bytes(wrong)
-            with pytest.raises(UserError, match=f"{name}.onnx: (is not a whole ONNX model|was not exported)"):
+            with pytest.raises(UserError, match=f"{name}.onnx: (is not an intact ONNX model|was not exported)"):
                 verify_onnx(path)
 
     def test_weights_that_are_not_finite(self, onnx_dir, tmp_path):

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 from benchmarks.generator_variants import (
-    BASE,
     TOLD,
     VARIANTS,
     RotaryNorm,
@@ -18,9 +17,12 @@ from benchmarks.generator_variants import (
     tell,
 )
 
+from tinycats.adapters.training import adapter_training
 from tinycats.generator.network import Attention, TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.task import velocity_loss
+from tinycats.runtime.params import DitParams, TrainParams
 
+TRAINING = adapter_training(steps=1)
 SMALL = TinyDiTConfig(classes=["a", "b"], image_size=16, patch_size=8, width=32, depth=2, heads=2)
 NANO = SMALL.model_copy(update={"image_size": 64, "width": 192, "depth": 6, "heads": 3})
 
@@ -51,22 +53,27 @@ def difference(one: TinyDiT, other: TinyDiT) -> float:
 
 def test_every_variant_differs_from_the_base_in_one_thing_or_two() -> None:
     for name, variant in VARIANTS.items():
-        changed = [key for key, value in vars(variant).items() if value != getattr(BASE, key)]
-        assert len(changed) == {"base": 0, "v_patch16": 2}.get(name, 1), name
+        assert len(variant.changes()) == {"base": 0, "v_patch16": 2}.get(name, 1), name
+
+
+def test_changes_of_parameters_go_to_their_section() -> None:
+    assert VARIANTS["label_dropout_0"].of(TrainParams) == {"label_dropout": 0.0}
+    assert VARIANTS["v_patch16"].of(DitParams) == {"patch_size": 16}
+    assert VARIANTS["v_patch16"].of(TrainParams) == VARIANTS["muon"].of(TrainParams) == {}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_can_be_trained(name: str) -> None:
     variant = VARIANTS[name]
     model = awake(build(variant, SMALL))
-    found = optimizers(variant, model, 1e-3)
+    found = optimizers(variant, model, TRAINING)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     model(*inputs()).square().mean().backward()
     for optimizer in found:
         optimizer.step()
     still = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
     assert still in ([], ["h_embedding.hidden.weight"])
-    assert model.config.patch_size == variant.patch_size
+    assert model.config.patch_size == (variant.patch_size or SMALL.patch_size)
 
 
 def test_a_perfect_velocity_has_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +147,7 @@ def test_dropout_is_there_in_training_alone() -> None:
 
 
 def test_no_description_is_the_base_and_a_description_is_heard() -> None:
-    plain, told = awake(build(small(), SMALL)), build(small(augmentation="told"), SMALL)
+    plain, told = awake(build(small(), SMALL)), build(small(told=True), SMALL)
     with torch.no_grad():
         told.class_embedding.weight[:, :3] = plain.class_embedding.weight
     weights = {name: tensor for name, tensor in plain.state_dict().items() if name != "class_embedding.weight"}
@@ -154,11 +161,10 @@ def test_no_description_is_the_base_and_a_description_is_heard() -> None:
 
 
 def test_the_description_says_what_was_changed() -> None:
-    generator = torch.Generator().manual_seed(0)
     n, side = 64, 32
     axis = (2 * torch.arange(side) + 1) / side - 1
     ramp = (0.5 + 0.1 * axis[:, None].expand(side, side)).expand(n, 3, side, side)  # grey, brighter downwards
-    changed, description = change_and_describe(ramp, generator)
+    changed, description = change_and_describe(ramp, seed=0, step=0)
     assert description.shape == (n, TOLD)
     assert description.std(dim=0).min() > 0.05  # every number says something
     assert description.abs().max() < 5
@@ -174,7 +180,7 @@ def test_the_description_says_what_was_changed() -> None:
 def test_untold_pictures_are_as_they_were() -> None:
     torch.manual_seed(0)
     batch = {"x": 2 * torch.rand(32, 3, 16, 16) - 1, "class_weights": one_hot_classes([0] * 32, 2)}
-    told = tell(batch, torch.Generator().manual_seed(0))
+    told = tell(batch, seed=0, step=0)
     unchanged = (told["x"] == batch["x"]).flatten(1).all(dim=1)
     assert 8 <= unchanged.sum() <= 24
     assert torch.equal(unchanged, ~told["class_weights"][:, 3:].any(dim=1))
@@ -190,8 +196,8 @@ def test_dispersive_loss_of_known_features() -> None:
 
 def test_muon_gets_the_matrices_of_attention_and_mlp() -> None:
     model = build(small(), SMALL)
-    assert [type(optimizer).__name__ for optimizer in optimizers(BASE, model, 1e-3)] == ["AdamW"]
-    adamw, muon = optimizers(small(muon=True), model, 1e-3)
+    assert [type(optimizer).__name__ for optimizer in optimizers(Variant(), model, TRAINING)] == ["AdamW"]
+    adamw, muon = optimizers(small(muon=True), model, TRAINING)
     taken = {id(p) for p in muon.param_groups[0]["params"]}
     names = {
         name.removeprefix("blocks.0.") for name, p in model.named_parameters() if id(p) in taken and "blocks.0" in name

@@ -40,6 +40,7 @@ class LineTask:
 
     name = "line"
     warmup_steps = 4
+    dtype = torch.float32
 
     def __init__(self, fail_at: int | None = None, stop_at: int | None = None) -> None:
         torch.manual_seed(0)

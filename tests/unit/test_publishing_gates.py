@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tinycats.publishing.gates import Gate, check_gates
+from tinycats.publishing.gates import check_gates
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import Gate
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC = "evaluate.generator.class_agreement"
+
+
+def gate(metric: str, bound: float, direction: str) -> Gate:
+    return Gate.model_validate({"metric": metric, "bound": bound, "direction": direction})
 
 
 def metrics(directory: Path, value: object, file: str = "evaluate") -> Path:
@@ -23,7 +28,7 @@ def metrics(directory: Path, value: object, file: str = "evaluate") -> Path:
     ("value", "bound", "direction"), [(0.85, 0.85, "min"), (0.9, 0.85, "min"), (3.5, 3.5, "max"), (0, 3.5, "max")]
 )
 def test_at_the_bound_and_better_passes(tmp_path: Path, value: float, bound: float, direction: str) -> None:
-    result = check_gates([Gate(METRIC, bound, direction)], metrics(tmp_path, value))
+    result = check_gates([gate(METRIC, bound, direction)], metrics(tmp_path, value))
     assert result == {METRIC: {"value": value, "bound": bound, "passed": True}}
 
 
@@ -44,7 +49,7 @@ def test_at_the_bound_and_better_passes(tmp_path: Path, value: float, bound: flo
 )
 def test_everything_else_fails(tmp_path: Path, value: object, bound: float, direction: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
-        check_gates([Gate(METRIC, bound, direction)], metrics(tmp_path, value))
+        check_gates([gate(METRIC, bound, direction)], metrics(tmp_path, value))
     assert words in str(caught.value)
 
 
@@ -55,23 +60,23 @@ def test_everything_else_fails(tmp_path: Path, value: object, bound: float, dire
 @pytest.mark.parametrize(("bound", "direction"), [(0.0, "min"), (1e9, "max")])
 def test_an_absent_number_passes_no_gate(tmp_path: Path, metric: str, bound: float, direction: str) -> None:
     with pytest.raises(UserError, match=metric):
-        check_gates([Gate(metric, bound, direction)], metrics(tmp_path, 0.9))
+        check_gates([gate(metric, bound, direction)], metrics(tmp_path, 0.9))
 
 
 def test_a_file_that_is_no_json_fails(tmp_path: Path) -> None:
     (tmp_path / "evaluate.json").write_text("{")
     with pytest.raises(UserError, match="is not JSON"):
-        check_gates([Gate(METRIC, 0.0, "min")], tmp_path)
+        check_gates([gate(METRIC, 0.0, "min")], tmp_path)
 
 
 @pytest.mark.parametrize("bound", [float("nan"), float("inf"), float("-inf")])
 def test_a_bound_must_be_a_number(tmp_path: Path, bound: float) -> None:
     with pytest.raises(UserError, match="finite"):
-        check_gates([Gate(METRIC, bound, "max")], metrics(tmp_path, 0.9))
+        check_gates([gate(METRIC, bound, "max")], metrics(tmp_path, 0.9))
 
 
 def test_all_failures_in_one_line(tmp_path: Path) -> None:
-    gates = [Gate(METRIC, 0.85, "min"), Gate("export.x", 1.0, "max"), Gate(METRIC, 0.1, "min")]
+    gates = [gate(METRIC, 0.85, "min"), gate("export.x", 1.0, "max"), gate(METRIC, 0.1, "min")]
     with pytest.raises(UserError) as caught:
         check_gates(gates, metrics(tmp_path, 0.5))
     message = str(caught.value)
@@ -82,7 +87,7 @@ def test_all_failures_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_default_gates_stop_noise_and_an_untrained_classifier(tmp_path: Path) -> None:
-    gates = [Gate(**gate) for gate in yaml.safe_load((ROOT / "conf/config.yaml").read_text())["publish"]["gates"]]
+    gates = [Gate(**content) for content in yaml.safe_load((ROOT / "conf/config.yaml").read_text())["publish"]["gates"]]
     assert {gate.metric.split(".")[1] for gate in gates} >= {"classifier", "generator"}
     # Half right is far more than chance, which is what noise and random weights get.
     chance = {"classifier": {"top1": 0.5}, "generator": {"class_agreement": 0.5}}

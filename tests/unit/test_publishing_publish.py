@@ -6,8 +6,7 @@ import re
 import runpy
 import shutil
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,21 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
+from typer.testing import CliRunner
 
 from tinycats.adapters.adapter import load_adapted
-from tinycats.adapters.training import train_adapter
+from tinycats.adapters.training import adapter_training, train_adapter
 from tinycats.classifier.network import Classifier, ClassifierConfig
+from tinycats.cli import app
 from tinycats.export.golden import golden_name
 from tinycats.export.onnx_export import export_classifier, export_generators
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
-from tinycats.generator.sampler import SamplerSettings, few_step_settings, sample, to_uint8
+from tinycats.generator.sampler import load_sampler, sample, save_sampler, student_sampler, to_uint8
 from tinycats.publishing import publish as publish_module
-from tinycats.publishing.gates import Gate
-from tinycats.publishing.publish import DataInfo, publish
+from tinycats.publishing.publish import publish
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.params import DataCard, Gate, HubParams, PublishParams, SamplerSettings
+from tinycats.runtime.run_settings import RunSettings
 from tinycats.verification.model_directory import verify_model
 
 pytestmark = pytest.mark.xdist_group("publish")  # one export serves them all
@@ -38,7 +40,10 @@ pytestmark = pytest.mark.xdist_group("publish")  # one export serves them all
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["Bengal", "Maine Coon", "other"]
 SIZE = 32
-SAMPLERS = {"generator": SamplerSettings("euler", 4, 2.0, 0.1, 0.9), "generator_fast": few_step_settings(2)}
+SAMPLERS = {
+    "generator": SamplerSettings(method="euler", steps=4, guidance=2.0, guidance_low=0.1, guidance_high=0.9),
+    "generator_fast": student_sampler(2),
+}
 MODELS = ("classifier", *SAMPLERS)
 METRICS: dict[str, Any] = {
     "fetch": {"pictures": 60},
@@ -92,11 +97,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "models/onnx").mkdir()
     export_classifier(classifier, root / "models/onnx/classifier.onnx", opset=18)
     for name, sampler in SAMPLERS.items():
-        generator = TinyDiT(generator_config(few_step=sampler.few_step)).eval()
+        generator = TinyDiT(generator_config(few_step=name == "generator_fast")).eval()
         with torch.no_grad():
             for parameter in generator.parameters():  # it starts as zero, whatever goes in
                 parameter += 0.1 * torch.randn_like(parameter)
         generator.save_pretrained(root / "models" / name)
+        save_sampler(sampler, root / "models" / name)
         export_generators({root / f"models/onnx/{name}.onnx": generator}, opset=18)
         (root / "models/onnx" / golden_name(name)).write_text(json.dumps({"steps": sampler.steps}))
     shutil.copytree(root / "models/onnx", root / "models/onnx_int8")
@@ -128,23 +134,34 @@ def write_metrics(root: Path, metrics: dict[str, Any]) -> None:
         (root / f"metrics/{name}.json").write_text(json.dumps(content))
 
 
+def settings(**changes: Any) -> PublishParams:
+    content: dict[str, Any] = {
+        "name": "tinycats",
+        "data": DataCard(title="drawn cats", licence="cc0-1.0"),
+        "licence": "mit",
+        "adapters": [],
+        "hub": HubParams(repo_id=None, private=False),
+        "gates": [Gate(metric="evaluate.classifier.top1", bound=0.9, direction="min")],
+    }
+    return PublishParams(**(content | changes))
+
+
+def with_adapters(paths: Sequence[Path]) -> PublishParams:
+    return settings(adapters=[str(path) for path in paths])
+
+
 def run_publish(root: Path, **changes: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {
-        "name": "tinycats",
-        "licence": "mit",
-        "gates": [Gate("evaluate.classifier.top1", 0.9, "min")],
-        "data": DataInfo("drawn cats", "cc0-1.0", "synthetic"),
-        "samplers": SAMPLERS,
+        "settings": settings(),
+        "source": "synthetic",
         "classifier_dir": root / "models/classifier",
         "generator_dirs": {name: root / "models" / name for name in SAMPLERS},
         "onnx_dir": root / "models/onnx",
         "onnx_int8_dir": root / "models/onnx_int8",
-        "adapters": [],
         "metrics_dir": root / "metrics",
         "output": root / "publish",
         "web": root / "frontend/public/models",
         "revision": "0" * 40,
-        "repository": None,
     }
     return publish(**(arguments | changes))
 
@@ -153,8 +170,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def snippets(card: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", card, flags=re.DOTALL | re.MULTILINE)
+def snippets(card: str, language: str = "python") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", card, flags=re.DOTALL | re.MULTILINE)
 
 
 def test_the_folder_has_the_layout_of_the_hub(repository: Path) -> None:
@@ -165,7 +182,9 @@ def test_the_folder_has_the_layout_of_the_hub(repository: Path) -> None:
     models = {f"{model}/{name}" for model in MODELS for name in ("config.json", "model.safetensors")}
     samples = {f"samples/{name}.png" for name in ("confusion", "few_steps", "samples", "training")}
     assert set(web) == for_the_page
-    assert set(hub) == for_the_page | models | samples | {"README.md"}
+    samplers = {f"{name}.sampler.json" for name in SAMPLERS}
+    assert set(hub) == for_the_page | models | samplers | samples | {"README.md"}
+    assert {name: load_sampler(repository / "publish" / name) for name in SAMPLERS} == SAMPLERS
     assert summary["files"] == len(hub)
     assert summary["bytes"] == sum(map(len, hub.values()))
     assert summary["gates"] == {"evaluate.classifier.top1": {"value": 0.9166, "bound": 0.9, "passed": True}}
@@ -173,7 +192,7 @@ def test_the_folder_has_the_layout_of_the_hub(repository: Path) -> None:
     assert hub["samples/training.png"] == last_grid.read_bytes()
     assert verify_model(repository / "publish/classifier").startswith("classifier, 3 classes")
     assert verify_model(repository / "publish/generator").startswith("generator, 3 classes")
-    assert verify_model(repository / "publish/generator_fast").startswith("few-step student, 3 classes")
+    assert "student, 3 classes" in verify_model(repository / "publish/generator_fast")
 
 
 def test_the_manifest_tells_the_truth(repository: Path) -> None:
@@ -192,7 +211,7 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
         for part, sampler in SAMPLERS.items():
             golden = json.loads((folder / manifest[part]["golden"]).read_text())
             assert golden["steps"] == manifest[part]["sampler"]["steps"] == sampler.steps
-    assert manifest["schema_version"] == 2
+    assert manifest["schema_version"] == 3
     assert not {"sampler", "golden"} & set(manifest)
     assert manifest["hub"] is None
     assert manifest["revision"] == "0" * 40
@@ -206,14 +225,15 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
     assert manifest["generator"]["patch_size"] == 8
     assert [entry["name"] for entry in manifest["generator"]["inputs"]] == ["x", "t", "h", "class_weights"]
     assert manifest["generator"]["sampler"] == {
-        "method": "euler", "steps": 4, "guidance": 2.0, "guidance_low": 0.1, "guidance_high": 0.9, "few_step": False,
+        "method": "euler", "steps": 4, "guidance": 2.0, "guidance_low": 0.1, "guidance_high": 0.9,
     }  # fmt: skip
+    assert (manifest["generator"]["few_step"], manifest["generator_fast"]["few_step"]) == (False, True)
     assert manifest["generator"]["time_convention"] == {"noise": 0, "data": 1, "h": 0}
     assert manifest["generator_fast"]["sampler"] == {
-        "method": "euler", "steps": 2, "guidance": 1, "guidance_low": 0, "guidance_high": 1, "few_step": True,
+        "method": "euler", "steps": 2, "guidance": 1, "guidance_low": 0, "guidance_high": 1,
     }  # fmt: skip
     assert manifest["generator_fast"]["time_convention"] == {"noise": 0, "data": 1, "h": "step"}
-    differ = ("files", "sampler", "golden", "time_convention")
+    differ = ("files", "sampler", "golden", "time_convention", "few_step")
     alike = [{k: v for k, v in manifest[part].items() if k not in differ} for part in SAMPLERS]
     assert alike[0] == alike[1]
     assert manifest["metrics"] == {"evaluate": METRICS["evaluate"], "quantize": METRICS["quantize"]}
@@ -247,8 +267,8 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     assert results["top-1 accuracy"] == 0.9166
     assert results["macro F1"] == 0.91
     assert results["FD-classifier"] == 3.25
-    assert results["FD-classifier, few-step student"] == 3.5
-    assert results["class agreement (the classifier's top-1 against the class asked for), few-step student"] == 0.8444
+    assert results["FD-classifier, student"] == 3.5
+    assert results["class agreement (the classifier's top-1 against the class asked for), student"] == 0.8444
     assert all("synthetic" in result.dataset_name for result in card.data.eval_results)
     header = yaml.safe_load(str(card).split("---")[1])
     assert header["model-index"][0]["name"] == "tinycats"
@@ -260,14 +280,14 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     assert not re.search(r"\bFID\b", str(card))
     assert "synthetic" in text
     assert "cc0-1.0" in text
-    assert "60 of 62 pictures were used: 40 train, 8 val, 12 test." in text
+    assert "60 of 62 images were used: 40 train, 8 val, 12 test." in text
     assert "| FD-classifier | 3.25 |" in text
     assert "| top-1 accuracy | 0.9166 (0.646 to 0.985) |" in text
     assert "| top1 low |" not in text
-    assert "Below a probability of 0.625" in text
-    assert "divided by 0.750" in text
-    assert "| FD-classifier | 3.5 |" in text.split("### Few-step student")[1]
-    assert "| onnx_int8/generator_fast.onnx | few-step student, int8 |" in text
+    assert "probability is below 0.625" in text
+    assert "divided by 0.750" in text.replace("\n", " ")
+    assert "| FD-classifier | 3.5 |" in text.split("### Student")[1]
+    assert "| onnx_int8/generator_fast.onnx | student, int8 |" in text
     assert "in 4 steps" in text.replace("\n", " ")
     assert text.count("(samples/few_steps.png)") == 1
     rows = text.split("| | steps | FD-classifier | KD-classifier | class agreement |")[1].splitlines()[2:5]
@@ -277,14 +297,15 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
         "| student | 1 | 4.125 |  |  |",
     ]
     assert "| evaluate.classifier.top1 | 0.9166 | 0.9 |" in text
-    assert "{{" not in text
+    assert not re.search(r"{[{%#]|[%#}]}|\n\n\n|\bNone\b", text.split("```")[0])
     # Every row of a table follows its header without a gap, else the Hub shows no table.
     assert not re.search(r"\|\n\n\|", text)
 
 
 def test_fid_is_named_where_it_was_measured(repository: Path) -> None:
     write_metrics(repository, {"evaluate": METRICS["evaluate"] | {"inception": {"fid": 42.5, "n_real": 12}}})
-    run_publish(repository, data=DataInfo("my photos", "unknown", "image_folder"))
+    data = DataCard(title="my photos", licence="unknown")
+    run_publish(repository, settings=settings(data=data), source="image_folder")
     card = ModelCard.load(repository / "publish/README.md")
     assert {result.metric_name: result.metric_value for result in card.data.eval_results}["FID"] == 42.5
     assert "| FID | 42.5 |" in card.text
@@ -299,7 +320,7 @@ def test_numbers_that_were_not_measured_are_absent(repository: Path) -> None:
     card = ModelCard.load(repository / "publish/README.md")
     assert [result.metric_name for result in card.data.eval_results] == ["top-1 accuracy"]
     assert "class agreement" not in card.text
-    assert "### Few-step student" not in card.text
+    assert "### Student" not in card.text
     assert "### int8" not in card.text
 
 
@@ -310,9 +331,9 @@ def test_the_code_in_the_card_runs(
     folder = repository / "publish"
     code = snippets((folder / "README.md").read_text())
     assert len(code) == 4
-    student = 'manifest["generator_fast"]'
+    student = 'name = "generator_fast"'
     assert student in code[3]
-    code.append(code[3].replace(student, 'manifest["generator"]').replace("picture_onnx", "picture_teacher"))
+    code.append(code[3].replace(student, 'name = "generator"').replace("image_onnx", "image_teacher"))
     before = set(contents(folder))
     outputs = []
     monkeypatch.chdir(folder)
@@ -321,14 +342,14 @@ def test_the_code_in_the_card_runs(
         for snippet in code:
             exec(compile(snippet, "README.md", "exec"), {"__name__": "__main__"})
             outputs.append(capsys.readouterr().out)
-    assert set(contents(folder)) - before == {"picture.png", "picture_onnx.png", "picture_teacher.png"}
-    for name in ("picture_onnx.png", "picture_teacher.png"):
+    assert set(contents(folder)) - before == {"image.png", "image_onnx.png", "image_teacher.png"}
+    for name in ("image_onnx.png", "image_teacher.png"):
         assert Image.open(folder / name).size == (SIZE, SIZE)
     # The same steps as the sampler's, of which test_export_onnx.py knows that other implementations follow them
-    settings = SAMPLERS["generator_fast"]
+    sampler = SAMPLERS["generator_fast"]
     noise = torch.from_numpy(np.random.default_rng(7).standard_normal((4, 3, SIZE, SIZE), dtype=np.float32))
-    expected = sample(TinyDiT.from_pretrained(folder / "generator_fast"), noise, one_hot_classes([0] * 4, 3), settings)
-    shown = np.asarray(Image.open(folder / "picture_onnx.png")).astype(int)
+    expected = sample(TinyDiT.from_pretrained(folder / "generator_fast"), noise, one_hot_classes([0] * 4, 3), sampler)
+    shown = np.asarray(Image.open(folder / "image_onnx.png")).astype(int)
     assert np.abs(shown - to_uint8(expected)[0].numpy()).max() <= 1
     for output in (outputs[1], outputs[2]):  # both name a class and its probability
         name, probability = output.rsplit(maxsplit=1)
@@ -336,6 +357,33 @@ def test_the_code_in_the_card_runs(
         assert 1 / 3 <= float(probability) <= 1
     # A picture of the model's own size needs no resizing: torch and ONNX Runtime must agree on it.
     assert float(outputs[1].split()[-1]) == pytest.approx(float(outputs[2].split()[-1]), abs=1e-4)
+
+
+def test_the_commands_in_the_card_run(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_publish(repository, settings=with_adapters([adapt(repository, repository / "adapters/mimi", "Mimi")]))
+    monkeypatch.chdir(repository / "publish")
+    lines = "".join(snippets(Path("README.md").read_text(), "bash")).splitlines()
+    commands = [line for line in lines if line.startswith("tinycats ")]
+    assert [command.split()[1] for command in commands] == ["generate", "merge"]
+    assert set(lines) - set(commands) == {"pip install 'tinycats[adapt]'"}
+    for command in commands:
+        done = CliRunner().invoke(app, command.split()[1:])
+        assert done.exit_code == 0, done.output
+    assert Image.open("generated/Mimi-0-3.png").size == (SIZE, SIZE)
+    assert TinyDiT.from_pretrained(Path("merged")).config.classes == [*CLASSES, "Mimi"]
+    assert load_sampler(Path("merged")) == SAMPLERS["generator"]
+
+
+def test_the_card_says_how_to_load_from_the_hub(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tests/pipeline/test_hub.py does what it says."""
+    monkeypatch.setattr(publish_module, "upload", lambda *_: "1" * 40)
+    run_publish(repository, settings=settings(hub=HubParams(repo_id="ann/cats", private=False)))
+    card = (repository / "publish/README.md").read_text()
+    assert snippets(card, "bash") == ["hf download ann/cats --local-dir cats\n"]
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repo_id, **_: repository / "publish")
+    loaded: dict[str, Any] = {}
+    exec(compile(snippets(card)[-1], "README.md", "exec"), loaded)
+    assert (loaded["model"].config.few_step, loaded["settings"]) == (True, SAMPLERS["generator_fast"])
 
 
 def nothing_changed(root: Path, action: Callable[[], object], words: str) -> None:
@@ -353,12 +401,12 @@ def nothing_changed(root: Path, action: Callable[[], object], words: str) -> Non
 
 
 def test_a_failed_gate_publishes_nothing(repository: Path) -> None:
-    gates = [Gate("evaluate.classifier.top1", 0.99, "min")]
+    strict = settings(gates=[Gate(metric="evaluate.classifier.top1", bound=0.99, direction="min")])
     with pytest.raises(UserError, match=r"evaluate\.classifier\.top1 is 0\.9166, must be at least 0\.99"):
-        run_publish(repository, gates=gates)
+        run_publish(repository, settings=strict)
     assert not (repository / "publish").exists()
     assert not (repository / "frontend").exists()
-    nothing_changed(repository, lambda: run_publish(repository, gates=gates), "must be at least 0.99")
+    nothing_changed(repository, lambda: run_publish(repository, settings=strict), "must be at least 0.99")
 
 
 def test_disk_full_in_the_middle(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,8 +437,33 @@ def test_a_file_that_is_no_onnx(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
+def test_a_sampler_that_is_missing_or_wrong(repository: Path, name: str) -> None:
+    trained = (repository / "models").resolve()
+    (repository / "models").unlink()
+    shutil.copytree(trained, repository / "models")
+    file = repository / f"models/{name}.sampler.json"
+    whole = file.read_text()
+
+    def publish_with(content: str | None) -> None:
+        if content is None:
+            file.unlink()
+        else:
+            file.write_text(content)
+        run_publish(repository)
+
+    for content, words in (
+        (None, f"{name}.sampler.json: not found; it holds the sampler's settings"),
+        ("{", f"{name}.sampler.json: the file: Invalid JSON"),
+        (whole.replace('"steps": ', '"steps": -'), f"{name}.sampler.json: steps: Input should be greater"),
+    ):
+        file.write_text(whole)
+        nothing_changed(repository, partial(publish_with, content), words)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_models_of_other_classes(repository: Path, name: str) -> None:
     TinyDiT(generator_config(["a", "b", "c"])).save_pretrained(repository / "others")
+    save_sampler(SAMPLERS[name], repository / "others")
     directories = {generator: repository / "models" / generator for generator in SAMPLERS} | {
         name: repository / "others"
     }
@@ -404,15 +477,16 @@ def adapt(root: Path, output: Path, name: str) -> Path:
     images = np.zeros((5, SIZE, SIZE, 3), np.uint8)
     base = root / "models/generator"
     train_adapter(
-        images=images, base=base, output=output, runs=root / "runs", name=name, like="Bengal", steps=1, rank=2
-    )
+        images=images, base=base, output=output, name=name, like="Bengal", training=adapter_training(1), rank=2, seed=0,
+        run=RunSettings(root / "runs"),
+    )  # fmt: skip
     shutil.rmtree(root / "runs")
     return output
 
 
 def test_adapters_are_published_beside_their_generator(repository: Path) -> None:
     adapters = [adapt(repository, repository / f"adapters/{name.lower()}", name) for name in ("Mimi", "Tom")]
-    run_publish(repository, adapters=adapters)
+    run_publish(repository, settings=with_adapters(adapters))
     folder = repository / "publish"
     published = contents(folder)
     files = {
@@ -435,12 +509,13 @@ def test_adapters_that_cannot_be_published(repository: Path) -> None:
     again = Path(shutil.copytree(mimi, repository / "others/mimi"))
     torch.manual_seed(1)
     TinyDiT(TinyDiT.from_pretrained(repository / "models/generator").config).save_pretrained(repository / "new")
+    save_sampler(SAMPLERS["generator"], repository / "new")
     other = {"generator": repository / "new", "generator_fast": repository / "models/generator_fast"}
     for changes, words in (
-        ({"adapters": [repository / "absent"]}, "absent/adapter_config.json: not found"),
-        ({"adapters": [repository / "empty"]}, "empty/adapter_config.json: not found"),
-        ({"adapters": [mimi, again]}, "publish.adapters: there are two directories called mimi"),
-        ({"adapters": [mimi], "generator_dirs": other}, "made for another generator"),
+        ({"settings": with_adapters([repository / "absent"])}, "absent/adapter_config.json: not found"),
+        ({"settings": with_adapters([repository / "empty"])}, "empty/adapter_config.json: not found"),
+        ({"settings": with_adapters([mimi, again])}, "publish.adapters: two directories are called mimi"),
+        ({"settings": with_adapters([mimi]), "generator_dirs": other}, "made for another generator"),
     ):
         nothing_changed(repository, partial(run_publish, repository, **changes), words)
 
@@ -455,7 +530,6 @@ def test_metrics_that_are_not_finite(repository: Path) -> None:
 
 def test_the_stage(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["sampler"] |= {"steps": 4, "fast_steps": 2}
     params["publish"]["gates"] = [{"metric": "evaluate.generator.class_agreement", "bound": 0.85, "direction": "min"}]
     (repository / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(repository)
@@ -466,7 +540,7 @@ def test_the_stage(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = json.loads((repository / "frontend/public/models/manifest.json").read_text())
     assert manifest["revision"] is None
     assert manifest["generator"]["sampler"]["steps"] == 4
-    assert manifest["generator_fast"]["sampler"] == asdict(few_step_settings(2))
+    assert manifest["generator_fast"]["sampler"] == student_sampler(2).model_dump()
 
     shutil.rmtree(repository / "publish")
     write_metrics(repository, {"evaluate": {"generator": {"class_agreement": 0.0769}}})  # what noise gets

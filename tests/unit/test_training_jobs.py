@@ -266,8 +266,7 @@ def test_another_seed_is_another_run(processed: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
-def test_imagenet_weights_without_a_network_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+def test_imagenet_weights_without_a_network_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     model = Classifier(
         ClassifierConfig(classes=CLASSES, other=None, arch="resnet18", image_size=64, flip_at_test=False)
@@ -298,7 +297,7 @@ def test_a_run_can_be_cut_short(processed: Path, tmp_path: Path) -> None:
     run_evaluator(processed, tmp_path, max_steps=10)
     metrics = json.loads((tmp_path / "metrics/metrics.json").read_text())
     assert (metrics["step"], metrics["best_step"]) == (10, 10)
-    assert metrics["precision"] == "float32"
+    assert metrics["precision"] == "fp32"
 
 
 def test_mirrored_twins_are_averaged() -> None:

@@ -2,7 +2,7 @@
 
 An adapter directory is peft's: adapter_config.json and adapter_model.safetensors. It holds a low-rank change of the blocks'
 matrices and the whole class embedding, which has one column more than the base's. What peft has no key for (which base,
-which class) is in `auto_mapping` of the config, which peft keeps as it is. peft itself is imported only where it is needed.
+which class) is in `auto_mapping` of the config, which peft leaves alone. peft itself is imported only where it is needed.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
 
-import safetensors
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from safetensors.torch import save_file
 
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.learning.pretrained import WEIGHTS_NAME, read_config
+from tinycats.learning.pretrained import WEIGHTS_NAME, check_shapes, read_config, read_tensors, read_validated
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory, file_hash
 
 ADAPTER_CONFIG_NAME = "adapter_config.json"
 ADAPTER_WEIGHTS_NAME = "adapter_model.safetensors"
+FILES = f"an adapter directory holds {ADAPTER_CONFIG_NAME} and {ADAPTER_WEIGHTS_NAME}"
 TARGETS = r"blocks\.\d+\.(attention\.(qkv|out)|mlp\.[02]|modulation)"  # names of the matrices that are changed
 CLASS_EMBEDDING = "class_embedding"
 PREFIX = "base_model.model."  # of peft's tensor names
@@ -67,7 +66,7 @@ class Adapter:
 
 
 def import_peft() -> ModuleType:
-    """The package peft. Raises UserError where it is not installed."""
+    """The package peft. Raises UserError if it is not installed."""
     if importlib.util.find_spec("peft") is None:
         raise UserError("adapters need the package peft, which is not installed: pip install 'tinycats[adapt]'")
     import tinycats.runtime.vision  # noqa: F401  # peft imports torchvision
@@ -77,10 +76,10 @@ def import_peft() -> ModuleType:
 
 
 def add_class(base: TinyDiT, name: str, like: str) -> TinyDiT:
-    """The base with one more class, the last, which looks like `like`. Raises UserError where there is no such class."""
+    """The base with one more class, the last, which looks like `like`. Raises UserError if there is no such class."""
     classes = base.config.classes
     if name in classes:
-        raise UserError(f"{name!r} is a class of the generator already; take another name")
+        raise UserError(f"{name!r} is already a class of the generator; choose another name")
     if like not in classes:
         raise UserError(f"there is no class {like!r}; there are {', '.join(sorted(classes))}")
     model = TinyDiT(base.config.model_copy(update={"classes": [*classes, name]}))
@@ -101,7 +100,7 @@ def inject_adapter(model: TinyDiT, rank: int) -> TinyDiT:
 
 
 def save_adapter(model: TinyDiT, base: Path, like: str, output: Path) -> None:
-    """Write the adapter that was injected into `model`, made for the model directory `base`; it appears whole or not at all."""
+    """Write the adapter in `model`, made for the model directory `base`; it appears whole or not at all."""
     peft = import_peft()
     info = AdapterInfo(base_sha256=file_hash(base / WEIGHTS_NAME), like=like, config=model.config)
     config: object = model.peft_config["default"]  # type: ignore[index]
@@ -123,27 +122,18 @@ def read_adapter(directory: Path) -> Adapter:
 
     Raises UserError naming what is missing or wrong: a file, a key of the config, a tensor's shape or values.
     """
-    config = _read_config(directory / ADAPTER_CONFIG_NAME)
-    tensors = _read_tensors(directory / ADAPTER_WEIGHTS_NAME)
-    expected = _shapes(config.auto_mapping.config, config.r)
-    problems = [f"no {name}" for name in expected if name not in tensors]
-    problems += [f"unknown {name}" for name in tensors if name not in expected]
-    problems += [
-        f"{name} is {list(tensors[name].shape)}, not {shape}"
-        for name, shape in expected.items()
-        if name in tensors and list(tensors[name].shape) != shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        where = directory / ADAPTER_WEIGHTS_NAME
-        raise UserError(f"{where}: does not fit {ADAPTER_CONFIG_NAME}: {', '.join(problems[:3])}{more}")
+    written = "`tinycats adapt` writes adapters"
+    config = read_validated(directory / ADAPTER_CONFIG_NAME, AdapterConfig, FILES, written)
+    tensors = read_tensors(directory / ADAPTER_WEIGHTS_NAME, FILES)
+    shapes = _shapes(config.auto_mapping.config, config.r)
+    check_shapes(directory / ADAPTER_WEIGHTS_NAME, tensors, shapes, ADAPTER_CONFIG_NAME)
     parameters = sum(tensor.numel() for tensor in tensors.values())
     base_name = config.base_model_name_or_path or "an unnamed model"
     return Adapter(directory, config.r, base_name, config.auto_mapping, parameters)
 
 
 def check_base(adapter: Adapter, base: Path) -> None:
-    """Raise UserError where the adapter was made for another generator than the model directory `base`."""
+    """Raise UserError if the adapter was made for another generator than the model directory `base`."""
     config, info = read_config(base, TinyDiTConfig), adapter.info
     with_class = config.model_copy(update={"classes": [*config.classes, info.name]})
     if with_class != info.config:
@@ -153,7 +143,7 @@ def check_base(adapter: Adapter, base: Path) -> None:
     else:
         return
     raise UserError(
-        f"{adapter.directory}: was made for another generator ({adapter.base_name} then) than {base}, "
+        f"{adapter.directory}: was made for another generator ({adapter.base_name} at that time) than {base}, "
         f"which has other {different}; name that one, or run `tinycats adapt` again"
     )
 
@@ -161,7 +151,7 @@ def check_base(adapter: Adapter, base: Path) -> None:
 def load_adapted(base: Path, directory: Path) -> TinyDiT:
     """The base with the adapter's changes in its weights: a full model with one class more, in eval mode, on the CPU.
 
-    Raises UserError where either is not whole, or where they do not belong together.
+    Raises UserError if either is damaged or they do not belong together.
     """
     adapter = read_adapter(directory)
     check_base(adapter, base)
@@ -181,30 +171,3 @@ def _shapes(config: TinyDiTConfig, rank: int) -> dict[str, list[int]]:
             shapes[f"{PREFIX}{name}.lora_A.weight"] = [rank, module.in_features]
             shapes[f"{PREFIX}{name}.lora_B.weight"] = [module.out_features, rank]
     return shapes
-
-
-def _read_config(path: Path) -> AdapterConfig:
-    try:
-        return AdapterConfig.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: not found; an adapter directory holds {ADAPTER_CONFIG_NAME} and {ADAPTER_WEIGHTS_NAME}"
-        ) from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        hint = "; `tinycats adapt` writes what its adapter is for into it" if key.startswith("auto_mapping") else ""
-        raise UserError(f"{path}: {key or 'the file'}: {first['msg']}{hint}") from None
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = load_file(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found") from None
-    except safetensors.SafetensorError as error:
-        raise UserError(f"{path}: is not a whole safetensors file ({str(error).splitlines()[0]})") from None
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise UserError(f"{path}: {name} has values that are not finite")
-    return tensors

@@ -12,12 +12,11 @@ from tinycats.runtime.errors import UserError
 from tinycats.runtime.params import Fit
 
 MIN_SIDE_PX = 32
-MAX_PIXELS = 100_000_000  # more is treated as a decompression bomb
 
 
 @dataclass(frozen=True)
 class Photos:
-    """`images` uint8 [N, S, S, 3]; `names` of their files; `left_out`: name and reason of each file that is not among them."""
+    """`images` uint8 [N, S, S, 3]; `names` of their files; `left_out`: name and reason of each file that is not used."""
 
     images: np.ndarray
     names: list[str]
@@ -25,13 +24,13 @@ class Photos:
 
 
 def read_photos(folder: Path, size_px: int, fit: Fit) -> Photos:
-    """The pictures in a folder (not in folders below it), squares of size_px, in the order of their names.
+    """The images in a folder (not in folders below it) as squares of size_px, in the order of their names.
 
-    Hidden files do not count. Raises UserError where there is no folder, or no picture in it.
+    Hidden files do not count. Raises UserError if there is no folder, or no image in it.
     """
     if not folder.is_dir():
         raise UserError(
-            f"{folder}: {'is no folder' if folder.exists() else 'not found'}; it must be a folder of photos"
+            f"{folder}: {'is not a folder' if folder.exists() else 'not found'}; it must be a folder of photos"
         )
     images: list[np.ndarray] = []
     names: list[str] = []
@@ -41,14 +40,14 @@ def read_photos(folder: Path, size_px: int, fit: Fit) -> Photos:
         if path.name.startswith(".") or not path.is_file():
             continue
         try:
-            picture = decode(path.read_bytes(), MIN_SIDE_PX, MAX_PIXELS)
+            image = decode(path.read_bytes(), MIN_SIDE_PX)
         except BadImageError as error:
             left_out.append(f"{path.name} ({error.reason.replace('_', ' ')})")
             continue
-        if (same := seen.setdefault(pixel_digest(picture), path.name)) != path.name:
-            left_out.append(f"{path.name} (the same picture as {same})")
+        if (same := seen.setdefault(pixel_digest(image), path.name)) != path.name:
+            left_out.append(f"{path.name} (the same image as {same})")
             continue
-        images.append(to_square(picture, size_px, fit))
+        images.append(to_square(image, size_px, fit))
         names.append(path.name)
     if not images:
         found = f"; left out: {', '.join(left_out)}" if left_out else ""

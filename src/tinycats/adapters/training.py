@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tinycats.adapters.adapter import add_class, import_peft, inject_adapter, save_adapter
+from tinycats.adapters.defaults import MAX_PHOTOS, MIN_PHOTOS, RANK, STEPS
 from tinycats.data.processed import Split
 from tinycats.generator.network import TinyDiT
 from tinycats.generator.task import FlowMatchingTask
@@ -23,13 +24,9 @@ from tinycats.runtime.params import TrainParams
 from tinycats.runtime.run_directory import open_run, run_key
 from tinycats.runtime.run_settings import RunSettings
 
-MIN_PHOTOS, MAX_PHOTOS = 5, 30
-STEPS = 400
-RANK = 8
 
-
-def adapter_training(steps: int) -> TrainParams:
-    """How an adapter is trained: a short run with a cosine, the conditions of the generator's own (conf/train/demo.yaml)."""
+def adapter_training(steps: int = STEPS) -> TrainParams:
+    """A short training run with a cosine schedule, else like the generator's own (conf/train/demo.yaml)."""
     return TrainParams(
         steps=steps, batch_size=16, accumulation=1, lr=1e-3, warmup_steps=20, schedule="cosine", beta2=0.95, weight_decay=0.0,
         clip_norm=1.0, ema_decay=None, augmentation="basic", precision="auto", compile=False, gradient_checkpointing=False,
@@ -39,7 +36,7 @@ def adapter_training(steps: int) -> TrainParams:
 
 @dataclass(frozen=True)
 class AdapterResult:
-    """`like`: the class that the animal's started from. Mean squared errors of the image that is predicted for the photos."""
+    """`like`: the class that the new one started from. Mean squared errors of the images predicted for the photos."""
 
     like: str
     error_before: float
@@ -47,7 +44,7 @@ class AdapterResult:
 
 
 class AdapterTask(FlowMatchingTask):
-    """Flow matching on photos that are too few to validate on others, and too soon over for images on the way.
+    """Flow matching on photos that are too few to keep some for validation, and too short for samples on the way.
 
     Its `validation_errors` are those of the images predicted for these same photos.
     """
@@ -64,15 +61,15 @@ def train_adapter(
     name: str,
     like: str | None,
     training: TrainParams,
-    rank: int,
+    rank: int = RANK,
     seed: int,
     run: RunSettings,
 ) -> AdapterResult:
     """Teach the generator in `base` a new class `name` from photos, uint8 [N, S, S, 3]; save the adapter as `output`.
 
     `like` is the class of the base that it starts from; None: the one for which the base predicts these photos best.
-    Checkpoints go to a directory below run.runs: killed and started again, it resumes. Raises UserError where base, photos
-    and name do not fit.
+    Checkpoints go to a directory below run.runs: started again after it was killed, it resumes. Raises UserError if base,
+    photos and name do not fit.
     """
     import_peft()
     if len(images) < MIN_PHOTOS:
@@ -81,7 +78,7 @@ def train_adapter(
         )
     generator = TinyDiT.from_pretrained(base)
     if generator.config.few_step:
-        raise UserError(f"{base}: is a student, which learns from its teacher alone; adapt the teacher")
+        raise UserError(f"{base}: is a student, which can only learn from its teacher; adapt the teacher")
     size = generator.config.image_size
     if images.shape[1:] != (size, size, 3):
         raise UserError(f"the photos are {list(images.shape[1:])}, the generator makes {[size, size, 3]}")
@@ -114,7 +111,7 @@ def adapter_task(
 
 
 def nearest_class(model: TinyDiT, images: np.ndarray, seed: int, training: TrainParams, device: torch.device) -> str:
-    """The class given which the model predicts the photos best (Li et al. 2023, a diffusion model as classifier)."""
+    """The class with which the model predicts the photos best (Li et al. 2023, a diffusion model as classifier)."""
     errors = [
         np.mean(adapter_task(model, images, label, seed, training, device).validation_errors(model))
         for label in range(model.config.num_classes)

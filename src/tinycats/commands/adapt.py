@@ -8,32 +8,32 @@ from typing import Annotated
 
 import typer
 
-from tinycats.commands.nearest import require_model, unknown_class
+from tinycats.adapters.defaults import MAX_PHOTOS, MIN_PHOTOS, RANK, STEPS
+from tinycats.commands.nearest import require_adapter, require_model, unknown_class
 from tinycats.runtime.errors import UserError
 
-# Those of tinycats.adapters.training, which takes seconds to import.
-STEPS = 400
-RANK = 8
 BASE = Path("models/generator")
 RUNS = Path(".tinycats/runs")
 
 
 def adapt(
-    photos: Annotated[Path, typer.Argument(help="A folder of 5 to 30 photos of one animal.", show_default=False)],
-    name: Annotated[str, typer.Option(help="What the animal is called: a new class.", show_default=False)],
+    photos: Annotated[
+        Path, typer.Argument(help=f"A folder of {MIN_PHOTOS} to {MAX_PHOTOS} photos of one animal.", show_default=False)
+    ],
+    name: Annotated[str, typer.Option(help="The animal's name, which becomes a new class.", show_default=False)],
     breed: Annotated[
         str | None,
-        typer.Option(help="The class to start from.  [default: the nearest, by the photos]", show_default=False),
+        typer.Option(help="The class to start from.  [default: the one most like the photos]", show_default=False),
     ] = None,
     base: Annotated[Path, typer.Option(help="Directory of the generator.")] = BASE,
     out: Annotated[
         Path | None, typer.Option(help="Directory for the adapter.  [default: adapters/NAME]", show_default=False)
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps, of 16 pictures each.")] = STEPS,
-    rank: Annotated[int, typer.Option(min=1, help="Rank of the change of each matrix.")] = RANK,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps, of 16 images each.")] = STEPS,
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the change to each matrix.")] = RANK,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same adapter.")] = 0,
 ) -> None:
-    """Train a LoRA adapter of the generator on photos of one animal. Killed and started again, it goes on.
+    """Train a LoRA adapter of the generator on photos of one animal. If it is interrupted, the same command resumes it.
 
     **Examples**
 
@@ -42,20 +42,20 @@ def adapt(
     `tinycats adapt photos_of_mimi --name Mimi --breed Bengal --steps 800 --out adapters/mimi`
     """
     started = time.monotonic()
-    require_model(base)
+    require_model(base, "--base")
     output = out or Path("adapters", adapter_name(name))
     from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME
     from tinycats.adapters.photos import read_photos
-    from tinycats.adapters.training import MAX_PHOTOS, adapter_training, train_adapter
+    from tinycats.adapters.training import adapter_training, train_adapter
     from tinycats.generator.network import TinyDiTConfig
     from tinycats.learning.pretrained import read_config
     from tinycats.runtime.run_settings import RunSettings
 
     if output.exists() and not (output / ADAPTER_CONFIG_NAME).exists():
-        raise UserError(f"{output}: is there already and is no adapter; name another --out")
+        raise UserError(f"{output}: exists and is not an adapter; choose another --out")
     config = read_config(base, TinyDiTConfig)
     if name in config.classes:
-        raise UserError(f"--name: {name!r} is a class of {base} already; take another name")
+        raise UserError(f"--name: {name!r} is already a class of {base}; choose another name")
     if breed is not None and breed not in config.classes:
         raise UserError(f"--breed: {unknown_class(breed, config.classes)}")
     found = read_photos(photos, config.image_size, config.fit)
@@ -63,8 +63,8 @@ def adapt(
         typer.echo(f"left out: {', '.join(found.left_out)}", err=True)
     if len(found.images) > MAX_PHOTOS:
         typer.echo(
-            f"{photos}: {len(found.images)} photos are more than the {MAX_PHOTOS} that an adapter is for; "
-            "with many more, train the generator on them as a class of its own",
+            f"{photos}: {len(found.images)} photos are more than the {MAX_PHOTOS} that an adapter is meant for; "
+            "if you have many more, train the generator with them as another class",
             err=True,
         )
     result = train_adapter(
@@ -79,30 +79,30 @@ def adapt(
 
 def merge(
     adapter: Annotated[Path, typer.Argument(help="Directory of the adapter.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Directory for the full model; it must not be there.", show_default=False)],
-    base: Annotated[Path, typer.Option(help="Directory of the generator that it was made for.")] = BASE,
+    out: Annotated[Path, typer.Option(help="Directory for the full model; it must not exist.", show_default=False)],
+    base: Annotated[Path, typer.Option(help="Directory of the generator that the adapter was made for.")] = BASE,
 ) -> None:
-    """Make a full generator of an adapter and its base: a model directory like any other, with one class more.
+    """Merge an adapter into its base: a full generator with one more class, in a model directory like any other.
 
     **Examples**
 
     `tinycats merge adapters/mimi --out models/generator_mimi`
     """
-    require_model(base)
-    require_model(adapter)
+    require_model(base, "--base")
+    require_adapter(adapter)
     if out.exists():
-        raise UserError(f"{out}: is there already; name another --out")
+        raise UserError(f"{out}: already exists; choose another --out")
     from tinycats.adapters.adapter import load_adapted
     from tinycats.generator.sampler import load_sampler, save_sampler
 
     model, settings = load_adapted(base, adapter), load_sampler(base)
     model.save_pretrained(out)
     save_sampler(settings, out)
-    typer.echo(f"{out}: {base} and {model.config.classes[-1]}, {model.config.num_classes} classes")
+    typer.echo(f"{out}: {base} with {model.config.classes[-1]}, {model.config.num_classes} classes")
 
 
 def adapter_name(name: str) -> str:
-    """The directory's name for an animal. Raises UserError where nothing would be left of the name."""
+    """The directory's name for an animal. Raises UserError if nothing would be left of the name."""
     from tinycats.commands.generate import slug
 
     if not (found := slug(name).strip("_").lower()):

@@ -1,4 +1,4 @@
-"""`tinycats experiments`: what the pipeline measured, now and before, for the web page."""
+"""`tinycats experiments`: what the pipeline measures and has measured, for the web page."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Annotated
 
 import typer
 
+from tinycats.commands.options import Root
 from tinycats.runtime.errors import UserError
 
 
 def experiments(
     out: Annotated[Path, typer.Option(help="The directory to write; it is replaced.", show_default=False)],
-    revisions: Annotated[int, typer.Option(min=1, help="As many commits, and as many experiments, at most.")] = 10,
-    root: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
+    revisions: Annotated[int, typer.Option(min=1, help="At most so many commits and so many experiments.")] = 10,
+    root: Root = Path(),
 ) -> None:
-    """Write experiments.json and its pictures: metrics, parameters, curves, confusion and sample grids by revision.
+    """Write experiments.json and its images: metrics, parameters, curves, confusion and sample grids by revision.
 
-    Revisions are the workspace, where its metrics/ differs from what is committed, the last commits that changed
-    metrics/, and the last experiments of `dvc exp run`. What a revision does not have is absent.
+    Revisions are the workspace, if its metrics/ differs from what is committed, the last commits that changed metrics/,
+    and the last experiments of `dvc exp run`. What a revision does not have is absent.
 
     **Example**
 
@@ -30,13 +31,13 @@ def experiments(
 
     out = out.resolve()
     if out.exists() and not (out / REPORT_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: is not a directory that this command wrote; give one that is new or empty")
+        raise UserError(f"{out}: is not a directory that this command wrote; choose a new or empty one")
     found = find_revisions(root, revisions)
     with atomic_directory(out) as temporary:
         written = write_report(found, temporary)
     for line in written.left_out:
         typer.echo(f"left out: {line}", err=True)
-    typer.echo(f"{out / REPORT_NAME}: {_count(len(found), 'revision')}, {_count(written.images, 'picture')}")
+    typer.echo(f"{out / REPORT_NAME}: {_count(len(found), 'revision')}, {_count(written.images, 'image')}")
 
 
 def _count(number: int, noun: str) -> str:

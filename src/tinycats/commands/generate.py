@@ -1,4 +1,4 @@
-"""`tinycats generate`: pictures of the classes asked for."""
+"""`tinycats generate`: images of the classes asked for."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinycats.commands.nearest import require_model, unknown_class
+from tinycats.commands.nearest import require_adapter, require_model, unknown_class
 from tinycats.runtime.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tinycats.figures.sheets import tile
     from tinycats.generator.network import TinyDiT
     from tinycats.runtime.params import SamplerSettings
 
@@ -25,35 +24,34 @@ def generate(
         list[str] | None,
         typer.Option(
             "--class",
-            help="A class; may be given several times.  [default: all, or the adapter's own]",
+            help="A class; can be given several times.  [default: all, or the adapter's own]",
             show_default=False,
         ),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Pictures of each class.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Images of each class.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
     steps: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Steps of the sampler.  [default: those that the model was evaluated with]", show_default=False
-        ),
+        typer.Option(min=1, help="Steps of the sampler.  [default: as evaluated]", show_default=False),
     ] = None,
     guidance: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help="Strength of the class; 1 is none. Not for a student.  [default: as evaluated]",
+            help="Strength of the guidance; 1 is none. Not for a student.  [default: as evaluated]",
             show_default=False,
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the PNG files.")] = Path("generated"),
     model: Annotated[Path, typer.Option(help="Model directory.")] = Path("models/generator"),
     adapter: Annotated[
-        Path | None, typer.Option(help="Directory that `tinycats adapt` made for this model.", show_default=False)
+        Path | None,
+        typer.Option(help="Directory of an adapter that `tinycats adapt` made for this model.", show_default=False),
     ] = None,
 ) -> None:
-    """Generate pictures as CLASS-SEED-NUMBER.png, and all of them as grid.png, a row for each class.
+    """Generate images as CLASS-SEED-NUMBER.png, and all of them in grid.png, a row for each class.
 
-    Each picture depends on class, seed, number and sampler settings alone, all of which its PNG metadata holds.
+    An image depends only on class, seed, number and sampler settings, which are in its PNG metadata.
 
     **Examples**
 
@@ -67,6 +65,7 @@ def generate(
     """
     import numpy as np
 
+    from tinycats.figures.sheets import tile
     from tinycats.generator.network import TinyDiT
     from tinycats.generator.sampler import load_sampler
 
@@ -76,35 +75,36 @@ def generate(
     else:
         from tinycats.adapters.adapter import load_adapted
 
-        require_model(adapter)
+        require_adapter(adapter)
         network = load_adapted(model, adapter)
     if network.config.few_step and guidance is not None:
-        raise UserError(f"--guidance: {model} is a student, whose guidance is baked in; leave it out")
+        raise UserError(f"--guidance: {model} is a student, which has guidance baked in; leave it out")
     asked = {"steps": steps, "guidance": guidance}
     settings = load_sampler(model).model_copy(update={key: value for key, value in asked.items() if value is not None})
+    sampled = {**settings.model_dump(), "few_step": network.config.few_step}
     classes = network.config.classes
     chosen = list(dict.fromkeys(class_names or (classes if adapter is None else classes[-1:])))
     for name in chosen:
         if name not in classes:
             raise UserError(f"--class: {unknown_class(name, classes)}")
-    pictures = []
+    images = []
     with typer.progressbar(
         length=len(chosen) * count, label="generating", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
         for name in chosen:
             for number in range(count):
-                picture = _sample_one(network, classes.index(name), seed, number, settings)
-                text = {"class": name, "seed": seed, "number": number, **settings.model_dump()}
-                _save_png(picture, out / f"{slug(name)}-{seed}-{number}.png", text)
-                pictures.append(picture)
+                image = _sample_one(network, classes.index(name), seed, number, settings)
+                text = {"class": name, "seed": seed, "number": number, **sampled}
+                _save_png(image, out / f"{slug(name)}-{seed}-{number}.png", text)
+                images.append(image)
                 bar.update(1)
-    grid = np.asarray(tile(np.stack(pictures), count))
-    _save_png(grid, out / "grid.png", {"rows": ", ".join(chosen), "seed": seed, **settings.model_dump()})
-    typer.echo(f"{len(pictures)} pictures in {out}, all of them on {out / 'grid.png'} (rows: {', '.join(chosen)})")
+    grid = np.asarray(tile(np.stack(images), count))
+    _save_png(grid, out / "grid.png", {"rows": ", ".join(chosen), "seed": seed, **sampled})
+    typer.echo(f"{len(images)} images in {out}, all of them in {out / 'grid.png'} (rows: {', '.join(chosen)})")
 
 
 def _sample_one(network: TinyDiT, label: int, seed: int, number: int, settings: SamplerSettings) -> np.ndarray:
-    """One picture, uint8 [S, S, 3]. On its own, because products of matrices round differently in other batches."""
+    """One image, uint8 [S, S, 3]. On its own, because matrix products round differently in other batches."""
     from tinycats.generator.network import one_hot_classes
     from tinycats.generator.sampler import initial_noise, sample, to_uint8
 
@@ -113,7 +113,7 @@ def _sample_one(network: TinyDiT, label: int, seed: int, number: int, settings: 
     return to_uint8(sample(network, noise, one_hot_classes([label], config.num_classes), settings))[0].numpy()
 
 
-def _save_png(picture: np.ndarray, path: Path, text: dict[str, object]) -> None:
+def _save_png(image: np.ndarray, path: Path, text: dict[str, object]) -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -123,9 +123,9 @@ def _save_png(picture: np.ndarray, path: Path, text: dict[str, object]) -> None:
     for key, value in text.items():
         info.add_itxt(key, str(value))
     with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG", pnginfo=info)
+        Image.fromarray(image).save(temporary, format="PNG", pnginfo=info)
 
 
 def slug(name: str) -> str:
-    """A class name as part of a file name: the model may come from anywhere."""
+    """A class name as part of a file name: it may hold anything."""
     return re.sub(r"[^\w-]+", "_", name)

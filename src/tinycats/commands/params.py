@@ -9,16 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.words import some
 
-SHOWN = 3  # differing keys named by --check
-MISSING = '"???"'  # how OmegaConf writes a value that must be given
+MISSING = "???"  # OmegaConf's word for a value that must be given
 
 
 def params(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Hydra overrides, as in `dvc exp run -S`.", show_default=False)
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only compare; exit code 1 where it differs.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only compare; exit code 1 if it differs.")] = False,
 ) -> None:
     """Compose params.yaml from conf/, exactly as `dvc exp run` does, and check every value.
 
@@ -43,20 +43,19 @@ def params(
     if not check:
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        typer.echo(f"{path} is composed")
+        typer.echo(f"{path}: written")
         return
-    there = path.read_text(encoding="utf-8")
-    if there != text:
-        raise UserError(
-            f"{path}: differs from conf/: {_difference(yaml.safe_load(there), composed)}; run `tinycats params`"
-        )
-    typer.echo(f"{path} is what conf/ composes")
+    found = path.read_text(encoding="utf-8")
+    if found != text:
+        raise UserError(f"{path}: differs from conf/: {_difference(found, composed)}; run `tinycats params`")
+    typer.echo(f"{path}: is what conf/ composes to")
 
 
 def compose(root: Path, overrides: list[str]) -> str:
-    """The text of params.yaml. Raises UserError where conf/ does not compose with these overrides."""
+    """The text of params.yaml. Raises UserError if conf/ does not compose with these overrides."""
     import yaml
     from dvc.utils.hydra import compose_and_dump
+    from flatten_dict import flatten
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -69,7 +68,7 @@ def compose(root: Path, overrides: list[str]) -> str:
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(f"conf: does not compose: {' '.join(str(error).split())}") from None
         text = output.read_text(encoding="utf-8")
-    missing = [key for key, value in _flatten(yaml.safe_load(text)).items() if value == MISSING]
+    missing = [key for key, value in flatten(yaml.safe_load(text), reducer="dot").items() if value == MISSING]
     if missing:
         raise UserError(f"conf: {missing[0]} has no default; give it as {missing[0]}=VALUE")
     return text
@@ -82,18 +81,27 @@ def _repository_root(start: Path) -> Path:
     raise UserError(f"{start}: no conf/config.yaml here or above; run this inside the repository")
 
 
-def _difference(there: Any, composed: Any) -> str:
-    """Which keys differ, and how, in a few words."""
-    old, new = _flatten(there), _flatten(composed)
+def _difference(text: str, composed: dict[str, Any]) -> str:
+    """Which keys of params.yaml, which has this text, differ from the composed ones, and how."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return "it is not YAML"
+    old, new = (_as_json(section) for section in (content if isinstance(content, dict) else {}, composed))
     keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-    if not keys:
-        return "in order or format"
-    shown = [f"{key} is {old.get(key, 'missing')}, conf/ has {new.get(key, 'no such key')}" for key in keys[:SHOWN]]
-    return "; ".join(shown) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
+    return (
+        some(
+            [f"{key} is {old.get(key, 'missing')}, conf/ has {new.get(key, 'no such key')}" for key in keys],
+            separator="; ",
+        )
+        or "in order or format"
+    )
 
 
-def _flatten(content: Any, prefix: str = "") -> dict[str, str]:
-    """Dotted keys and their values as JSON, which tells null and a missing key, 1 and 1.0 apart."""
-    if not isinstance(content, dict):
-        return {prefix.removesuffix("."): json.dumps(content)}
-    return {key: value for name, item in content.items() for key, value in _flatten(item, f"{prefix}{name}.").items()}
+def _as_json(content: dict[str, Any]) -> dict[str, str]:
+    """Dotted keys and their values as JSON, which tells null from a missing key and 1 from 1.0."""
+    from flatten_dict import flatten
+
+    return {key: json.dumps(value) for key, value in flatten(content, reducer="dot").items()}

@@ -1,4 +1,4 @@
-"""`tinycats predict`: which class do pictures show?"""
+"""`tinycats predict`: which class do images show?"""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 MODEL = Path("models/classifier")
 ONNX_MODEL = Path("models/onnx/classifier.onnx")
-MAX_PIXELS = 100_000_000  # more is treated as a decompression bomb
 BATCH_SIZE = 32
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Picture files, of any size and format.", show_default=False)],
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files of any size and common format.", show_default=False)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     onnx: Annotated[bool, typer.Option("--onnx", help=f"Run {ONNX_MODEL} with ONNX Runtime.")] = False,
@@ -33,9 +34,9 @@ def predict(
         Path | None, typer.Option(help=f"Model directory or .onnx file.  [default: {MODEL}]", show_default=False)
     ] = None,
 ) -> None:
-    """Say which class pictures show, or "not sure" where the confidence is below the classifier's threshold.
+    """Say which class images show, or "not sure" if the confidence is below the classifier's threshold.
 
-    If one of them cannot be read, nothing is printed but a line for each such file, and the exit code is 1.
+    If some cannot be read, only a line for each of them is printed, and the exit code is 1.
 
     **Examples**
 
@@ -79,31 +80,31 @@ def _load(path: Path, onnx: bool) -> tuple[ClassifierConfig, Callable[[np.ndarra
 
 
 def _read_all(files: list[Path], image_size: int, fit: Fit) -> np.ndarray:
-    """The pictures as uint8 [N, image_size, image_size, 3], prepared as for training."""
+    """The images as uint8 [N, image_size, image_size, 3], prepared as for training."""
     import numpy as np
 
     from tinycats.preparing.decode import BadImageError, decode, to_square
 
-    pictures: list[np.ndarray] = []
+    images: list[np.ndarray] = []
     problems = []
     for file in files:
         try:
-            pictures.append(to_square(decode(file.read_bytes(), min_side_px=1, max_pixels=MAX_PIXELS), image_size, fit))
+            images.append(to_square(decode(file.read_bytes()), image_size, fit))
         except FileNotFoundError:
             problems.append(f"{file}: {not_found(file)}")
         except OSError as error:
             problems.append(f"{file}: {error.strerror or error}")
         except BadImageError as error:
-            problems.append(f"{file}: is not a picture that can be read ({error.reason.replace('_', ' ')})")
+            problems.append(f"{file}: is not a readable image ({error.reason.replace('_', ' ')})")
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
     if problems:
         raise typer.Exit(1)
-    return np.stack(pictures)
+    return np.stack(images)
 
 
 def _result(file: Path, probabilities: np.ndarray, config: ClassifierConfig, top: int) -> dict[str, Any]:
-    """`sure` is None where the classifier has no threshold."""
+    """`sure` is None if the classifier has no threshold."""
     best = (-probabilities).argsort(kind="stable")[:top]
     ranked = [{"class": config.classes[label], "probability": round(float(probabilities[label]), 6)} for label in best]
     threshold = config.reject_threshold

@@ -1,4 +1,4 @@
-"""`tinycats remote`: can the cache in S3 be reached? DVC itself says no more than "Forbidden"."""
+"""`tinycats remote`: can the cache in S3 be reached? DVC itself only says "Forbidden"."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import typer
 from tinycats.runtime.errors import UserError
 
 ADVICE = {
-    "SignatureDoesNotMatch": "the secret is not that of the key; give both again (AWS_SECRET_ACCESS_KEY or the profile)",
-    "InvalidAccessKeyId": "the service knows no such key; is it the key of another service, or revoked?",
+    "SignatureDoesNotMatch": "the secret is not that of the key; set both again (AWS_SECRET_ACCESS_KEY or the profile)",
+    "InvalidAccessKeyId": "the service does not know this key; does it belong to another service, or was it revoked?",
     "AccessDenied": "the key may not list this bucket; docs/remote.md has the policy that it needs",
     "NoSuchBucket": "there is no such bucket; create it, or correct the url of the remote",
     "ExpiredToken": "the credentials have expired; log in again",
@@ -18,7 +18,9 @@ ADVICE = {
 
 
 def remote(
-    name: Annotated[str | None, typer.Argument(help="The remote; the default one if not given.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The remote.  [default: DVC's default remote]", show_default=False)
+    ] = None,
 ) -> None:
     """Say whether the DVC remote in S3 can be reached with these credentials, or why not.
 
@@ -38,7 +40,7 @@ def remote(
     except DvcException as error:
         raise UserError(f"remote: {' '.join(str(error).split())}") from None
     if storage.fs.protocol != "s3":
-        typer.echo(f"remote {storage.name}: {storage.path} is not in S3: there are no credentials to check")
+        typer.echo(f"remote {storage.name}: {storage.path} is not in S3, so there are no credentials to check")
         return
     where = f"s3://{storage.path}"
     _list(storage.fs, storage.path, f"remote {storage.name} ({where})")
@@ -48,7 +50,7 @@ def remote(
 
 
 def _list(filesystem: Any, path: str, remote: str) -> None:
-    """List one object. Raises UserError with what is wrong and what would be right."""
+    """List one object. Raises UserError with what is wrong and what to do."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, prefix = path.partition("/")

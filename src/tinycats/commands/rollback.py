@@ -1,4 +1,4 @@
-"""`tinycats rollback`: an earlier revision on the Hugging Face Hub becomes the current one."""
+"""`tinycats rollback`: make an earlier revision on the Hugging Face Hub the current one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinycats.runtime.errors import UserError
 def rollback(
     to: Annotated[
         str,
-        typer.Option(help="A tag, a commit of the repository, or the git revision that was published.", metavar="REV"),
+        typer.Option(help="A tag, a commit on the Hub, or the git revision that was published.", metavar="REV"),
     ],
     repo: Annotated[
         str | None,
@@ -22,7 +22,7 @@ def rollback(
 ) -> None:
     """Make an earlier revision on the Hugging Face Hub the current one.
 
-    A new commit brings its files back: nothing is lost, and rolling forward is the same command.
+    A new commit restores its files: nothing is lost, and the same command rolls forward again.
 
     **Examples**
 
@@ -41,4 +41,4 @@ def rollback(
     except ValueError as error:
         raise UserError(f"--repo: {error}") from None
     commit, revision = hub.rollback(repo_id, to)
-    typer.echo(f"{repo_id} is at {commit}, with the files of {revision}")
+    typer.echo(f"{repo_id} is now at {commit}, with the files of {revision}")

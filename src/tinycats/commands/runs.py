@@ -1,4 +1,4 @@
-"""`tinycats runs` and `tinycats cancel`: what was called on Modal."""
+"""`tinycats runs` and `tinycats cancel`: what was started on Modal."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
-Root = Annotated[Path, typer.Option(help="The project's directory.")]
+from tinycats.commands.options import Root
 
 
 def runs(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show the runs on Modal that were started here or in DVC's queue: their state, GPU time and an estimate of the cost.
+    """Show the runs on Modal that were started here or in DVC's queue: their state, GPU time and estimated cost.
 
-    "ended" is a run whose outputs nobody has fetched yet: the command that started it does when it is given again.
+    The outputs of a run that has "ended" are not fetched yet: repeat the command that started it.
 
-    Examples: `tinycats runs`, `tinycats runs --json`
+    **Examples**
+
+    `tinycats runs`
+
+    `tinycats runs --json`
     """
     import json
     from datetime import UTC, datetime
@@ -39,7 +43,7 @@ def runs(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", he
         print(json.dumps(rows, indent=2))
         return
     if not records:
-        print("nothing was run on Modal from here")
+        print("nothing has been run on Modal from here")
         return
     table = Table(box=None)
     for name in ("run", "state", "GPU", "started", "attempts", "GPU time", "about", "call"):
@@ -60,13 +64,15 @@ def runs(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", he
 
 def cancel(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Name, the beginning of it, or call id, as `tinycats runs` shows.")
+        str, typer.Argument(metavar="RUN", help="The run's name, its beginning or its call id, see `tinycats runs`.")
     ],
     root: Root = Path(),
 ) -> None:
-    """End a run on Modal. Its states are kept: the command that started it goes on from them when it is given again.
+    """End a run on Modal. Its checkpoints are kept: repeat the command that started it to resume.
 
-    Examples: `tinycats cancel train_dit-bf39`
+    **Example**
+
+    `tinycats cancel train_dit-bf39`
     """
     from tinycats.runtime.compute.calls import find_record
     from tinycats.runtime.compute.modal_backend import cancel_there

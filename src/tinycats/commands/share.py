@@ -10,14 +10,16 @@ from tinycats.runtime.errors import UserError
 
 
 def share(
-    name: Annotated[str | None, typer.Argument(help="The remote; the default one if not given.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The remote.  [default: DVC's default remote]", show_default=False)
+    ] = None,
 ) -> None:
     """Push every run of this machine, so that `dvc repro --pull` elsewhere need not repeat any of them.
 
-    `dvc push --run-cache` pushes the records of all runs, but the files of the current one only, and of that one not
-    the metrics: no stage with metrics could be taken from the remote.
+    `dvc push --run-cache` pushes the records of all runs, but only the files of the current one, and not its metrics:
+    stages with metrics would still run again.
 
-    **Examples**
+    **Example**
 
     `tinycats share`
     """
@@ -33,5 +35,5 @@ def share(
     except (DvcException, OSError) as error:
         raise UserError(f"remote: {' '.join(str(error).split())}; `tinycats remote` says more") from None
     if result.failed:
-        raise UserError(f"{len(result.failed)} of {len(files)} files were not pushed; give the command again")
+        raise UserError(f"{len(result.failed)} of {len(files)} files were not pushed; run this again")
     typer.echo(f"{len(runs)} runs are shared, {len(result.transferred)} files were pushed")

@@ -1,4 +1,4 @@
-"""`tinycats verify`: what is a model, and is it whole?"""
+"""`tinycats verify`: what is a model, and is it intact?"""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from tinycats.runtime.errors import UserError
 
 
 def verify(
-    models: Annotated[list[Path], typer.Argument(help="Model directories or .onnx files.", show_default=False)],
+    models: Annotated[
+        list[Path], typer.Argument(help="Directories of models or adapters, or .onnx files.", show_default=False)
+    ],
 ) -> None:
-    """Say what each model is, or what is missing or wrong; the exit code is 1 if one is not whole.
+    """Say what each model is, or what is missing or wrong; the exit code is 1 if one is not intact.
 
     **Examples**
 
@@ -21,14 +23,14 @@ def verify(
 
     `tinycats verify models/onnx/*.onnx`
     """
-    whole = True
+    intact = True
     for path in models:
         try:
             typer.echo(f"{path}: {_verify_one(path)}")
         except UserError as error:
-            whole = False
+            intact = False
             typer.echo(f"error: {error}", err=True)
-    if not whole:
+    if not intact:
         raise typer.Exit(1)
 
 

@@ -35,20 +35,12 @@ def feed(
     batches through pinned memory.
     """
 
-    def indices(step: int) -> Tensor:
-        return batch_indices(seed, step, batch_size, len(split.labels))[rows.start : rows.stop]
-
+    chosen = (
+        batch_indices(seed, step, batch_size, len(split.labels))[rows.start : rows.stop] for step in range(start, stop)
+    )
     if device.type == "cpu":
-        for step in range(start, stop):
-            yield _gather(split, indices(step))
-    elif _fits(split.images, device):
-        pixels = as_tensor(split.images).to(device)
-        labels = torch.from_numpy(split.labels).to(device)
-        for step in range(start, stop):
-            chosen = indices(step).pin_memory().to(device, non_blocking=True)
-            yield Images(pixels[chosen], labels[chosen])
-    else:
-        yield from _prefetched(split, map(indices, range(start, stop)), device)
+        return (_gather(split, indices) for indices in chosen)
+    return _resident(split, chosen, device) if _fits(split.images, device) else _prefetched(split, chosen, device)
 
 
 def _gather(split: Split, indices: Tensor) -> Images:
@@ -61,15 +53,22 @@ def _fits(images: np.ndarray, device: torch.device) -> bool:
     return images.nbytes <= RESIDENT_SHARE * free
 
 
-def _prefetched(split: Split, indices: Iterator[Tensor], device: torch.device) -> Iterator[Images]:
-    def bring(chosen: Tensor) -> Images:
+def _resident(split: Split, chosen: Iterator[Tensor], device: torch.device) -> Iterator[Images]:
+    pixels, labels = as_tensor(split.images).to(device), torch.from_numpy(split.labels).to(device)
+    for indices in chosen:
+        there = indices.pin_memory().to(device, non_blocking=True)
+        yield Images(pixels[there], labels[there])
+
+
+def _prefetched(split: Split, chosen: Iterator[Tensor], device: torch.device) -> Iterator[Images]:
+    def bring(indices: Tensor) -> Images:
         with torch.cuda.device(device):  # a thread begins on the first GPU
-            return Images(*(part.pin_memory().to(device, non_blocking=True) for part in _gather(split, chosen)))
+            return Images(*(part.pin_memory().to(device, non_blocking=True) for part in _gather(split, indices)))
 
     coming: deque[Future[Images]] = deque()
     with ThreadPoolExecutor(2) as pool:
-        for chosen in indices:
-            coming.append(pool.submit(bring, chosen))
+        for indices in chosen:
+            coming.append(pool.submit(bring, indices))
             if len(coming) > AHEAD:
                 yield coming.popleft().result()
         while coming:

@@ -16,7 +16,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """The pictures whose highest probability lies in (low, high]. Without pictures, both means are None."""
+    """The images whose highest probability lies in (low, high]. Without images, both means are None."""
 
     low: float
     high: float
@@ -31,8 +31,8 @@ def classification_metrics(
     """n, top1, top5, macro_f1, ece, per_class_accuracy and, with an `other`, cat_or_other; top1 and that with intervals.
 
     probabilities: float [N, K] with rows that sum to 1; labels: integers [N] below K. Top 5 is top K where K < 5.
-    Macro F1 and per-class accuracy (recall) are over the classes that have pictures. cat_or_other is how often
-    "is it `other`?" is answered rightly. Raises UserError without pictures, or where a probability is not finite.
+    Macro F1 and per-class accuracy (recall) are over the classes that have images. cat_or_other is how often
+    "is it `other`?" is answered rightly. Raises UserError without images, or where a probability is not finite.
     """
     _check(probabilities, labels, classes)
     predicted = probabilities.argmax(axis=1)
@@ -71,13 +71,16 @@ def confidence_metrics(
 
 
 def top_k_accuracy(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Share of pictures whose class is among the k most probable. Ties go to the lower label, as in argmax."""
+    """Share of images whose class is among the k most probable. Ties go to the lower label, as in argmax.
+
+    scikit-learn's function gives ties to the higher label and refuses two classes; torchmetrics' refuses k above K.
+    """
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return float(np.mean((best == labels[:, None]).any(axis=1)))
 
 
 def per_class_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[int, tuple[float, int]]:
-    """Label -> (share of its pictures recognised, number of its pictures), for the labels that have pictures."""
+    """Label -> (share of its images recognised, number of its images), for the labels that have images."""
     right = probabilities.argmax(axis=1) == labels
     return {
         int(label): (float(right[labels == label].mean()), int((labels == label).sum())) for label in np.unique(labels)
@@ -102,13 +105,13 @@ def calibration_bins(
 
 
 def expected_calibration_error(bins: list[CalibrationBin]) -> float:
-    """Mean |accuracy - confidence| over all pictures (Guo et al. 2017, equation 3)."""
+    """Mean |accuracy - confidence| over all images (Guo et al. 2017, equation 3), of the bins that are plotted too."""
     gaps = [b.n * abs(b.accuracy - b.confidence) for b in bins if b.accuracy is not None and b.confidence is not None]
     return sum(gaps) / sum(b.n for b in bins)
 
 
 def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Indices of at most `count` wrongly classified pictures, the most confident first."""
+    """Indices of at most `count` wrongly classified images, the most confident first."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     order = np.argsort(-probabilities[wrong].max(axis=1), kind="stable")
     return wrong[order[:count]]
@@ -118,7 +121,7 @@ def _check(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) ->
     if probabilities.shape != (len(labels), len(classes)):
         raise ValueError(f"probabilities {probabilities.shape} for {len(labels)} labels of {len(classes)} classes")
     if not len(labels):
-        raise UserError("the split to evaluate on has no pictures; raise preprocess.test_fraction or add pictures")
+        raise UserError("the split to evaluate on has no images; raise preprocess.test_fraction or add images")
     if not np.isfinite(probabilities).all():
         raise UserError(
             "the classifier predicts probabilities that are not finite: its weights are damaged, retrain it"

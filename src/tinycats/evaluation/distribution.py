@@ -1,4 +1,4 @@
-"""How far generated pictures are from real ones, as sets of feature vectors [N, D].
+"""How far generated images are from real ones, as sets of feature vectors [N, D].
 
 With the features of our own evaluator network these are called FD-classifier and KD-classifier; FID and KID are the
 same formulas on Inception features and only those. Everything is computed in float64 and is deterministic.
@@ -16,13 +16,26 @@ from tinycats.runtime.errors import UserError
 _CHUNK = 1024  # rows of a distance matrix held at once
 
 
-class TooFewPicturesError(UserError):
-    """A set is too small for the metric; the message says how many pictures it needs."""
+class TooFewImagesError(UserError):
+    """A set is too small for the metric; the message says how many images it needs."""
 
 
 class PrecisionRecall(NamedTuple):
     precision: float
     recall: float
+
+
+def labels_in_proportion(real: np.ndarray, count: int) -> np.ndarray:
+    """`count` labels, int64 and ascending, with the classes as frequent as in `real` (integers [N]).
+
+    A distance between sets of other proportions is there even where the images of each class are perfect. Rounded by the
+    largest remainder, equal remainders in favour of the lower label; a class whose share is a small part of one image
+    therefore gets none.
+    """
+    counts, remainders = np.divmod(np.bincount(real) * count, len(real))
+    most = np.argsort(-remainders, kind="stable")
+    counts[most[: count - counts.sum()]] += 1
+    return np.repeat(np.arange(len(counts)), counts)
 
 
 def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
@@ -32,8 +45,8 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     S = X'X / (N - 1) = R'R (QR decomposition), tr (S_r S_g)^(1/2) is the sum of the singular values of R_r R_g':
     no matrix square root, no complex numbers, and equal sets give 0 to rounding.
 
-    real: float [N, D], generated: float [M, D]. Raises TooFewPicturesError unless N and M are at least D + 1, below
-    which the covariances are singular and the distance says more about N than about the pictures.
+    real: float [N, D], generated: float [M, D]. Raises TooFewImagesError unless N and M are at least D + 1, below
+    which the covariances are singular and the distance says more about N than about the images.
     """
     _check(real, generated, real.shape[1] + 1, f"a Frechet distance of {real.shape[1]} features")
     mean_real, root_real = _mean_and_root(real)
@@ -48,7 +61,7 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
     """Unbiased squared MMD with the kernel (x.y / D + 1)^3 over all pairs (Binkowski et al. 2018).
 
     real: float [N, D], generated: float [M, D]. About 0, and as often below as above it, for two sets of one
-    distribution. Raises TooFewPicturesError for fewer than 2 pictures in a set.
+    distribution. Raises TooFewImagesError for fewer than 2 images in a set.
     """
     return float(kernel_distances(real, generated, np.ones((1, len(real))), np.ones((1, len(generated))))[0])
 
@@ -56,9 +69,9 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
 def kernel_distances(
     real: np.ndarray, generated: np.ndarray, real_counts: np.ndarray, generated_counts: np.ndarray
 ) -> np.ndarray:
-    """kernel_distance of B pairs of sets, float64 [B], in which each picture occurs as often as the counts say.
+    """kernel_distance of B pairs of sets, float64 [B], in which each image occurs as often as the counts say.
 
-    real_counts: [B, N], generated_counts: [B, M]. Pairs of a picture with its own copy are left out. Raises as
+    real_counts: [B, N], generated_counts: [B, M]. Pairs of an image with its own copy are left out. Raises as
     kernel_distance does.
     """
     _check(real, generated, 2, "a kernel distance")
@@ -69,11 +82,11 @@ def kernel_distances(
 
 
 def precision_and_recall(real: np.ndarray, generated: np.ndarray, neighbours: int) -> PrecisionRecall:
-    """Precision: share of generated pictures inside the manifold of the real ones; recall: the other way round.
+    """Precision: share of generated images inside the manifold of the real ones; recall: the other way round.
 
     The manifold of a set is the union of balls around its points, each reaching to its k-th nearest other point
     (Kynkaanniemi et al. 2019, equations 1 and 2), k = `neighbours`. real: float [N, D], generated: float [M, D].
-    Raises TooFewPicturesError unless N and M are at least k + 1.
+    Raises TooFewImagesError unless N and M are at least k + 1.
     """
     _check(real, generated, neighbours + 1, f"precision and recall with {neighbours} neighbours")
     return PrecisionRecall(
@@ -101,7 +114,7 @@ def _kernel_sums(a: np.ndarray, b: np.ndarray, a_counts: np.ndarray, b_counts: n
 
 
 def _kernel_means_of_pairs(a: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean kernel of two different pictures of one set: leaving out the diagonal makes the estimate unbiased."""
+    """Mean kernel of two different images of one set: leaving out the diagonal makes the estimate unbiased."""
     same = np.square(counts)
     diagonal = same @ _kernel(np.square(a.astype(np.float64)).sum(axis=1), a.shape[1])
     return (_kernel_sums(a, a, counts, counts) - diagonal) / (np.square(counts.sum(axis=1)) - same.sum(axis=1))
@@ -121,8 +134,8 @@ def _check(real: np.ndarray, generated: np.ndarray, needed: int, what: str) -> N
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
         raise ValueError(f"features must be [N, D] and [M, D], not {real.shape} and {generated.shape}")
     if min(len(real), len(generated)) < needed:
-        raise TooFewPicturesError(
-            f"{what} needs at least {needed} pictures in each set, got {len(real)} real and {len(generated)} generated"
+        raise TooFewImagesError(
+            f"{what} needs at least {needed} images in each set, got {len(real)} real and {len(generated)} generated"
         )
     if not (np.isfinite(real).all() and np.isfinite(generated).all()):
-        raise UserError("the features of the pictures are not finite: the evaluator or the generator is damaged")
+        raise UserError("the features of the images are not finite: the evaluator or the generator is damaged")

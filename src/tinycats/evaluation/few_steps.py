@@ -35,7 +35,7 @@ def few_step_ways(teacher: SamplerSettings, student: SamplerSettings) -> list[Wa
 
 
 def few_step_grid(images: Sequence[np.ndarray], ways: Sequence[Way], classes: Sequence[str]) -> Image.Image:
-    """A row a class, a column for each set of images, uint8 [classes x n, S, S, 3]: the first image of the class.
+    """A row per class, a column for each set of images, uint8 [classes x n, S, S, 3]: the first image of the class.
 
     Above each column: whose images they are, and in how many steps they were made.
     """

@@ -23,6 +23,8 @@ import torch
 import torch_fidelity.feature_extractor_inceptionv3 as fidelity
 from torch import Tensor, nn
 
+from tinycats.data.pixels import as_tensor
+from tinycats.runtime.errors import first_line
 from tinycats.runtime.files import file_hash
 
 CONNECT_TIMEOUT_S = 10.0
@@ -49,7 +51,7 @@ class Features(nn.Module):
 def load_inception(timeout_s: float = CONNECT_TIMEOUT_S) -> nn.Module:
     """The Inception network: uint8 [N, 3, H, W] -> (pooled features [N, 2048], logits without bias [N, 1008]).
 
-    Raises InceptionUnavailableError where the weights cannot be had, or are not the right ones.
+    Raises InceptionUnavailableError where the weights are unavailable, or are not the right ones.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(fidelity.URL_INCEPTION_V3).name
     sha256_prefix = path.stem.rsplit("-", 1)[1]
@@ -59,14 +61,13 @@ def load_inception(timeout_s: float = CONNECT_TIMEOUT_S) -> nn.Module:
             with _socket_timeout(timeout_s):
                 torch.hub.download_url_to_file(fidelity.URL_INCEPTION_V3, str(path), sha256_prefix, progress=False)
         if not file_hash(path).startswith(sha256_prefix):
-            raise InceptionUnavailableError(f"{path} is not the file that its name says; delete it")
+            raise InceptionUnavailableError(f"{path} does not match the hash in its name; delete it")
         with _weights_only():
             return fidelity.FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
             )
     except (OSError, http.client.HTTPException, pickle.UnpicklingError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InceptionUnavailableError(f"the Inception weights cannot be had ({reason})") from None
+        raise InceptionUnavailableError(f"the Inception weights are unavailable ({first_line(error)})") from None
 
 
 def inception_metrics(
@@ -74,15 +75,15 @@ def inception_metrics(
 ) -> dict[str, float]:
     """fid, kid, kid_std, inception_score, inception_score_std, n_real, n_generated, all by torchmetrics.
 
-    real, generated: uint8 [N, H, W, 3]; network: as load_inception returns it. FID is biased upwards on few pictures
-    and customary on tens of thousands: compare it at equal n only. Raises InceptionUnavailableError below 20 pictures.
+    real, generated: uint8 [N, H, W, 3]; network: as load_inception returns it. FID is biased upwards on few images
+    and customary on tens of thousands: compare it at equal n only. Raises InceptionUnavailableError below 20 images.
     """
     # Here, since it takes a second and is for nothing where there are no weights
     from torchmetrics.image import FrechetInceptionDistance, InceptionScore, KernelInceptionDistance
 
     n_real, n_generated = len(real), len(generated)
     if min(n_real, n_generated) < MIN_IMAGES:
-        raise InceptionUnavailableError(f"they need {MIN_IMAGES} pictures in each set, got {n_real} and {n_generated}")
+        raise InceptionUnavailableError(f"they need {MIN_IMAGES} images in each set, got {n_real} and {n_generated}")
     real_features, _ = _features(network, real, batch_size)
     generated_features, generated_logits = _features(network, generated, batch_size)
     identity, subset_size = Features(real_features.shape[1]), min(KID_SUBSET_SIZE, n_real, n_generated)
@@ -114,7 +115,7 @@ def _features(network: nn.Module, images: np.ndarray, batch_size: int) -> tuple[
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     parts = []
     for start in range(0, len(images), batch_size):
-        batch = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size])).permute(0, 3, 1, 2)
+        batch = as_tensor(images[start : start + batch_size]).permute(0, 3, 1, 2)
         parts.append([output.double().cpu() for output in network(batch.to(device))])
     features, logits = zip(*parts, strict=True)
     return torch.cat(features), torch.cat(logits)

@@ -1,4 +1,4 @@
-"""Models over whole sets of pictures, in batches: uint8 [N, H, W, 3] in and out, in numpy."""
+"""Models over whole sets of images, in batches: uint8 [N, H, W, 3] in and out, in numpy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinycats.classifier.network import Classifier
+from tinycats.data.pixels import as_tensor
 from tinycats.evaluator.network import Evaluator
 from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, to_uint8
@@ -22,7 +23,7 @@ BATCH_SIZE = 64
 def generate(
     model: TinyDiT, labels: Sequence[int] | np.ndarray, settings: SamplerSettings, seed: int, device: torch.device
 ) -> np.ndarray:
-    """Generated pictures, uint8 [N, S, S, 3], one for each label; picture i starts from noise (seed, i)."""
+    """Generated images, uint8 [N, S, S, 3], one for each label; image i starts from noise (seed, i)."""
     classes = one_hot_classes(torch.as_tensor(labels), model.config.num_classes)
     dtype = resolve_dtype("auto", device)
     batches = []
@@ -35,8 +36,8 @@ def generate(
     return np.concatenate(batches)
 
 
-def noise_pictures(seed: int, count: int, image_size: int) -> np.ndarray:
-    """What the sampler starts from, as pictures: uint8 [count, S, S, 3]. No generator should be worse than this."""
+def noise_images(seed: int, count: int, image_size: int) -> np.ndarray:
+    """What the sampler starts from, as images: uint8 [count, S, S, 3]. No generator should be worse than this."""
     return to_uint8(initial_noise(seed, range(count), image_size)).numpy()
 
 
@@ -58,10 +59,8 @@ def evaluator_features(evaluator: Evaluator, images: np.ndarray, device: torch.d
 def _batched(
     compute: Callable[[Tensor], Tensor], images: np.ndarray, image_size: int, device: torch.device
 ) -> np.ndarray:
-    batches = (np.array(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE))
-    return np.concatenate(
-        [compute(_resize(torch.from_numpy(batch).to(device), image_size)).cpu().numpy() for batch in batches]
-    )
+    batches = (as_tensor(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE))
+    return np.concatenate([compute(_resize(batch.to(device), image_size)).cpu().numpy() for batch in batches])
 
 
 def _resize(images: Tensor, size: int) -> Tensor:

@@ -1,6 +1,6 @@
-"""95% intervals, as numbers beside a figure: `top1`, `top1_low`, `top1_high`. They speak of chance among pictures alone.
+"""95% intervals, as numbers next to a figure: `top1`, `top1_low`, `top1_high`. They speak only of chance among images.
 
-Another training run, seed or data set differs by more than they say.
+Another training run, seed or dataset differs by more than they say.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
 
-from tinycats.evaluation.distribution import frechet_distance, kernel_distance, kernel_distances
+from tinycats.evaluation.distribution import TooFewImagesError, frechet_distance, kernel_distance, kernel_distances
 
 LEVEL = 0.95
 
@@ -20,20 +20,20 @@ LEVEL = 0.95
 def share(name: str, hits: np.ndarray) -> dict[str, float]:
     """The share of True in hits (bool [N], N at least 1), with Wilson's interval.
 
-    The bootstrap gives the same on some hundreds of pictures, but none at all where every picture is a hit.
+    The bootstrap gives the same on some hundreds of images, but none at all where every image is a hit.
     """
     interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(LEVEL, method="wilson")
     return {name: float(hits.mean()), f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
 
 
 def frechet(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
-    """frechet_distance, with the bootstrap's percentiles of both sets drawn anew, moved to have the figure as their mean.
+    """frechet_distance, with the bootstrap's percentiles of both sets drawn again, moved to have the figure as their mean.
 
-    A Frechet distance is biased upwards, the more the fewer pictures and the more features; a resampled set has fewer
-    different pictures than its set and shows that bias again (with 128 features and some hundreds of pictures half as
+    A Frechet distance is biased upwards, the more the fewer images and the more features; a resampled set has fewer
+    different images than its set and shows that bias again (with 128 features and some hundreds of images half as
     much again as the figure), so that the bare percentiles would lie above it. The interval is therefore one for what
-    as many other pictures would give on average: it compares runs of equal numbers of pictures, says nothing of the
-    distance between infinitely many, and is a little too wide where pictures are few. Errors as of frechet_distance.
+    as many other images would give on average: it compares runs of equal numbers of images, says nothing of the
+    distance between infinitely many, and is a little too wide where images are few. Errors as of frechet_distance.
     """
     counts = _counts(len(real), resamples, seed), _counts(len(generated), resamples, seed + 1)
 
@@ -49,16 +49,22 @@ def frechet(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, 
 
 
 def kernel(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
-    """kernel_distance, with the bootstrap's percentiles of both sets drawn anew.
+    """kernel_distance, with the bootstrap's percentiles of both sets drawn again.
 
-    Unbiased as the distance itself: pairs of a picture with its own copy are left out. Errors as of kernel_distance.
+    Unbiased as the distance itself: pairs of an image with its own copy are left out. Errors as of kernel_distance; with
+    about five images or fewer, TooFewImagesError also where the draw of a resample is one and the same image.
     """
+    value = kernel_distance(real, generated)
     counts = (_counts(len(real), resamples, seed), _counts(len(generated), resamples, seed + 1))
-    return _with_percentiles(name, kernel_distance(real, generated), kernel_distances(real, generated, *counts))
+    if any(np.count_nonzero(drawn, axis=1).min() < 2 for drawn in counts):
+        raise TooFewImagesError(
+            f"a resample of {len(real)} real and {len(generated)} generated images holds only copies of one image"
+        )
+    return _with_percentiles(name, value, kernel_distances(real, generated, *counts))
 
 
 def _counts(n: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each of n pictures is drawn, int64 [resamples, n], when n are drawn with replacement."""
+    """How often each of n images is drawn, int64 [resamples, n], when n are drawn with replacement."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
 
 

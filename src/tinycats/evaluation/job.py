@@ -16,14 +16,20 @@ from tinycats.data.processed import load_classes, load_split
 from tinycats.evaluation import intervals
 from tinycats.evaluation.classification import classification_metrics, confidence_metrics
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, nearest
-from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance, precision_and_recall
+from tinycats.evaluation.distribution import (
+    TooFewImagesError,
+    frechet_distance,
+    kernel_distance,
+    labels_in_proportion,
+    precision_and_recall,
+)
 from tinycats.evaluation.few_steps import few_step_grid, few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
-from tinycats.evaluation.inference import evaluator_features, generate, noise_pictures, predict, predict_unscaled
+from tinycats.evaluation.inference import evaluator_features, generate, noise_images, predict, predict_unscaled
 from tinycats.evaluation.latency import measure_latency
-from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots, write_generator_plots
+from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots
 from tinycats.evaluator.network import Evaluator
-from tinycats.figures.sheets import save_png
+from tinycats.figures.sheets import class_grid, save_png
 from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, student_sampler, teacher_sampler
 from tinycats.learning.precision import autocast, resolve_dtype
@@ -33,6 +39,7 @@ from tinycats.runtime.files import atomic_directory, write_json
 from tinycats.runtime.memory import keep_freed_memory
 from tinycats.runtime.params import DeviceName, EvaluateParams, SamplerParams, SamplerSettings
 
+GRID_COLUMNS = 8
 LATENCY_BATCH_SIZE = 16
 
 log = logging.getLogger(__name__)
@@ -55,15 +62,15 @@ def evaluate(
     seed: int,
     device: DeviceName,
 ) -> None:
-    """Write metrics_path (JSON of numbers), plots_dir (CSV files and images) and timing_path (JSON, clock readings).
+    """Write metrics_path (JSON of numbers), plots_dir (CSV files and images) and timing_path (JSON).
 
-    The samplers that the images were made with are written too, for all who make more of them (generator/sampler.py).
-
+    The generated images have the classes in the proportions of the test split, samples_per_class of each on average.
+    Their samplers' settings are written too, for all who make more of them (generator/sampler.py).
     A metric that is unavailable (too few images, no Inception weights) is absent, and a warning says why. Raises
     UserError where a model or the data is missing, is damaged, or the models and the data have different classes.
     """
     keep_freed_memory()
-    target, samples_per_class = resolve_device(device), settings.samples_per_class
+    target = resolve_device(device)
     teacher_settings, student_settings = teacher_sampler(sampler), student_sampler(sampler.student_steps)
     classes, other = load_classes(processed_dir)
     classifier = Classifier.from_pretrained(classifier_dir).to(target)
@@ -71,14 +78,12 @@ def evaluate(
     generator, student = (TinyDiT.from_pretrained(path).to(target) for path in (generator_dir, student_dir))
     for directory, model in ((classifier_dir, classifier), (generator_dir, generator), (student_dir, student)):
         if model.config.classes != classes:
-            raise UserError(f"{directory}: was trained on other classes than those of {processed_dir}; train it again")
+            raise UserError(f"{directory}: was not trained on the classes of {processed_dir}; train it again")
     test_for_classifier = load_split(processed_dir, "test", classifier.config.image_size)
     train, test = (load_split(processed_dir, split, generator.config.image_size) for split in ("train", "test"))
 
     if not len(test.labels):
-        raise UserError(
-            f"{processed_dir}: the test split has no pictures; raise preprocess.test_fraction or add pictures"
-        )
+        raise UserError(f"{processed_dir}: the test split has no images; raise preprocess.test_fraction or add images")
 
     # First, so that the peak memory is that of the models and not of the metrics.
     timing = {
@@ -87,20 +92,21 @@ def evaluate(
         "generator_fast": _generator_latency(student, student_settings, settings.latency_runs, seed, target),
     }
     probabilities = predict(classifier, test_for_classifier.images, target)
-    labels = np.repeat(np.arange(len(classes)), samples_per_class)
+    labels = labels_in_proportion(test.labels, settings.samples_per_class * len(classes))
+    with_shown, shown = _with_grid(labels, len(classes), min(GRID_COLUMNS, settings.samples_per_class))
     ways = few_step_ways(teacher_settings, student_settings)
     models = {"teacher": generator, "student": student}
-    made = {way.name: generate(models[way.model], labels, way.sampler, seed, target) for way in ways}
-    pictures = made["teacher"]
+    all_made = {way.name: generate(models[way.model], with_shown, way.sampler, seed, target) for way in ways}
+    made = {name: images[: len(labels)] for name, images in all_made.items()}
     features = {
         "train": evaluator_features(evaluator, train.images, target),
         "test": evaluator_features(evaluator, test.images, target),
-        "noise": evaluator_features(evaluator, noise_pictures(seed, len(pictures), pictures.shape[1]), target),
+        "noise": evaluator_features(evaluator, noise_images(seed, len(labels), generator.config.image_size), target),
         **{name: evaluator_features(evaluator, generated, target) for name, generated in made.items()},
     }
 
     def search(images: np.ndarray, of_images: np.ndarray) -> dict[str, Nearest]:
-        """The nearest training pictures by features and by pixels, of the pictures or their mirror images."""
+        """The nearest training images by features and by pixels, of the images or their mirror images."""
         mirrored = images[:, :, ::-1]
         of_mirrored = evaluator_features(evaluator, mirrored, target)
         return {
@@ -118,12 +124,12 @@ def evaluate(
     }
 
     def judge(name: str) -> dict[str, Any]:
-        asked = predict(classifier, made[name], target).argmax(axis=1) == labels
+        as_requested = predict(classifier, made[name], target).argmax(axis=1) == labels
         return {
             "n_generated": len(made[name]),
             "n_real": len(test.images),
             **_distances(features["test"], features[name], settings.neighbours, settings.bootstrap, seed),
-            **intervals.share("class_agreement", asked),
+            **intervals.share("class_agreement", as_requested),
         }
 
     def copying(name: str) -> dict[str, Any]:
@@ -142,7 +148,7 @@ def evaluate(
         "generator": {
             "n_train": len(train.images),
             **judge("teacher"),
-            **_marks(features, len(pictures), seed),
+            **_marks(features, len(labels), seed),
             "copying": copying("teacher"),
         },
         "generator_fast": {"n_train": len(train.images), **judge("student"), "copying": copying("student")},
@@ -151,19 +157,28 @@ def evaluate(
     if settings.inception:
         try:
             network = load_inception().to(target)
-            metrics["inception"] = inception_metrics(network, test.images, pictures, seed)
+            metrics["inception"] = inception_metrics(network, test.images, made["teacher"], seed)
         except InceptionUnavailableError as error:
             log.warning("evaluate: no FID, KID and Inception Score: %s", error)
 
     with atomic_directory(plots_dir) as directory:
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
-        write_generator_plots(directory, pictures, classes)
-        write_copying_plots(directory, pictures, labels, train, nearest_training["teacher"], classes)
-        save_png(few_step_grid(list(made.values()), ways, classes), directory / "few_steps.png")
+        save_png(class_grid(all_made["teacher"][shown], classes), directory / "samples.png")
+        write_copying_plots(directory, made["teacher"], labels, train, nearest_training["teacher"], classes)
+        save_png(
+            few_step_grid([images[shown] for images in all_made.values()], ways, classes), directory / "few_steps.png"
+        )
     write_json(generator_sampler_path, teacher_settings.model_dump())
     write_json(student_sampler_path, student_settings.model_dump())
     write_json(timing_path, timing)
     write_json(metrics_path, metrics)
+
+
+def _with_grid(labels: np.ndarray, num_classes: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, followed by those that rare classes lack of `columns` images, and where the first `columns` of each are."""
+    lacking = np.maximum(columns - np.bincount(labels, minlength=num_classes), 0)
+    with_lacking = np.concatenate([labels, np.repeat(np.arange(num_classes), lacking)])
+    return with_lacking, np.concatenate([np.flatnonzero(with_lacking == k)[:columns] for k in range(num_classes)])
 
 
 def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int, bootstrap: int, seed: int) -> dict[str, float]:
@@ -171,14 +186,15 @@ def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int, bootstr
     return _available(
         {
             "FD-classifier": lambda: intervals.frechet("fd_classifier", test, generated, bootstrap, seed),
-            "KD-classifier": lambda: intervals.kernel("kd_classifier", test, generated, bootstrap, seed),
+            "KD-classifier": lambda: {"kd_classifier": kernel_distance(test, generated)},
+            "interval of KD-classifier": lambda: intervals.kernel("kd_classifier", test, generated, bootstrap, seed),
             "precision and recall": lambda: precision_and_recall(test, generated, neighbours)._asdict(),
         }
     )
 
 
 def _marks(features: dict[str, np.ndarray], count: int, seed: int) -> dict[str, float]:
-    """Two FDs for scale: of `count` training pictures (the floor) and of noise (the ceiling)."""
+    """Two FDs for scale: of `count` training images (the floor) and of noise (the ceiling)."""
     test, train = features["test"], features["train"]
     as_many = np.random.default_rng(seed).permutation(len(train))[:count]
     return _available(
@@ -196,7 +212,7 @@ def _available(computations: dict[str, Callable[[], dict[str, float]]]) -> dict[
     for name, compute in computations.items():
         try:
             metrics |= compute()
-        except TooFewPicturesError as error:
+        except TooFewImagesError as error:
             log.warning("evaluate: no %s: %s", name, error)
     return metrics
 
@@ -212,7 +228,7 @@ def _classifier_latency(classifier: Classifier, images: np.ndarray, runs: int, d
 def _generator_latency(
     model: TinyDiT, settings: SamplerSettings, runs: int, seed: int, device: torch.device
 ) -> dict[str, Any]:
-    """One picture `runs` times; a batch takes so long that a tenth of the runs must do."""
+    """One image `runs` times; a batch takes so long that a tenth of the runs must do."""
     noise = initial_noise(seed, range(LATENCY_BATCH_SIZE), model.config.image_size).to(device)
     classes = one_hot_classes([0] * LATENCY_BATCH_SIZE, model.config.num_classes).to(device)
 

@@ -1,4 +1,4 @@
-"""How long a model takes, and how much memory. Clock readings: they go to metrics/timing and nowhere else."""
+"""How long a model takes, and how much memory: timings, which go to metrics/timing and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WARMUP_RUNS = 3
 def measure_latency(
     run: Callable[[], object], batch_size: int, runs: int, device: torch.device, warmup_runs: int = WARMUP_RUNS
 ) -> dict[str, float]:
-    """Call `run`, which handles `batch_size` pictures, `runs` times after `warmup_runs` calls that do not count.
+    """Call `run`, which handles `batch_size` images, `runs` times after `warmup_runs` calls that do not count.
 
     Returns p50_ms, p95_ms, p99_ms, images_per_second (of the mean), peak_memory_mb (see peak_memory_mb), batch_size and
     runs.

@@ -1,4 +1,4 @@
-"""The plots of an evaluation, as a directory: data for `dvc plots` (CSV) and pictures (PNG)."""
+"""The plots of an evaluation, as a directory: data for `dvc plots` (CSV) and images (PNG)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from tinycats.data.processed import Split
 from tinycats.evaluation.classification import calibration_bins, per_class_accuracy, worst_mistakes
 from tinycats.evaluation.copying import Nearest, closest_pairs
 from tinycats.figures.confusion import confusion_figure, to_image
-from tinycats.figures.sheets import captioned_sheet, class_grid, save_png
+from tinycats.figures.sheets import captioned_sheet, save_png
 
-GRID_COLUMNS = 8
 MISTAKES_SHOWN = 24
 PAIRS_SHOWN = 10
 
@@ -44,22 +43,17 @@ def write_classifier_plots(directory: Path, probabilities: np.ndarray, test: Spl
     save_png(captioned_sheet([test.images[i : i + 1] for i in mistakes], captions, 6), directory / "mistakes.png")
 
 
-def write_generator_plots(directory: Path, pictures: np.ndarray, classes: list[str]) -> None:
-    rows = pictures.reshape(len(classes), -1, *pictures.shape[1:])[:, :GRID_COLUMNS]  # (K, columns, S, S, 3)
-    save_png(class_grid(rows.reshape(-1, *pictures.shape[1:]), classes), directory / "samples.png")
-
-
 def write_copying_plots(
     directory: Path,
-    pictures: np.ndarray,
+    images: np.ndarray,
     labels: np.ndarray,
     train: Split,
     found: dict[str, dict[str, Nearest]],
     classes: list[str],
 ) -> None:
-    """Write nearest.csv (every generated picture), copying.csv (the distances as percentiles) and nearest.png.
+    """Write nearest.csv (every generated image), copying.csv (the distances as percentiles) and nearest.png.
 
-    found: {"features", "pixels"} -> {"generated", "test"} -> the nearest training pictures of those pictures.
+    found: {"features", "pixels"} -> {"generated", "test"} -> the nearest training images of those images.
     """
     made = {kind: by_set["generated"] for kind, by_set in found.items()}
     _write_csv(
@@ -80,7 +74,7 @@ def write_copying_plots(
     groups, captions = [], []
     for kind, nearest in made.items():
         for i in closest_pairs(nearest, PAIRS_SHOWN):
-            groups.append(np.stack([pictures[i], train.images[nearest.rows[i]]]))
+            groups.append(np.stack([images[i], train.images[nearest.rows[i]]]))
             captions.append(f"generated | nearest in training\nby {kind}: {nearest.distances[i]:.3g}")
     save_png(captioned_sheet(groups, captions, 5), directory / "nearest.png")
 

@@ -1,1 +1,1 @@
-"""The history of the pipeline's figures, for people to look at: which revisions there are, and what each one measured."""
+"""What each revision of the pipeline measured, for people to look at."""

@@ -1,12 +1,12 @@
-"""Whether more of a metric is better, as far as its name tells."""
+"""Whether a higher value of a metric is better, as far as its name tells."""
 
 from __future__ import annotations
 
 import re
 from typing import Literal
 
-# Losses are in neither: under another augmentation, label smoothing or noise schedule they do not compare. The generator's
-# val_x_mse_<percent> do: its error on given pictures, noise and times.
+# Losses are in neither: they do not compare across augmentations, label smoothings or noise schedules. The generator's
+# val_x_mse_<percent> do: they are its error on fixed images, noise and times.
 HIGHER = re.compile(
     r"(best_)?(val_)?top[15](_before|_after)?|macro_f1|cat_or_other|class_agreement|agreement|precision|recall"
     r"|coverage|accepted_precision|images_per_second|inception_score|passed"
@@ -20,7 +20,7 @@ LOWER = re.compile(
 
 
 def better(key: str) -> Literal["higher", "lower"] | None:
-    """None where it is not known or a matter of taste. `key` is dotted."""
+    """None if it is unknown or a matter of taste. `key` is dotted."""
     *parents, name = key.split(".")
     name = re.sub("_(low|high)$", "", name)  # the ends of an interval
     if HIGHER.fullmatch(name) or "per_class_accuracy" in parents:  # below it are names of classes

@@ -1,6 +1,6 @@
 """experiments.json: what each revision measured, as numbers by name, for the web page.
 
-Nothing is made up on the way: what a revision does not have, or has as NaN, is absent.
+Nothing is made up: what a revision does not have, or has as NaN, is absent.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
+from flatten_dict import flatten
 from PIL import Image
 
 from tinycats.experiments.better import better
@@ -26,7 +27,7 @@ from tinycats.runtime.errors import UserError
 
 SCHEMA_VERSION = 1
 REPORT_NAME = "experiments.json"
-STEPPED = re.compile(r"(.+)_(\d+)")  # DVCLive directories hold pictures of a step as <series>_<step>.png
+STEPPED = re.compile(r"(.+)_(\d+)")  # DVCLive directories hold the images of a step as <series>_<step>.png
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Written:
 def write_report(revisions: Sequence[Revision], directory: Path) -> Written:
     """Write experiments.json and images/ into the empty `directory`.
 
-    Raises UserError where a file of the workspace is not what its name says; in a commit, where nobody can mend it any
-    more, such a file counts as absent.
+    Raises UserError if a file of the workspace is not what its name says. In a commit, where nobody can repair it, such a
+    file counts as absent.
     """
     images: dict[str, bytes] = {}
     left_out: list[str] = []
@@ -57,7 +58,7 @@ def write_report(revisions: Sequence[Revision], directory: Path) -> Written:
 
 
 def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str]) -> dict[str, Any]:
-    """One entry of "revisions"; its pictures are added to `images` by the path they will have."""
+    """One entry of "revisions"; its images are added to `images` by the path they will have."""
     about = {key: getattr(revision, key) for key in ("kind", "commit", "date", "message", "name", "baseline")}
     entry: dict[str, Any] = {key: value for key, value in about.items() if value is not None}
     entry |= {"metrics": {}, "params": {}, "curves": {}, "confusion": {}, "tables": {}, "images": []}
@@ -67,19 +68,19 @@ def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str])
         except (ValueError, KeyError, TypeError, AttributeError, OSError, csv.Error, yaml.YAMLError) as error:
             problem = f"{path}: cannot be read ({' '.join(str(error).split())})"
             if not revision.commit:
-                raise UserError(f"{problem}; `dvc repro` writes it anew") from None
+                raise UserError(f"{problem}; `dvc repro` writes it again") from None
             left_out.append(f"{revision.commit[:7]}:{problem}")
     return entry
 
 
 def _add(entry: dict[str, Any], path: PurePosixPath, content: bytes, images: dict[str, bytes]) -> None:
-    """<run>/metrics.json, <run>/plots/metrics/<curve>.tsv and <run>/plots/images/<picture>.png are DVCLive's."""
+    """<run>/metrics.json, <run>/plots/metrics/<curve>.tsv and <run>/plots/images/<image>.png are DVCLive's."""
     if str(path) == PARAMS:
-        entry["params"] = _flatten(yaml.safe_load(content))
+        entry["params"] = _values(yaml.safe_load(content))
         return
     name = path.relative_to(METRICS).with_suffix("").as_posix()
     if path.suffix == ".json":
-        entry["metrics"][name.removesuffix("/metrics")] = _figures(_flatten(json.loads(content)))
+        entry["metrics"][name.removesuffix("/metrics")] = _figures(_values(json.loads(content)))
     elif path.suffix == ".tsv" and "/plots/metrics/" in name:
         run, curve = name.split("/plots/metrics/")
         entry["curves"].setdefault(run, {})[curve] = _curve(content, path.stem)
@@ -88,22 +89,17 @@ def _add(entry: dict[str, Any], path: PurePosixPath, content: bytes, images: dic
     elif path.suffix == ".csv":
         entry["tables"][name] = _table(content)
     elif path.suffix == ".png":
-        entry["images"].append(_picture(name.replace("/plots/images/", "/"), content, images))
+        entry["images"].append(_image(name.replace("/plots/images/", "/"), content, images))
 
 
-def _flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key; a list is a value."""
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        elif not isinstance(value, float) or math.isfinite(value):
-            flat[f"{prefix}{name}"] = value
-    return flat
+def _values(content: dict[str, Any]) -> dict[str, Any]:
+    """Values by dotted key, without those that JSON does not know; a list is a value."""
+    flat: dict[str, Any] = flatten(content, reducer="dot")
+    return {key: value for key, value in flat.items() if not isinstance(value, float) or math.isfinite(value)}
 
 
 def _figures(flat: dict[str, Any]) -> dict[str, Any]:
-    """Without lists, which are names of files, and without null."""
+    """Without null and lists, which are names of files."""
     return {key: value for key, value in flat.items() if value is not None and not isinstance(value, list)}
 
 
@@ -118,7 +114,7 @@ def _curve(content: bytes, column: str) -> dict[str, list[Any]]:
 
 
 def _confusion(content: bytes) -> dict[str, Any]:
-    """{"classes": names, "counts": one row for each actual class}, with the classes in the order in which they come."""
+    """{"classes": names in the order in which they come, "counts": one row for each actual class}."""
     counts = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(io.StringIO(content.decode())))
     classes = list(dict.fromkeys([*(actual for actual, _ in counts), *(predicted for _, predicted in counts)]))
     return {"classes": classes, "counts": [[counts[actual, guess] for guess in classes] for actual in classes]}
@@ -135,8 +131,8 @@ def _table(content: bytes) -> dict[str, Any]:
     }
 
 
-def _picture(name: str, content: bytes, images: dict[str, bytes]) -> dict[str, Any]:
-    """The page lays pictures out before they are loaded, so it is told their size in pixels."""
+def _image(name: str, content: bytes, images: dict[str, bytes]) -> dict[str, Any]:
+    """The page is told the size in pixels, so that it can lay images out before they are loaded."""
     with Image.open(io.BytesIO(content)) as image:
         width, height = image.size
     path = f"images/{hashlib.sha256(content).hexdigest()[:16]}.png"
@@ -147,7 +143,7 @@ def _picture(name: str, content: bytes, images: dict[str, bytes]) -> dict[str, A
 
 
 def _value(text: str) -> int | float | str | None:
-    """A number where the text is one; None where it is one that JSON does not know."""
+    """The number that the text is; None if JSON does not know it; else the text."""
     for kind in (int, float):
         try:
             number = kind(text)
@@ -162,7 +158,7 @@ def _is_number(value: int | float | str | None) -> bool:
 
 
 def _directions(described: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """For every metric of any revision, by group: "higher" or "lower", where it is known which one is better."""
+    """By group, for every metric of any revision: "higher" or "lower", where it is known which is better."""
     keys = {(group, key) for one in described for group, values in one["metrics"].items() for key in values}
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for group, key in sorted(keys):

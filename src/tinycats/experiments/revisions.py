@@ -6,7 +6,6 @@ All that a revision shows is in git (metrics and plots are outs that DVC does no
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.git import git
 
 METRICS = "metrics"
 PARAMS = "params.yaml"
@@ -38,18 +38,17 @@ class Revision:
 
 
 def find_revisions(root: Path, count: int) -> list[Revision]:
-    """What the current figures of the project in `root` are and were, the newest first.
+    """What the project in `root` measures and has measured, the newest first.
 
-    The workspace, where its metrics/ is not what HEAD has; the last `count` commits that changed metrics/; the last `count`
-    experiments. Outside a git repository, and without the program git, the workspace alone. Raises UserError where there
-    are no metrics at all.
+    The workspace, if its metrics/ differs from HEAD's; the last `count` commits that changed metrics/; the last `count`
+    experiments. Outside a git repository, or without git, only the workspace. Raises UserError if there are no metrics.
     """
     revisions: list[Revision] = []
     if not _has_commits(root):
         if files := _workspace_files(root):
             revisions = [Revision("workspace", files)]
     else:
-        if _git(root, "status", "--porcelain", "--untracked-files=all", "--", METRICS) and (
+        if git(root, "status", "--porcelain", "--untracked-files=all", "--", METRICS) and (
             files := _workspace_files(root)
         ):
             revisions.append(Revision("workspace", files))
@@ -74,7 +73,7 @@ def _first(count: int, revisions: Iterator[Revision]) -> list[Revision]:
 
 
 def _commits(root: Path) -> Iterator[Revision]:
-    for line in _git(root, "log", "--format=%H %ct %s", "--", METRICS).decode().splitlines():
+    for line in git(root, "log", "--format=%H %ct %s", "--", METRICS).decode().splitlines():
         commit, seconds, message = line.split(" ", 2)
         yield Revision("commit", _committed_files(root, commit), commit, _utc(seconds), message)
 
@@ -82,7 +81,7 @@ def _commits(root: Path) -> Iterator[Revision]:
 def _experiments(root: Path) -> Iterator[Revision]:
     listed = "--format=%(refname) %(objectname) %(committerdate:unix)"
     for line in (
-        _git(root, "for-each-ref", "--sort=refname", "--sort=-committerdate", listed, "refs/exps").decode().splitlines()
+        git(root, "for-each-ref", "--sort=refname", "--sort=-committerdate", listed, "refs/exps").decode().splitlines()
     ):
         reference, commit, seconds = line.split(" ")
         if match := EXPERIMENT.fullmatch(reference):  # the others are DVC's queue and stash
@@ -92,7 +91,7 @@ def _experiments(root: Path) -> Iterator[Revision]:
 
 
 def _committed_files(root: Path, commit: str) -> dict[str, bytes]:
-    listing = _git(root, "ls-tree", "-r", "-z", commit, "--", METRICS, PARAMS).decode()
+    listing = git(root, "ls-tree", "-r", "-z", commit, "--", METRICS, PARAMS).decode()
     blobs = {}
     for entry in listing.split("\0")[:-1]:
         about, path = entry.split("\t", 1)
@@ -104,7 +103,7 @@ def _committed_files(root: Path, commit: str) -> dict[str, bytes]:
 
 def _read_blobs(root: Path, blobs: Iterable[str]) -> Iterator[bytes]:
     """In the format of `git cat-file --batch`: "<id> blob <size>", a line feed, the bytes, a line feed."""
-    output = _git(root, "cat-file", "--batch", given="\n".join(blobs).encode())
+    output = git(root, "cat-file", "--batch", given="\n".join(blobs).encode())
     start = 0
     while start < len(output):
         end = output.index(b"\n", start)
@@ -114,7 +113,7 @@ def _read_blobs(root: Path, blobs: Iterable[str]) -> Iterator[bytes]:
 
 
 def _workspace_files(root: Path) -> dict[str, bytes]:
-    """Empty without metrics. Files that an interrupted write left (their names start with a dot) are none of them."""
+    """Empty without metrics. Names that start with a dot are left out: interrupted writes leave them."""
     paths = sorted(
         path
         for path in (root / METRICS).rglob("*")
@@ -127,20 +126,10 @@ def _workspace_files(root: Path) -> dict[str, bytes]:
 
 def _has_commits(root: Path) -> bool:
     try:
-        _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+        git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     except UserError:
         return False
     return True
-
-
-def _git(root: Path, *arguments: str, given: bytes = b"") -> bytes:
-    try:
-        return subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, input=given).stdout
-    except FileNotFoundError:
-        raise UserError("git: is not installed") from None
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        raise UserError(f"{root}: git {arguments[0]} failed: {said[-1] if said else error.returncode}") from None
 
 
 def _utc(seconds: str) -> str:

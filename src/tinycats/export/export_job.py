@@ -40,14 +40,14 @@ def export_models(
     started = time.perf_counter()
     classifier = Classifier.from_pretrained(classifier_dir)
     loaded = {name: TinyDiT.from_pretrained(path) for name, (path, _) in generators.items()}
-    pictures = load_split(processed_dir, "test", classifier.config.image_size)
-    order = torch.randperm(len(pictures.images), generator=generator_for(seed, "parity", 0)).numpy()
+    test = load_split(processed_dir, "test", classifier.config.image_size)
+    order = torch.randperm(len(test.images), generator=generator_for(seed, "parity", 0)).numpy()
     rows = order[: settings.parity_images]
 
     with atomic_directory(output_dir) as directory:
         path = directory / "classifier.onnx"
         export_classifier(classifier, path, settings.opset)
-        parity = classifier_parity(classifier, OnnxClassifier(path), pictures.images[rows])
+        parity = classifier_parity(classifier, OnnxClassifier(path), test.images[rows])
         require_parity("classifier", parity, settings.classifier_tolerance)
         metrics: dict[str, Any] = {"classifier": {**parity, "bytes": path.stat().st_size}}
         export_generators({directory / f"{name}.onnx": model for name, model in loaded.items()}, settings.opset)

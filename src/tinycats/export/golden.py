@@ -1,10 +1,9 @@
 """One run of the sampler through torch, step by step, for other implementations to be tested against.
 
-A golden file (golden.json; golden_fast.json of the student) holds whether the model is a few-step one, the sampler's
-settings, the seed, the times
-t_0 .. t_steps and the tensors `noise` [N, 3, S, S], `class_weights` [N, K + 1] and `states` [steps, N, 3, S, S]: the state
-after every step, not clipped. A tensor is {"shape", "dtype": "float32", "base64": little-endian bytes}. Picture 0 is of one
-class, picture 1 half of that and half of the next.
+A golden file (golden.json; golden_fast.json of the student) holds whether the model is a student (`few_step`), the
+sampler's settings, the seed, the times t_0 .. t_steps and the tensors `noise` [N, 3, S, S], `class_weights` [N, K + 1] and
+`states` [steps, N, 3, S, S]: the state after every step, not clipped. A tensor is {"shape", "dtype": "float32", "base64":
+little-endian bytes}. Image 0 is of one class, image 1 half of that and half of the next.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], ops
 
 
 def write_onnx(model: onnx.ModelProto, path: Path, config: ModelConfig) -> None:
-    """Write a model as one file whose bytes depend on the graph, the weights and the config alone.
+    """Write a model as one file whose bytes depend only on the graph, the weights and the config.
 
     Stack traces and other notes, which name paths of this machine, are removed, and so are the inferred shapes inside
     the graph, which quantize_dynamic stumbles over. The first dimension of every input and output is named `batch`.

@@ -19,7 +19,7 @@ from torch import Tensor
 from tinycats.classifier.network import ClassifierConfig
 from tinycats.generator.network import TinyDiTConfig
 from tinycats.learning.pretrained import ModelConfig
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 
 CONFIG_KEY = "config"
 BATCH_SIZE = 32
@@ -64,21 +64,21 @@ class OnnxGenerator:
         """Raises UserError where the file is missing, damaged or no such model."""
         self.session = open_session(path)
         self.config = _read_config(self.session, path, TinyDiTConfig)
-        picture = [3, self.config.image_size, self.config.image_size]
+        image = [3, self.config.image_size, self.config.image_size]
         _check_signature(
             self.session,
             path,
             inputs={
-                "x": ("tensor(float)", picture),
+                "x": ("tensor(float)", image),
                 "t": ("tensor(float)", []),
                 "h": ("tensor(float)", []),
                 "class_weights": ("tensor(float)", [self.config.num_classes + 1]),
             },
-            outputs={"prediction": ("tensor(float)", picture)},
+            outputs={"prediction": ("tensor(float)", image)},
         )
 
     def __call__(self, x: Tensor, t: Tensor, h: Tensor, class_weights: Tensor) -> Tensor:
-        """Predict the clean picture, float32 (N, 3, S, S), as TinyDiT.forward does."""
+        """Predict the clean image, float32 (N, 3, S, S), as TinyDiT.forward does."""
         feeds = {"x": x, "t": t, "h": h, "class_weights": class_weights}
         arrays = {name: tensor.contiguous().numpy() for name, tensor in feeds.items()}
         return torch.from_numpy(self.session.run(["prediction"], arrays)[0])
@@ -106,7 +106,7 @@ def open_session(path: Path) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the errors of onnxruntime have no other base class in common
-        raise UserError(f"{path}: is not a whole ONNX model ({str(error).strip().splitlines()[0]})") from None
+        raise UserError(f"{path}: is not an intact ONNX model ({first_line(error)})") from None
 
 
 def _config_text(session: ort.InferenceSession, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""How far the exported models are from the torch models, on real pictures."""
+"""How far the exported models are from the torch models, on real images."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from tinycats.classifier.network import Classifier
+from tinycats.data.pixels import as_tensor, to_float
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
-from tinycats.generator.network import TinyDiT, one_hot_classes
+from tinycats.generator.network import TinyDiT, null_classes, one_hot_classes
 from tinycats.generator.sampler import initial_noise
 from tinycats.runtime.errors import UserError
 
@@ -25,9 +26,9 @@ def classifier_parity(model: Classifier, exported: OnnxClassifier, images: np.nd
     """
     differences, feature_differences, largest = [], [], float(np.finfo(np.float32).tiny)
     for rows in _batches(len(images)):
-        batch = np.array(images[rows])
-        probabilities, features = (tensor.numpy() for tensor in model.probabilities(torch.from_numpy(batch)))
-        exported_probabilities, exported_features = exported(batch)
+        batch = as_tensor(images[rows])
+        probabilities, features = (tensor.numpy() for tensor in model.probabilities(batch))
+        exported_probabilities, exported_features = exported(batch.numpy())
         differences.append(np.abs(exported_probabilities - probabilities))
         feature_differences.append(np.abs(exported_features - features))
         largest = max(largest, float(np.abs(features).max()))
@@ -48,18 +49,17 @@ def generator_parity(
 ) -> dict[str, float]:
     """Differences of predictions for uint8 images [N, S, S, 3] under noise at N times from 0 to 1.
 
-    In turn with the picture's class, a mix of two, and the null class; h is 0 for one picture and t for the next.
+    In turn with the image's class, a mix of two, and the null class; h is 0 for one image and t for the next.
     Returns max_abs_diff, mean_abs_diff and n.
     """
     n, classes = len(images), model.config.num_classes
-    data = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2) / 127.5 - 1  # (N, 3, S, S)
+    data = 2 * to_float(as_tensor(images)) - 1  # (N, 3, S, S)
     t = torch.linspace(0, 1, n)  # (N,)
     x = torch.lerp(initial_noise(seed, range(n), model.config.image_size), data, t.view(-1, 1, 1, 1))
     h = torch.where(torch.arange(n) % 2 == 0, 0.0, t)
     own = one_hot_classes(torch.from_numpy(labels), classes)  # (N, K + 1)
     mixed = (own + one_hot_classes(torch.from_numpy((labels + 1) % classes), classes)) / 2
-    null = one_hot_classes([classes] * n, classes)
-    weights = torch.stack([own, mixed, null])[torch.arange(n) % 3, torch.arange(n)]
+    weights = torch.stack([own, mixed, null_classes(own)])[torch.arange(n) % 3, torch.arange(n)]
     differences = []
     for rows in _batches(n):
         batch = (x[rows], t[rows], h[rows], weights[rows])
@@ -73,8 +73,7 @@ def require_parity(name: str, figures: dict[str, float], tolerance: float) -> No
     if not worst <= tolerance:
         told = ", ".join(f"{key} {value:.3g}" for key, value in figures.items())
         raise UserError(
-            f"export_onnx: {name}.onnx does not compute what the torch model does: {told}; "
-            f"export.{name}_tolerance is {tolerance:g}"
+            f"export_onnx: {name}.onnx differs from the torch model: {told}; export.{name}_tolerance is {tolerance:g}"
         )
 
 

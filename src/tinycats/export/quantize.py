@@ -23,7 +23,7 @@ CALIBRATION_BATCH_SIZE = 32
 def quantize_generator(source: Path, target: Path) -> None:
     """Matrix products with a weight in int8: weights per column, signed; activations by the range of each run.
 
-    That range is one for the whole batch, so the last digits of a picture depend on its neighbours in the batch.
+    That range is one for the whole batch, so the last digits of an image depend on its neighbours in the batch.
     Products of two activations (attention scores), norms and activations stay in fp32.
     """
     config = OnnxGenerator(source).config

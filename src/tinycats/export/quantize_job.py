@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import Split, load_split
 from tinycats.data.randomness import generator_for
-from tinycats.evaluation.distribution import TooFewPicturesError, frechet_distance
+from tinycats.evaluation.distribution import TooFewImagesError, frechet_distance, labels_in_proportion
 from tinycats.evaluation.latency import measure_latency
 from tinycats.evaluator.network import Evaluator
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
@@ -67,9 +68,10 @@ def quantize_models(
         for name, generator in generators.items():
             quantize_generator(onnx_dir / f"{name}.onnx", directory / f"{name}.onnx")
             generator8 = OnnxGenerator(directory / f"{name}.onnx")
-            real = np.asarray(load_split(processed_dir, "test", generator.config.image_size).images)
+            real = load_split(processed_dir, "test", generator.config.image_size)
+            labels = labels_in_proportion(real.labels, settings.samples_per_class * generator.config.num_classes)
             figures[name] = _compare_generators(
-                generator, generator8, evaluator, real, samplers[name], settings.samples_per_class, seed
+                generator, generator8, evaluator, real.images, labels, samplers[name], seed
             )
             if "fd_increase" in figures[name]:
                 _require(name, "fd_classifier", figures[name], "fd_increase", settings.max_fd_increase)
@@ -98,16 +100,15 @@ def _compare_generators(
     after: OnnxGenerator,
     evaluator: Evaluator,
     real: np.ndarray,
+    labels: np.ndarray,
     settings: SamplerSettings,
-    samples_per_class: int,
     seed: int,
 ) -> dict[str, Any]:
-    labels = np.repeat(np.arange(before.config.num_classes), samples_per_class)
     real_features = _features(evaluator, real)
-    pictures = [_pictures(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
+    images = [_images(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
     try:
-        before_fd, after_fd = (frechet_distance(real_features, _features(evaluator, made)) for made in pictures)
-    except TooFewPicturesError as error:  # a small data set of one's own: the difference in pixels is what can be said
+        before_fd, after_fd = (frechet_distance(real_features, _features(evaluator, made)) for made in images)
+    except TooFewImagesError as error:  # a small dataset of one's own: the difference in pixels is what can be said
         print(f"quantize: without FD-classifier: {error}")
         distances = {}
     else:
@@ -118,38 +119,37 @@ def _compare_generators(
         }
     return {
         **distances,
-        "pixel_mean_abs_diff": float(np.abs(pictures[0].astype(np.int16) - pictures[1]).mean()),
+        "pixel_mean_abs_diff": float(np.abs(images[0].astype(np.int16) - images[1]).mean()),
         "n": len(labels),
         "n_real": len(real),
         "sampler_steps": settings.steps,
     }
 
 
-def _pictures(name: str, model: OnnxGenerator, labels: np.ndarray, settings: SamplerSettings, seed: int) -> np.ndarray:
-    """uint8 [N, S, S, 3], one picture for each label; picture i starts from noise (seed, i)."""
+def _images(name: str, model: OnnxGenerator, labels: np.ndarray, settings: SamplerSettings, seed: int) -> np.ndarray:
+    """uint8 [N, S, S, 3], one image for each label; image i starts from noise (seed, i)."""
     weights = one_hot_classes(torch.from_numpy(labels), model.config.num_classes)
     batches = []
     for start in range(0, len(labels), BATCH_SIZE):
         rows = range(start, min(start + BATCH_SIZE, len(labels)))
         noise = initial_noise(seed, rows, model.config.image_size)
-        pictures = sample(model, noise, weights[rows.start : rows.stop], settings)
-        if not pictures.isfinite().all():  # as uint8 they would be black, and pass
-            raise UserError(f"quantize: the {name} generator gives values that are not finite")
-        batches.append(to_uint8(pictures))
+        images = sample(model, noise, weights[rows.start : rows.stop], settings)
+        if not images.isfinite().all():  # as uint8 they would be black, and pass
+            raise UserError(f"quantize: the {name} generator produces values that are not finite")
+        batches.append(to_uint8(images))
     return torch.cat(batches).numpy()
 
 
 def _features(evaluator: Evaluator, images: np.ndarray) -> np.ndarray:
     """Features, float32 [N, D], of uint8 images [N, S, S, 3]."""
-    batches = torch.from_numpy(np.array(images)).split(BATCH_SIZE)
-    return torch.cat([evaluator.features(batch) for batch in batches]).numpy()
+    return torch.cat([evaluator.features(batch) for batch in as_tensor(images).split(BATCH_SIZE)]).numpy()
 
 
 def _require(name: str, measure: str, figures: dict[str, Any], key: str, bound: float) -> None:
     if not figures[key] <= bound:
         raise UserError(
             f"quantize: the int8 {name} is too far from the fp32 one: {measure} was {figures[f'{measure}_before']:.4g} "
-            f"and is {figures[f'{measure}_after']:.4g} over {figures['n']} pictures: {key} {figures[key]:.4g}, "
+            f"and is {figures[f'{measure}_after']:.4g} over {figures['n']} images: {key} {figures[key]:.4g}, "
             f"quantize.max_{key} is {bound:g}"
         )
 
@@ -160,7 +160,7 @@ def _classifier_latency(model: OnnxClassifier) -> dict[str, float]:
 
 
 def _generator_latency(model: OnnxGenerator) -> dict[str, float]:
-    """Of one prediction for one picture: a picture takes `steps` of them, and up to twice as many with guidance."""
+    """Of one prediction for one image: an image takes `steps` of them, and up to twice as many with guidance."""
     noise = initial_noise(0, [0], model.config.image_size)
     time_zero, weights = torch.zeros(1), one_hot_classes([0], model.config.num_classes)
     return measure_latency(lambda: model(noise, time_zero, time_zero, weights), 1, LATENCY_RUNS, CPU)

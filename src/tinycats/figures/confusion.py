@@ -26,7 +26,7 @@ def confusion_figure(labels: np.ndarray, predicted: np.ndarray, classes: Sequenc
     )  # fmt: skip
     for text, share in zip(display.text_.flat, matrix.flat, strict=True) if numbers else ():
         text.set_visible(share > 0)
-    axes.set(xlabel="predicted", ylabel="true", title=f"{len(labels)} pictures, rows sum to 1")
+    axes.set(xlabel="predicted", ylabel="true", title=f"{len(labels)} images, rows sum to 1")
     return figure
 
 

@@ -10,24 +10,24 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from tinycats.data.pixels import as_tensor
 from tinycats.runtime.files import atomic_path
 from tinycats.runtime.vision import torchvision
 
 FONT_PX = 14
 PADDING_PX = 2
-TILE_PX = 128  # smaller pictures are enlarged to about this size on captioned sheets
+TILE_PX = 128  # smaller images are enlarged to about this size on captioned sheets
 # matplotlib brings a font that knows Latin, Greek and Cyrillic letters.
 FONT_PATH = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def class_grid(images: np.ndarray, class_names: Sequence[str]) -> Image.Image:
-    """One row a class, its name at the left. images: uint8 [C * n, H, W, 3], the n pictures of a class in a row."""
+    """One row per class, its name at the left. images: uint8 [C * n, H, W, 3], the n images of a class in a row."""
     columns = len(images) // len(class_names)
     if columns * len(class_names) != len(images):
-        raise ValueError(f"{len(images)} pictures do not fill one row for each of {len(class_names)} classes")
+        raise ValueError(f"{len(images)} images do not fill one row for each of {len(class_names)} classes")
     grid = tile(images, columns, PADDING_PX)
     font = ImageFont.truetype(FONT_PATH, FONT_PX)
     margin = max(_text_width(name, font) for name in class_names) + FONT_PX
@@ -42,9 +42,9 @@ def class_grid(images: np.ndarray, class_names: Sequence[str]) -> Image.Image:
 
 
 def captioned_sheet(groups: Sequence[np.ndarray], captions: Sequence[str], columns: int) -> Image.Image:
-    """A sheet of cells, each with its pictures (uint8 [n, H, W, 3]) side by side above a caption, which may have lines.
+    """A sheet of cells, each with its images (uint8 [n, H, W, 3]) side by side above a caption, which may have lines.
 
-    Without any cells it is one white picture that says "none".
+    Without any cells it is one white image that says "none".
     """
     font = ImageFont.truetype(FONT_PATH, FONT_PX)
     if not groups:
@@ -74,7 +74,7 @@ def save_png(image: Image.Image, path: Path) -> None:
 
 def tile(images: np.ndarray, columns: int, padding_px: int = 0) -> Image.Image:
     """uint8 images [N, H, W, 3] as one image, row by row, with white lines between them."""
-    batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)  # (N, 3, H, W)
+    batch = as_tensor(images).permute(0, 3, 1, 2)  # (N, 3, H, W)
     grid = torchvision.utils.make_grid(batch, nrow=columns, padding=padding_px, pad_value=255)
     return Image.fromarray(grid.permute(1, 2, 0).numpy())
 

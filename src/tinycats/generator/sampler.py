@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from tinycats.data.randomness import generator_for
 from tinycats.generator.network import null_classes
+from tinycats.learning.pretrained import read_validated
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import write_json
 from tinycats.runtime.params import SamplerParams, SamplerSettings
@@ -50,14 +50,8 @@ def save_sampler(settings: SamplerSettings, model: Path) -> None:
 
 def load_sampler(model: Path) -> SamplerSettings:
     """How the generator in the directory `model` is sampled. Raises UserError where the file next to it is missing or wrong."""
-    path = _sampler_path(model)
-    try:
-        return SamplerSettings.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; it holds the sampler's settings: `dvc repro evaluate` writes it") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}") from None
+    if_missing = "it holds the sampler's settings: `dvc repro evaluate` writes it"
+    return read_validated(_sampler_path(model), SamplerSettings, if_missing)
 
 
 def _sampler_path(model: Path) -> Path:

@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tinycats.learning import distributed
 from tinycats.learning.average import WeightAverage
 from tinycats.learning.optimizer import adamw
-from tinycats.learning.precision import autocast, resolve_dtype
+from tinycats.learning.precision import DTYPES, NAMES, autocast, resolve_dtype
 from tinycats.learning.window import Window
 from tinycats.runtime.checkpoints import Checkpoints
 from tinycats.runtime.guard import LossGuard
@@ -46,6 +46,7 @@ class Task(Stateful, Protocol):
     """What is trained. Random numbers for a step come from the step alone."""
 
     name: str
+    dtype: torch.dtype  # of autocast, in validation
 
     @property
     def steps(self) -> int: ...
@@ -101,7 +102,10 @@ def train(
     optimizer = adamw(model, training)
     average = None if training.ema_decay is None else WeightAverage(model, training.ema_decay)
     averaged: nn.Module = model if average is None else average.module
-    dtype = resolve_dtype(training.precision, device)
+    checkpoint = directory.load(task.steps)
+    # A run ends in the precision that it began in, also where another machine resumes it
+    dtype = resolve_dtype(training.precision, device) if checkpoint is None else DTYPES[checkpoint["precision"]]
+    task.dtype, history.summary["precision"] = dtype, NAMES[dtype]
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     forward: nn.Module = torch.compile(model) if training.compile else model  # type: ignore[assignment]
     forward = distributed.wrap(forward, device)
@@ -112,7 +116,6 @@ def train(
         stateful["average"] = average
 
     start, stopped_early = 0, False
-    checkpoint = directory.load(task.steps)
     if checkpoint is not None:
         for name, part in stateful.items():
             part.load_state_dict(checkpoint[name])
@@ -127,6 +130,7 @@ def train(
     def content() -> dict[str, Any]:
         parts = {name: part.state_dict() for name, part in stateful.items()}
         noted = {
+            "precision": NAMES[dtype],
             "stopped_early": stopped_early,
             "guard": guard.losses,
             "window": window.values,
@@ -134,7 +138,9 @@ def train(
         }
         return {**noted, **parts}
 
-    report = ProgressReport(task.name, task.steps, start, training.batch_size, run.every_steps, directory.path, dtype)
+    report = ProgressReport(
+        task.name, task.steps, start, training.batch_size, run.every_steps, directory.path, NAMES[dtype]
+    )
     checkpoints = Checkpoints(directory, run.checkpoint_every_s, run.checkpoint_share)
     parts = min(training.accumulation, distributed.smallest_part(training.batch_size))
     model.train()

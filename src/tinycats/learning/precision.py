@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -75,11 +74,8 @@ def _fastest(device: torch.device) -> torch.dtype:
     if not others:
         return torch.float32
     path, key = _cache_path(), _machine(device)
-    try:
-        known: dict[str, str] = read_json(path)
-    except (OSError, json.JSONDecodeError):
-        known = {}
-    if known.get(key) not in DTYPES:
+    known = _known(path)
+    if key not in known:
         known[key] = NAMES[_measured(device, others)]
         with suppress(OSError):  # a home that cannot be written to: the next process measures again
             write_json(path, known)
@@ -93,6 +89,16 @@ def _measured(device: torch.device, others: list[torch.dtype]) -> torch.dtype:
         seconds = {dtype: measure(device, dtype) for dtype in others}
     best = min(others, key=seconds.__getitem__)
     return best if base / seconds[best] >= FASTER else torch.float32
+
+
+def _known(path: Path) -> dict[str, str]:
+    """The names of the fastest precisions by machine; a file that is broken says nothing."""
+    try:
+        content = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    names = list(DTYPES)
+    return {key: name for key, name in content.items() if name in names} if isinstance(content, dict) else {}
 
 
 def _cache_path() -> Path:

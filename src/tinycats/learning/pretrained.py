@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -9,16 +10,19 @@ import safetensors
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 from tinycats.runtime.files import atomic_directory
 from tinycats.runtime.params import Fit
+from tinycats.runtime.words import some
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
+FILES = f"a model directory holds {CONFIG_NAME} and {WEIGHTS_NAME}"
 DOWNLOAD_ATTEMPTS = 3
 C = TypeVar("C", bound="ModelConfig")
+M = TypeVar("M", bound=BaseModel)
 
 
 class ModelConfig(BaseModel):
@@ -27,7 +31,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
     model_type: str
     classes: list[str]
-    fit: Fit = "crop"  # how the pictures it was trained on became squares
+    fit: Fit = "crop"  # how the images it was trained on became squares
 
     @property
     def num_classes(self) -> int:
@@ -62,8 +66,7 @@ class PretrainedModel(nn.Module):
 
         A string that is no directory here but reads like user/name is a repository on the Hugging Face Hub, where
         `revision` is a branch, tag or commit (None: the current one). Its files are kept in the Hub's cache.
-        Raises UserError where a file is missing, is not what it should be, or does not fit the config, or where the Hub
-        does not give it.
+        Raises UserError if a file is missing, damaged or does not fit the config, or if the Hub does not have it.
         """
         directory = Path(path)
         if isinstance(path, str) and path.count("/") == 1 and not directory.exists():
@@ -71,23 +74,14 @@ class PretrainedModel(nn.Module):
         directory = directory / subfolder
         model = cls(read_config(directory, cls.config_type))
         tensors = read_weights(directory)
-        expected = model.state_dict()
-        problems = [f"no {name}" for name in expected if name not in tensors]
-        problems += [f"unknown {name}" for name in tensors if name not in expected]
-        problems += [
-            f"{name} is {list(tensors[name].shape)}, not {list(tensor.shape)}"
-            for name, tensor in expected.items()
-            if name in tensors and tensors[name].shape != tensor.shape
-        ]
-        if problems:
-            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-            raise UserError(f"{directory / WEIGHTS_NAME}: does not fit {CONFIG_NAME}: {', '.join(problems[:3])}{more}")
+        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        check_shapes(directory / WEIGHTS_NAME, tensors, shapes, CONFIG_NAME)
         model.load_state_dict(tensors)
         return model.eval()
 
 
 def _download(repo_id: str, subfolder: str, revision: str | None) -> Path:
-    """The directory in the Hub's cache that holds the model files in `subfolder`, all of one commit."""
+    """The directory in the Hub's cache that has the model in `subfolder`, all files from one commit."""
     from huggingface_hub import snapshot_download  # seldom needed
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -102,33 +96,54 @@ def _download(repo_id: str, subfolder: str, revision: str | None) -> Path:
             raise UserError(f"{repo_id}: has no revision {revision} on the Hugging Face Hub") from None
         except (HTTPError, OSError, ValueError) as error:
             if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError) and attempt < DOWNLOAD_ATTEMPTS:
-                continue  # the client itself does not repeat what a reset connection ended
-            reason = f"cannot be had from the Hugging Face Hub: {' '.join(str(error).split())}"
+                continue  # after a reset connection the client itself does not try again
+            reason = f"unavailable on the Hugging Face Hub: {' '.join(str(error).split())}"
             raise UserError(f"{repo_id}: is no directory here, and {reason}") from None
     raise AssertionError(DOWNLOAD_ATTEMPTS)
 
 
 def read_config(directory: Path, config_type: type[C]) -> C:
-    path = directory / CONFIG_NAME
+    return read_validated(directory / CONFIG_NAME, config_type, FILES)
+
+
+def read_weights(directory: Path) -> dict[str, Tensor]:
+    return read_tensors(directory / WEIGHTS_NAME, FILES)
+
+
+def read_validated(path: Path, kind: type[M], if_missing: str, if_wrong: str = "") -> M:
+    """A JSON file as a `kind`. Raises UserError, which ends in `if_missing` or, if the content is wrong, in `if_wrong`."""
     try:
-        return config_type.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{path}: not found; a model directory holds {CONFIG_NAME} and {WEIGHTS_NAME}") from None
+        raise UserError(f"{path}: not found; {if_missing}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: {key or 'the file'}: {first['msg']}") from None
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {key}: {first['msg']}{if_wrong and f'; {if_wrong}'}") from None
 
 
-def read_weights(directory: Path) -> dict[str, torch.Tensor]:
-    path = directory / WEIGHTS_NAME
+def read_tensors(path: Path, if_missing: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises UserError if it is missing or damaged, or a tensor is not finite."""
     try:
         tensors = load_file(path)
     except FileNotFoundError:
-        raise UserError(f"{path}: not found; a model directory holds {CONFIG_NAME} and {WEIGHTS_NAME}") from None
+        raise UserError(f"{path}: not found; {if_missing}") from None
     except safetensors.SafetensorError as error:
-        raise UserError(f"{path}: is not a whole safetensors file ({error})") from None
+        raise UserError(f"{path}: is not a whole safetensors file ({first_line(error)})") from None
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{path}: {name} has values that are not finite")
     return tensors
+
+
+def check_shapes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Sequence[int]], config: str) -> None:
+    """Raise UserError if the tensors in `path` are not those that its neighbour, the file `config`, asks for."""
+    problems = [f"no {name}" for name in expected if name not in tensors]
+    problems += [f"unknown {name}" for name in tensors if name not in expected]
+    problems += [
+        f"{name} is {list(tensors[name].shape)}, not {list(shape)}"
+        for name, shape in expected.items()
+        if name in tensors and list(tensors[name].shape) != list(shape)
+    ]
+    if problems:
+        raise UserError(f"{path}: does not fit {config}: {some(problems)}")

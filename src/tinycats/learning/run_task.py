@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from tinycats.learning.loop import Task, train
-from tinycats.learning.precision import resolve_dtype
 from tinycats.runtime.history import History
 from tinycats.runtime.params import TrainingParams
 from tinycats.runtime.run_directory import open_run, run_key
@@ -38,5 +37,4 @@ def run_task(
     directory = open_run(run.runs, task.name, run_key(settings, inputs))
     sink = open_sink(run.wandb, run.runs.parent / "wandb", task.name, directory.path.name, settings)
     history = History(metrics, directory.path / "images", sink)
-    history.summary["precision"] = str(resolve_dtype(training.precision, device)).removeprefix("torch.")
     return train(task, training, run, device, directory, history), history

@@ -14,6 +14,7 @@ from tinycats.runtime.params import Fit
 BAD_REASONS = ("undecodable", "truncated", "too_small", "decompression_bomb")
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "MPO")  # not EPS, for which Pillow starts Ghostscript
 ORIENTATION_TAG = 0x0112  # of EXIF
+MAX_PIXELS = 100_000_000  # more is treated as a decompression bomb
 
 
 class BadImageError(Exception):
@@ -24,7 +25,7 @@ class BadImageError(Exception):
         self.reason = reason
 
 
-def decode(content: bytes, min_side_px: int, max_pixels: int) -> Image.Image:
+def decode(content: bytes, min_side_px: int = 1, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return the image as mode RGB, upright, of its full size, whatever its format is and its name claims.
 
     Animations give their first frame, transparent pixels become white, 16 bits are scaled to 8. The size is checked

@@ -1,4 +1,7 @@
-"""The model card: README.md with the Hub's YAML header. Every number in it comes from a metrics or a model file."""
+"""The model card: README.md with the Hub's YAML header. Every number in it comes from a metrics or a model file.
+
+Its text is card.md.jinja, whose Python runs, in this order, in the published folder.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from torch import nn
 
 from tinycats.classifier.network import Classifier
 from tinycats.generator.network import TinyDiT
-from tinycats.publishing.card_text import CARD_TEXT
+from tinycats.publishing.figures import figures, show
 from tinycats.publishing.layout import CARD_NAME
 
+TEMPLATE = Path(__file__).with_name("card.md.jinja")
 GENERATION = ("unconditional-image-generation", "class-conditional image generation")
-# Section of evaluate.json -> (the Hub's task, its name). Only what is there gets into the card.
+# Section of evaluate.json -> (the Hub's task, its name). The card has only what was measured.
 TASKS = {
     "classifier": ("image-classification", "image classification"),
     "generator": GENERATION,
@@ -41,7 +45,7 @@ METRICS = {
         "ece": ("expected_calibration_error", "expected calibration error"),
     },
     "generator": GENERATOR_METRICS,
-    "generator_fast": {key: (kind, f"{name}, few-step student") for key, (kind, name) in GENERATOR_METRICS.items()},
+    "generator_fast": {key: (kind, f"{name}, student") for key, (kind, name) in GENERATOR_METRICS.items()},
     "inception": {
         "fid": ("fid", "FID"),
         "kid": ("kid", "KID"),
@@ -50,15 +54,15 @@ METRICS = {
 }
 FEW_STEPS_METRICS = ("fd_classifier", "kd_classifier", "class_agreement")
 NAMES = {key: name for part in ("classifier", "generator", "inception") for key, (_, name) in METRICS[part].items()} | {
-    "n": "test pictures",
+    "n": "test images",
     "ece_unscaled": "expected calibration error without temperature scaling",
-    "n_accepted": 'test pictures with an answer that is not "not sure"',
+    "n_accepted": 'test images with an answer other than "not sure"',
     "coverage": "their share",
-    "accepted_precision": "share of these answers that is right",
-    "n_generated": "generated pictures",
-    "n_real": "real test pictures",
-    "n_train": "training pictures",
-    "fd_classifier_floor": "FD-classifier of as many training pictures",
+    "accepted_precision": "share of these answers that are right",
+    "n_generated": "generated images",
+    "n_real": "test images",
+    "n_train": "training images",
+    "fd_classifier_floor": "FD-classifier of as many training images",
     "fd_classifier_noise": "FD-classifier of noise",
 }
 
@@ -72,9 +76,9 @@ def write_card(
     gates: Mapping[str, Any],
     repo_id: str | None,
 ) -> None:
-    """Write README.md into `folder`, which holds all other files but the manifest.
+    """Write README.md into `folder`, which has all other files except the manifest.
 
-    metrics: {file name: content}; gates: as check_gates returns them; repo_id: user/name on the Hub, if it goes there.
+    metrics: {file name: content}; gates: as check_gates returns them; repo_id: user/name on the Hub, if it is uploaded.
     """
     evaluate = metrics.get("evaluate", {})
     dataset = _dataset_name(manifest["data"])
@@ -87,26 +91,27 @@ def write_card(
         model_name=manifest["name"],
         eval_results=_eval_results(evaluate, manifest["data"]["source"], dataset) or None,
     )
+    # ModelCard.from_template would leave out what is undefined instead of failing, and takes no filters
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     environment.filters["words"] = lambda counts: ", ".join(
         f"{n} {name.replace('_', ' ')}" for name, n in counts.items()
     )
-    text = environment.from_string(CARD_TEXT).render(
+    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         **{**manifest, "metrics": metrics},
+        header=header.to_yaml(),
         repo_id=repo_id,
         dataset=dataset,
         rows={key: _rows(evaluate.get(key, {})) for key in ("classifier", *generators, "inception")}
         | {key: _rows(metrics.get(key, {})) for key in ("export", "quantize")},
         few_steps=_few_steps(evaluate, manifest),
-        gates={name: (_number(gate["value"]), _number(gate["bound"])) for name, gate in gates.items()},
+        gates={name: (show(gate["value"]), show(gate["bound"])) for name, gate in gates.items()},
         example_class=json.dumps(classifier.config.classes[0]),
         arch=classifier.config.arch,
         parameters={name: f"{_count(model):,}" for name, model in (("classifier", classifier), *generators.items())},
         megabytes={path: f"{size / 1e6:.1f}" for path, size in _model_sizes(folder)},
         samples=sorted(path.name for path in (folder / "samples").iterdir()),
     )
-    card = ModelCard(f"---\n{header.to_yaml()}\n---\n\n{text}")
-    (folder / CARD_NAME).write_text(str(card), encoding="utf-8")
+    (folder / CARD_NAME).write_text(str(ModelCard(text)), encoding="utf-8")
 
 
 def _dataset_name(data: Mapping[str, Any]) -> str:
@@ -132,42 +137,30 @@ def _eval_results(evaluate: Mapping[str, Any], source: str, dataset: str) -> lis
     ]
 
 
-def _rows(section: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """(name, value) of every number in a nested section, for a table; an interval stands beside its value."""
-    return list(_numbers(section, prefix))
-
-
-def _numbers(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from _numbers(value, f"{prefix}{key.replace('_', ' ')}: ")
-        elif key.endswith(("_low", "_high")) and key.rsplit("_", 1)[0] in section:
-            continue  # stands beside its value
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            low, high = section.get(f"{key}_low"), section.get(f"{key}_high")
-            interval = "" if low is None or high is None else f" ({_number(low)} to {_number(high)})"
-            yield prefix + NAMES.get(key, key.replace("_", " ")), _number(value) + interval
-
-
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+def _rows(section: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of every number in a nested section, for a table; an interval stands with its value."""
+    rows = []
+    for (*parents, key), value, interval in figures(section):
+        name = ": ".join([*(parent.replace("_", " ") for parent in parents), NAMES.get(key, key.replace("_", " "))])
+        rows.append((name, f"{value} ({interval})" if interval else value))
+    return rows
 
 
 def _few_steps(evaluate: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[list[str]]:
-    """Rows of teacher and student in many and few steps: who, steps, FEW_STEPS_METRICS; none where nothing was measured."""
+    """Rows of teacher and student in many and few steps: who, steps, FEW_STEPS_METRICS; none if nothing was measured."""
     teacher, student = (manifest[name]["sampler"]["steps"] for name in ("generator", "generator_fast"))
     parts = [
         ("teacher", teacher, evaluate.get("generator", {})),
         ("student", student, evaluate.get("generator_fast", {})),
     ]
-    for name, figures in evaluate.get("few_steps", {}).items():
+    for name, measured in evaluate.get("few_steps", {}).items():
         who, steps = name.rsplit("_", 1)
-        parts.append((who, int(steps), figures))
+        parts.append((who, int(steps), measured))
     parts.sort(key=lambda part: (part[0] == "student", -part[1]))
     return [
-        [who, str(steps), *(_number(figures[key]) if key in figures else "" for key in FEW_STEPS_METRICS)]
-        for who, steps, figures in parts
-        if figures.keys() & set(FEW_STEPS_METRICS)
+        [who, str(steps), *(show(measured[key]) if key in measured else "" for key in FEW_STEPS_METRICS)]
+        for who, steps, measured in parts
+        if measured.keys() & set(FEW_STEPS_METRICS)
     ]
 
 

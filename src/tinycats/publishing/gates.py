@@ -1,4 +1,4 @@
-"""Bounds that the metrics must keep, else nothing is published."""
+"""Bounds that the metrics must keep, or nothing is published."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinycats.runtime.params import Gate
 def check_gates(gates: Sequence[Gate], metrics_dir: Path) -> dict[str, dict[str, Any]]:
     """Return {metric: {"value", "bound", "passed"}}. A value at its bound passes.
 
-    Raises UserError naming every gate that failed, with value and bound; so does what is missing or no finite number.
+    Raises UserError naming every gate that failed, with value and bound. What is missing or not a finite number fails.
     """
     results: dict[str, dict[str, Any]] = {}
     failures = []
@@ -36,13 +36,13 @@ def check_gates(gates: Sequence[Gate], metrics_dir: Path) -> dict[str, dict[str,
 
 
 def read_metric(metric: str, metrics_dir: Path) -> float | str:
-    """The number, or in words why there is none."""
+    """The number, or why there is none."""
     file, *keys = metric.split(".")
     path = metrics_dir / f"{file}.json"
     try:
         value = read_json(path)
     except FileNotFoundError:
-        return f"is missing ({path} is not there)"
+        return f"is missing ({path} does not exist)"
     except ValueError:
         return f"is missing ({path} is not JSON)"
     for key in keys:

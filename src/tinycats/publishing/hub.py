@@ -1,11 +1,11 @@
-"""The published folder on the Hugging Face Hub: a new revision is there whole, in one commit, or not at all."""
+"""The published folder on the Hugging Face Hub: a new revision appears whole, in one commit, or not at all."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -23,8 +23,9 @@ from huggingface_hub.utils import parse_ratelimit_headers
 from huggingface_hub.utils.sha import git_hash
 
 from tinycats.publishing.layout import CARD_NAME, MANIFEST_NAME
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 from tinycats.runtime.files import file_hash
+from tinycats.runtime.words import some
 
 BRANCH = "main"
 OF_THE_HUB = ".gitattributes"  # the Hub writes it itself
@@ -41,11 +42,11 @@ Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 def upload(folder: Path, repo_id: str, tag: str, private: bool) -> str:
     """Make `main` of the repository hold exactly the files of `folder`; return the hash of the commit that does.
 
-    It is one commit, tagged `tag`. The repository is created where there is none; nothing is sent where it holds the
-    folder already. The token is HF_TOKEN's or that of `hf auth login`.
+    It is one commit, tagged `tag`. The repository is created if there is none; nothing is sent if it already holds the
+    folder. The token is HF_TOKEN's or that of `hf auth login`.
 
-    Raises UserError where the Hub refuses or cannot be reached. `main` is then as it was, or the commit is whole and
-    its tag missing, which the next call makes.
+    Raises UserError if the Hub refuses or cannot be reached. `main` is then unchanged, or the commit is complete and only
+    its tag is missing, which the next call makes.
     """
     api = _api(repo_id)
     here = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -53,14 +54,16 @@ def upload(folder: Path, repo_id: str, tag: str, private: bool) -> str:
     def operations(head: str) -> list[Operation]:
         there = _files(api, repo_id, head)
         if MANIFEST_NAME not in there and set(there) - {CARD_NAME}:
-            raise UserError(f"publish.hub.repo_id: {repo_id} holds something else ({_some(there)}); name another one")
+            raise UserError(
+                f"publish.hub.repo_id: {repo_id} holds something else ({some(sorted(there), SHOWN)}); name another one"
+            )
         changed = [path for path in here if path not in there or not _is_same(here[path], there[path])]
         return [
             *(CommitOperationAdd(path, here[path]) for path in changed),
             *(CommitOperationDelete(path, is_folder=False) for path in there if path not in here),
         ]
 
-    with _one_line_errors(api, repo_id):
+    with _explained_errors(api, repo_id):
         try:
             _retry(lambda: api.model_info(repo_id))
         except RepositoryNotFoundError:
@@ -75,10 +78,10 @@ def rollback(repo_id: str, to: str) -> tuple[str, str]:
     """Make `main` hold the files of an earlier revision again, in a new commit; return its hash and the revision's.
 
     to: a tag, or the first digits of a commit of the repository or of the git revision that a tag names.
-    Raises UserError where there is no such revision, or as `upload` does.
+    Raises UserError if there is no such revision, or as `upload` does.
     """
     api = _api(repo_id)
-    with _one_line_errors(api, repo_id):
+    with _explained_errors(api, repo_id):
         revision = _find(api, repo_id, to)
         wanted = _retry(lambda: _files(api, repo_id, revision))
         if MANIFEST_NAME not in wanted:
@@ -107,7 +110,7 @@ def _api(repo_id: str) -> HfApi:
 def _commit(api: HfApi, repo_id: str, operations: Callable[[str], list[Operation]], message: str) -> tuple[str, bool]:
     """Return the commit of `main` that leaves `operations` nothing to do, and whether it had to be made.
 
-    Each attempt looks at `main` anew and commits onto what it saw, so that one whose answer was lost is not repeated.
+    Each attempt looks at `main` first and commits onto what it saw, so that a commit whose answer was lost is not repeated.
     """
     start = None
 
@@ -124,7 +127,7 @@ def _commit(api: HfApi, repo_id: str, operations: Callable[[str], list[Operation
 
     commit = _retry(attempt)
     if start and (missing := _retry(lambda: operations(commit))):
-        paths = _some(operation.path_in_repo for operation in missing)
+        paths = some(sorted(operation.path_in_repo for operation in missing), SHOWN)
         raise UserError(f"{repo_id}: commit {commit} is not what was sent ({paths}); run this again")
     return commit, start is not None
 
@@ -154,21 +157,21 @@ def _find(api: HfApi, repo_id: str, to: str) -> str:
         for commit in _retry(lambda: api.list_repo_commits(repo_id, revision=BRANCH)):
             if commit.commit_id.startswith(to.lower()):
                 return commit.commit_id
-    raise UserError(f"{repo_id}: has no revision {to}; its tags: {_some(tags) or 'none'}")
+    raise UserError(f"{repo_id}: has no revision {to}; its tags: {some(sorted(tags), SHOWN) or 'none'}")
 
 
 def _retry(call: Callable[[], T]) -> T:
-    """Call it again after a lost connection, an overloaded server or too many requests, as long as the Hub asks to wait."""
+    """Repeat a call after a lost connection, an overloaded server or too many requests, when the Hub asks to."""
     wait_s = FIRST_WAIT_S
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return call()
-        except (HTTPError, json.JSONDecodeError) as error:  # an overloaded server answers with pages that are no JSON
+        except (HTTPError, json.JSONDecodeError) as error:  # an overloaded server may answer in HTML
             status = _status(error)
             pause_s = _asked_to_wait_s(error) or wait_s
             if status not in (None, *RETRIED) or attempt == ATTEMPTS or pause_s > LONGEST_WAIT_S:
                 raise
-            what = f"answered {status}" if status else f"cannot be reached ({_first_line(error)})"
+            what = f"answered {status}" if status else f"cannot be reached ({_said(error)})"
             print(f"the Hub {what}; attempt {attempt + 1} of {ATTEMPTS} in {pause_s:g} s", file=sys.stderr)
             time.sleep(pause_s)
             wait_s *= 2
@@ -176,7 +179,7 @@ def _retry(call: Callable[[], T]) -> T:
 
 
 def _status(error: Exception) -> int | None:
-    """The HTTP status of an answer; None where there was no proper one."""
+    """The HTTP status of the answer; None if there was no proper one."""
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
@@ -191,11 +194,11 @@ def _asked_to_wait_s(error: Exception) -> float | None:
 
 
 @contextmanager
-def _one_line_errors(api: HfApi, repo_id: str) -> Iterator[None]:
+def _explained_errors(api: HfApi, repo_id: str) -> Iterator[None]:
     try:
         yield
     except OfflineModeIsEnabled:
-        raise UserError(f"{repo_id}: the Hub is not asked while HF_HUB_OFFLINE is set") from None
+        raise UserError(f"{repo_id}: the Hub is not used while HF_HUB_OFFLINE is set") from None
     except (HTTPError, RuntimeError, ValueError) as error:  # RuntimeError and ValueError: from uploads of large files
         cause: Exception = error
         while not isinstance(cause, HTTPError) and isinstance(cause.__cause__, Exception):
@@ -210,7 +213,7 @@ def _explain(api: HfApi, error: Exception) -> str:
         return "there is no such revision on the Hub"
     match _status(error):
         case None if isinstance(error, HTTPError):
-            return f"the Hub cannot be reached ({_first_line(error)}); nothing is half published, run this again"
+            return f"the Hub cannot be reached ({_said(error)}); nothing is half published, run this again"
         case 401:
             return "the Hub does not accept the token; make a new one, set HF_TOKEN or run `hf auth login`"
         case 403:
@@ -220,7 +223,7 @@ def _explain(api: HfApi, error: Exception) -> str:
             when = f"in {asked_s:g} s" if asked_s else "later"
             return f"the Hub takes no more requests for now (429); nothing is half published, run this again {when}"
         case _:
-            return f"the Hub refuses: {_first_line(error)}"
+            return f"the Hub refuses: {_said(error)}"
 
 
 def _who(api: HfApi) -> str:
@@ -231,11 +234,6 @@ def _who(api: HfApi) -> str:
         return "the token"
 
 
-def _first_line(error: Exception) -> str:
-    server_message = getattr(error, "server_message", None)
-    return " ".join((server_message or str(error) or type(error).__name__).split())
-
-
-def _some(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    return ", ".join(ordered[:SHOWN]) + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")
+def _said(error: Exception) -> str:
+    """What the Hub says about it, or else the client."""
+    return " ".join((getattr(error, "server_message", None) or first_line(error)).split())

@@ -1,4 +1,4 @@
-"""Names of the published folder's files."""
+"""Names of the published files."""
 
 CARD_NAME = "README.md"
 MANIFEST_NAME = "manifest.json"

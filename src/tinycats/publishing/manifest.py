@@ -1,4 +1,4 @@
-"""manifest.json: all that the web page needs to know about the published files, in numbers and names."""
+"""manifest.json: all that the web page needs to know about the published files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA_VERSION = 3
 
 
 def list_files(directory: Path) -> list[dict[str, Any]]:
-    """{"path", "sha256", "bytes"} of every file below `directory` but the manifest itself, sorted by path."""
+    """{"path", "sha256", "bytes"} of every file below `directory` except the manifest, sorted by path."""
     paths = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     return [
         {"path": path, "sha256": file_hash(directory / path), "bytes": (directory / path).stat().st_size}
@@ -35,8 +35,8 @@ def describe_classifier(config: ClassifierConfig, folder: Path, channels: int) -
         "classes": config.classes,
         "other": config.other,
         "image_size": config.image_size,
-        "crop_size": config.crop_size or config.image_size,  # of the middle that is looked at: the ONNX files crop it
-        "temperature": config.temperature,  # is in the ONNX files already
+        "crop_size": config.crop_size or config.image_size,  # of the middle that is classified: the ONNX files crop it
+        "temperature": config.temperature,  # already applied in the ONNX files
         "reject_threshold": config.reject_threshold,
         "files": {"fp32": "onnx/classifier.onnx", "int8": "onnx_int8/classifier.onnx"},
         "inputs": inputs,
@@ -89,7 +89,7 @@ def describe(
     adapters: list[dict[str, Any]],
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
-    """The manifest but for its list of files, which is another one for each folder."""
+    """The manifest without its list of files, which differs between the folders."""
     return {
         "schema_version": SCHEMA_VERSION,
         "name": name,

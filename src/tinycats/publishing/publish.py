@@ -1,4 +1,4 @@
-"""Gates, then the Hugging Face Hub folder, its upload and the web page's copy, which appear whole or not at all."""
+"""Gates, then the folder for the Hugging Face Hub, its upload and the web page's copy: whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, check_base, read_adapter
 from tinycats.classifier.network import Classifier
 from tinycats.generator.network import TinyDiT
-from tinycats.generator.sampler import save_sampler
+from tinycats.generator.sampler import load_sampler, save_sampler
+from tinycats.learning.pretrained import CONFIG_NAME, WEIGHTS_NAME
 from tinycats.publishing.card import write_card
 from tinycats.publishing.gates import check_gates
 from tinycats.publishing.hub import upload
@@ -20,10 +21,10 @@ from tinycats.publishing.manifest import describe, describe_adapter, describe_cl
 from tinycats.publishing.revision import tag_name
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory, write_json
-from tinycats.runtime.params import PublishParams, SamplerSettings
+from tinycats.runtime.params import PublishParams
 
 METRICS = ("fetch", "preprocess", "evaluate", "export", "quantize")
-MODEL_FILES = ("config.json", "model.safetensors")
+MODEL_FILES = (CONFIG_NAME, WEIGHTS_NAME)
 ONNX_FILES = ("classifier.onnx", *(f"{name}.onnx" for name in GENERATORS))
 
 
@@ -31,7 +32,6 @@ def publish(
     *,
     settings: PublishParams,
     source: str,
-    samplers: Mapping[str, SamplerSettings],
     classifier_dir: Path,
     generator_dirs: Mapping[str, Path],
     onnx_dir: Path,
@@ -43,17 +43,18 @@ def publish(
 ) -> dict[str, Any]:
     """Write `output` (the Hub repository) and `web` (what the page loads); return {"gates", "files", "bytes"}.
 
-    `source`: of the data; what comes from "synthetic" is called so. `samplers` and `generator_dirs` have the keys of
-    layout.GENERATORS. settings.adapters go into `output` too. Where settings.hub names a repository, upload `output` to it
-    before, and return {"hub": {"repo_id", "revision", "commit"}} too.
+    `source`: of the data; the card says if it is "synthetic". `generator_dirs` has the keys of layout.GENERATORS, each
+    directory with its sampler's settings next to it. settings.adapters go into `output` too. If settings.hub names a
+    repository, `output` is uploaded to it before it appears, and {"hub": {"repo_id", "revision", "commit"}} returned too.
 
-    The same inputs give the same bytes. Raises UserError, leaving both as they were, where a gate fails, a file is missing or
+    The same inputs give the same bytes. Raises UserError, leaving both as they were, if a gate fails, a file is missing or
     broken, an adapter was made for another generator, or the upload fails.
     """
     results = check_gates(settings.gates, metrics_dir)
     metrics = _read_metrics(metrics_dir)
     classifier = Classifier.from_pretrained(classifier_dir)
     generators = {name: TinyDiT.from_pretrained(generator_dirs[name]) for name in GENERATORS}
+    samplers = {name: load_sampler(generator_dirs[name]) for name in GENERATORS}
     for generator_name, generator in generators.items():
         if generator.config.classes != classifier.config.classes:
             raise UserError(
@@ -100,7 +101,7 @@ def publish(
 
 
 def _read_metrics(directory: Path) -> dict[str, Any]:
-    """The metrics files that are there. Raises UserError where one holds NaN or infinity, which the manifest cannot."""
+    """The existing metrics files. Raises UserError if one holds NaN or infinity, which the manifest cannot."""
     paths = {name: directory / f"{name}.json" for name in METRICS}
     metrics = {}
     for name, path in paths.items():
@@ -113,7 +114,7 @@ def _read_metrics(directory: Path) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"holds {constant}, which is no number")
+    raise ValueError(f"holds {constant}, which is not a number in JSON")
 
 
 def _copy(source: Path, names: Sequence[str], target: Path) -> None:
@@ -126,14 +127,14 @@ def _copy(source: Path, names: Sequence[str], target: Path) -> None:
 
 
 def _copy_adapters(adapters: Sequence[Path], generator_dir: Path, hub: Path) -> list[dict[str, Any]]:
-    """Copy each to adapters/NAME in `hub`, where NAME is that of its directory; return what the manifest says of them."""
+    """Copy each to adapters/NAME in `hub`, where NAME is its directory's; return what the manifest says about them."""
     described = []
     for path in adapters:
         adapter = read_adapter(path)
         check_base(adapter, generator_dir)
         target = hub / "adapters" / path.resolve().name
         if target.exists():
-            raise UserError(f"publish.adapters: there are two directories called {target.name}; rename one")
+            raise UserError(f"publish.adapters: two directories are called {target.name}; rename one")
         target.parent.mkdir(exist_ok=True)
         _copy(path, (ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME), target)
         described.append(describe_adapter(adapter, target.relative_to(hub).as_posix()))
@@ -141,7 +142,7 @@ def _copy_adapters(adapters: Sequence[Path], generator_dir: Path, hub: Path) -> 
 
 
 def _copy_samples(metrics_dir: Path, target: Path) -> None:
-    """The pictures of the evaluation, and the last grid that was sampled during training."""
+    """The images of the evaluation, and the last grid that was sampled during training."""
     target.mkdir()
     for path in sorted((metrics_dir / "evaluate").glob("*.png")):
         shutil.copyfile(path, target / path.name)

@@ -11,6 +11,12 @@ class UserError(Exception):
     """What was wrong, where, and what would be right, in one line."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn UserError and OSError (disk full, no permission) into one line on stderr and exit code 1."""

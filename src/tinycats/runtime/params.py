@@ -238,7 +238,7 @@ class SamplerParams(SamplerSettings):
 
 
 class EvaluateParams(Section):
-    samples_per_class: Annotated[int, Field(ge=2)]
+    samples_per_class: Annotated[int, Field(ge=2)]  # on average: classes are as frequent as in the test split
     neighbours: Count  # k of precision and recall
     bootstrap: Annotated[int, Field(ge=50)]  # resamples for the intervals
     inception: bool  # FID, KID and IS too, where the weights are available
@@ -254,7 +254,7 @@ class ExportParams(Section):
 
 class QuantizeParams(Section):
     calibration_images: Annotated[int, Field(ge=2)]
-    samples_per_class: Annotated[int, Field(ge=2)]  # for FD-classifier before and after
+    samples_per_class: Annotated[int, Field(ge=2)]  # on average, for FD-classifier before and after
     sampler_steps: Count
     max_accuracy_drop: Fraction
     max_fd_increase: NonNegative  # as a fraction of FD-classifier before
@@ -327,7 +327,7 @@ class ModalCompute(ComputeCommon):
     backend: Literal["modal"]
     app: ModalName
     environment: ModalName | None  # null: the workspace's own
-    volume: ModalName  # for inputs, states and outputs
+    volume: ModalName  # for inputs, checkpoints and outputs
     secrets: list[ModalName]  # whose variables the jobs see, WANDB_API_KEY for example
     regions: list[Region]  # empty: wherever there is a machine
     timeout_s: Annotated[int, Field(ge=1, le=24 * 3600)]  # of one attempt

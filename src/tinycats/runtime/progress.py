@@ -27,9 +27,9 @@ class ProgressReport:
     """
 
     def __init__(
-        self, stage: str, steps: int, start: int, batch_size: int, every_steps: int, run: Path, precision: torch.dtype
+        self, stage: str, steps: int, start: int, batch_size: int, every_steps: int, run: Path, precision: str
     ) -> None:
-        self.precision = str(precision).removeprefix("torch.")
+        self.precision = precision
         self.stage, self.steps, self.start, self.batch_size, self.run = stage, steps, start, batch_size, run
         self.every_steps = max(every_steps, steps // 10)
         self.done, self.loss = start, math.nan

@@ -24,7 +24,6 @@ KEEP_RUNS = 4  # finished ones of a stage, with the one under way
 DIGITS = 16  # of a checkpoint's sha256 in its file name
 UNNAMED = "checkpoint.pt"  # while its hash is not known
 CHECKPOINT_FILE = re.compile(rf"checkpoint-(\d+)-([0-9a-f]{{{DIGITS}}})\.pt")
-RUNTIME = "tinycats.runtime."  # modules that cannot change a result
 
 
 class CheckpointFile(NamedTuple):
@@ -41,18 +40,21 @@ def run_key(determines: Mapping[str, Any], inputs: list[Path]) -> str:
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode())
     for path in sorted(inputs):
         digest.update(file_hash(path).encode())
-    for path in sorted(loaded_sources().values()):
-        digest.update(path.read_bytes())
+    for name, path in loaded_sources().items():
+        if changes_results(name):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def loaded_sources() -> dict[str, Path]:
-    """The files of the project's loaded modules by name, but for this room's."""
-    return {
-        name: Path(module.__file__)
-        for name, module in sorted(sys.modules.items())
-        if name.startswith("tinycats.") and not f"{name}.".startswith(RUNTIME) and module.__file__
-    }
+    """The files of the project's modules that this process has loaded, by name."""
+    modules = sorted(sys.modules.items())
+    return {name: Path(m.__file__) for name, m in modules if name.split(".")[0] == "tinycats" and m.__file__}
+
+
+def changes_results(module: str) -> bool:
+    """Whether the code of a module can change a result: that of this room cannot."""
+    return module.split(".")[:2] != ["tinycats", "runtime"]
 
 
 def open_run(runs: Path, stage: str, key: str) -> RunDirectory:

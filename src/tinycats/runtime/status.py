@@ -33,7 +33,7 @@ class Status(BaseModel):
     images_per_second: float
     eta_s: float
     memory_mb: float  # largest resident memory so far; on CUDA, of the device
-    precision: str  # what it computes in: float32, bfloat16 or float16
+    precision: str  # what it computes in: fp32, bf16 or fp16
     saved_step: int | None  # of the last checkpoint
     pid: int
     process_started_at: float  # Unix time; tells apart another process that was given the same number

@@ -1,4 +1,4 @@
-"""What is in a model directory, and is it whole?"""
+"""What is in a model directory, and is it intact?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.learning.pretrained import CONFIG_NAME, ModelConfig, PretrainedModel, read_config
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 
 MODEL_TYPES: dict[str, type[PretrainedModel]] = {
     str(model.config_type.model_fields["model_type"].default): model for model in (Classifier, Evaluator, TinyDiT)
@@ -33,7 +33,9 @@ def verify_model(directory: Path) -> str:
     if any((directory / name).exists() for name in (ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME)):
         return _describe_adapter(read_adapter(directory))
     if not (directory / CONFIG_NAME).exists():
-        raise UserError(f"{directory}: is no model directory: it has no {CONFIG_NAME} and no {ADAPTER_CONFIG_NAME}")
+        raise UserError(
+            f"{directory}: is not a model directory: it has neither {CONFIG_NAME} nor {ADAPTER_CONFIG_NAME}"
+        )
     return _describe(_load(directory))
 
 
@@ -49,15 +51,15 @@ def _load(directory: Path) -> PretrainedModel:
         model = model_class.from_pretrained(directory)
         output = _run(model)
     except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:  # sizes that make no network
-        raise UserError(f"{path}: describes no model that runs ({_first_line(error)})") from None
+        raise UserError(f"{path}: describes a model that does not run ({first_line(error)})") from None
     if not output.isfinite().all():
-        raise UserError(f"{directory}: its output for an empty picture is not finite; its weights are damaged")
+        raise UserError(f"{directory}: its output for an empty image is not finite; its weights are damaged")
     return model
 
 
 @torch.inference_mode()
 def _run(model: PretrainedModel) -> torch.Tensor:
-    """The output for one picture of zeros: config and weights can agree where the network does not work."""
+    """The output for one image of zeros: config and weights can agree where the network does not work."""
     config = model.config
     match config:
         case TinyDiTConfig():
@@ -72,7 +74,7 @@ def _check_classes(path: Path, config: ModelConfig) -> None:
     if not config.classes:
         raise UserError(f"{path}: classes is empty")
     if len(set(config.classes)) < len(config.classes):
-        raise UserError(f"{path}: classes has the same name twice")
+        raise UserError(f"{path}: classes contains a name twice")
     if isinstance(config, ClassifierConfig) and config.other not in (None, *config.classes):
         raise UserError(f"{path}: other is {config.other!r}, which is not among the classes")
 
@@ -85,7 +87,7 @@ def _describe(model: PretrainedModel) -> str:
         case EvaluatorConfig():
             kind, details = "evaluator", [f"width {config.width}", f"{config.image_size} px"]
         case TinyDiTConfig():
-            kind = "few-step student" if config.few_step else "generator"
+            kind = "student" if config.few_step else "generator"
             details = [f"{config.image_size} px", f"patch {config.patch_size}"]
             details += [f"width {config.width}", f"depth {config.depth}", f"{config.heads} heads"]
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -106,11 +108,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: not found") from None
     except ValueError as error:
-        raise UserError(f"{path}: is not JSON ({_first_line(error)})") from None
+        raise UserError(f"{path}: is not JSON ({first_line(error)})") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: is not a JSON object")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -11,7 +11,7 @@ import torch
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator, open_onnx
 from tinycats.generator.network import one_hot_classes
 from tinycats.generator.sampler import initial_noise
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 
 BATCH_SIZES = (1, 2)
 INT8_OPERATORS = {"DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
@@ -20,7 +20,7 @@ INT8_OPERATORS = {"DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMa
 def verify_onnx(path: Path) -> str:
     """Say in one line what an exported model is, after running it with batches of 1 and 2.
 
-    Raises UserError naming what is wrong: no such file, not a whole ONNX model, not exported by tinycats, an unexpected
+    Raises UserError naming what is wrong: no such file, not an intact ONNX model, not exported by tinycats, an unexpected
     signature, weights in a second file, or outputs that are not finite or not of the batch that went in.
     """
     model = open_onnx(path)
@@ -32,7 +32,7 @@ def verify_onnx(path: Path) -> str:
     if isinstance(model, OnnxClassifier):
         kind = "classifier"
     else:
-        kind = "few-step student" if model.config.few_step else "generator"
+        kind = "student" if model.config.few_step else "generator"
     precision = "int8" if INT8_OPERATORS & {node.op_type for node in proto.graph.node} else "fp32"
     opset = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     signature = " -> ".join(
@@ -49,8 +49,7 @@ def _check_run(model: OnnxClassifier | OnnxGenerator, path: Path, batch_size: in
     try:
         outputs = _run(model, batch_size)
     except Exception as error:  # the errors of onnxruntime have no other base class in common
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: does not run with a batch of {batch_size} ({reason})") from None
+        raise UserError(f"{path}: does not run with a batch of {batch_size} ({first_line(error)})") from None
     for name, output in outputs.items():
         if len(output) != batch_size:
             raise UserError(f"{path}: {name} has {len(output)} rows for a batch of {batch_size}")

@@ -1,4 +1,4 @@
-"""What is known here of the calls on Modal: one file for each, below the state directory, so that another process can go on."""
+"""What is known here of the calls on Modal: one file for each, below the state directory, so that others can attach to it."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """What happens in a container: prepares a directory like the project's, runs the job in a process of its own there, and
-commits its state.
+commits its checkpoints.
 
 A Volume is a view: what a container writes is lost with it until it is committed. The layout of the Volume:
 
     inputs/DIGEST      a file or directory that jobs read; inputs/DIGEST.json is written when it is whole
-    runs               the states of all trainings
+    runs               the checkpoints of all training runs
     calls/NAME         of one call: call.json, attempts.json, status.json, outputs/PATH
 """
 
@@ -30,7 +30,7 @@ from tinycats.runtime.compute.job import Job, run_here
 from tinycats.runtime.errors import UserError, one_line_errors
 from tinycats.runtime.files import atomic_path, file_hash, read_json, scratch_directory, write_json
 
-COMMIT_EVERY_S = 60.0  # if no new state is there earlier; the status goes with it
+COMMIT_EVERY_S = 60.0  # where there is no new checkpoint earlier; the status is committed with it
 FINISH_S = 25.0  # Modal kills a container 30 s after it was told to end
 
 
@@ -65,8 +65,8 @@ class Result:
     error: str | None = None  # what a person has to change; trying again would not help
 
 
-class Checkpoints:
-    """Brings the states that the job writes to the Volume, and what the caller may want to know of the call meanwhile.
+class VolumeCheckpoints:
+    """Brings the checkpoints that the job writes to the Volume, and what the caller may want to know of the call meanwhile.
 
     The job works in `runs`, a directory of its own: a Volume with open files cannot be brought up to date, and only the runs that
     this job writes to change on the Volume, whatever others do there at the same time.
@@ -75,7 +75,7 @@ class Checkpoints:
     def __init__(self, runs: Path, volume: Path, folder: Path, commit: Callable[[], None]) -> None:
         self.runs, self.there, self.folder, self.commit = runs, volume / "runs", folder, commit
         self.attempt, self.started = uuid.uuid4().hex, time.monotonic()
-        self.states: set[str] = set()
+        self.committed: set[str] = set()
         self.committed_at = -COMMIT_EVERY_S
 
     def restore(self) -> None:
@@ -87,18 +87,18 @@ class Checkpoints:
                 here.symlink_to(path)
 
     def save(self) -> None:
-        """Commit where a state was written since the last commit, or where that is long ago."""
-        states = {path.name for path in self.runs.glob("*/checkpoint-*.pt") if not path.is_symlink()}
-        if states == self.states and time.monotonic() - self.committed_at < COMMIT_EVERY_S:
+        """Commit where a checkpoint was written since the last commit, or where that is long ago."""
+        written = {path.name for path in self.runs.glob("*/checkpoint-*.pt") if not path.is_symlink()}
+        if written == self.committed and time.monotonic() - self.committed_at < COMMIT_EVERY_S:
             return
         self.write_seconds()
         for run in self.runs.glob("*"):
             self.bring(run)
         self.commit()
-        self.states, self.committed_at = states, time.monotonic()
+        self.committed, self.committed_at = written, time.monotonic()
 
     def bring(self, run: Path) -> None:
-        """Copy what the job has written of a run, and forget the states that it has deleted."""
+        """Copy what the job has written of a run, and delete the checkpoints that it has deleted."""
         kept = [*run.glob("checkpoint-*.pt"), *run.glob("status.json"), *run.glob("images/*.png")]
         written = [path for path in kept if not path.is_symlink()]
         if not written:
@@ -119,7 +119,7 @@ class Checkpoints:
             shutil.copyfile(run / "status.json", self.folder / "status.json")
 
     def try_to_save(self) -> None:
-        """Save; where that fails, say so and let the job go on: a later time may do."""
+        """Save; where that fails, say so and let the job continue: a later time may do."""
         try:
             self.save()
         except Exception as error:  # whatever Modal's client raises
@@ -144,7 +144,7 @@ def execute(request: Request, call_id: str, volume: Path, commit: Callable[[], N
         directory.mkdir(parents=True, exist_ok=True)
     outputs, problem = {}, None
     with scratch_directory() as work:
-        checkpoints = Checkpoints(work / request.state / "runs", volume, folder, commit)
+        checkpoints = VolumeCheckpoints(work / request.state / "runs", volume, folder, commit)
         write_json(folder / "call.json", {"call_id": call_id})
         checkpoints.save()
         try:
@@ -169,7 +169,7 @@ def check_sources(sources: Mapping[str, str]) -> None:
         spec = find_spec(module)
         if spec is None or spec.origin is None or file_hash(Path(spec.origin)) != expected:
             raise UserError(
-                f"{module} was deployed anew with other content before this call began; run the same command again"
+                f"{module} was deployed with other content before this call began; run the same command again"
             )
 
 
@@ -186,10 +186,10 @@ def _prepare(work: Path, request: Request, volume: Path) -> None:
         (work / name).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _run_in_process(work: Path, job: bytes, checkpoints: Checkpoints) -> None:
-    """Run the job in `work`; look for new states once a second.
+def _run_in_process(work: Path, job: bytes, checkpoints: VolumeCheckpoints) -> None:
+    """Run the job in `work`; look for new checkpoints once a second.
 
-    Raises UserError with the job's own line, RuntimeError where it crashed. Told to end, it lets the job write its state first.
+    Raises UserError with the job's own line, RuntimeError where it crashed. Told to end, it lets the job write a checkpoint.
     """
     (work / "job.pickle").write_bytes(job)
     packages = Path(__file__).parents[2]

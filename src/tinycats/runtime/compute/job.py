@@ -12,7 +12,7 @@ from typing import Any
 class Job:
     """`function(**inputs, **outputs, **arguments)`: paths are relative to the working directory, all else is plain values.
 
-    The function reads `inputs`, writes `outputs` (files or directories) and keeps what it needs to go on after an interruption
+    The function reads `inputs`, writes `outputs` (files or directories) and keeps what it needs to resume after an interruption
     in `state`/runs. A check takes the path of the output of its name and raises UserError where that is not what it should be.
     """
 

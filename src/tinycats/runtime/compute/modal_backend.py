@@ -33,10 +33,10 @@ from tinycats.runtime.compute.calls import CallRecord, read_record, record_path,
 from tinycats.runtime.compute.container import Request, Result
 from tinycats.runtime.compute.contents import Contents, contents, digest
 from tinycats.runtime.compute.job import Job
-from tinycats.runtime.errors import UserError
+from tinycats.runtime.errors import UserError, first_line
 from tinycats.runtime.files import atomic_directory, atomic_path, file_hash
 from tinycats.runtime.params import ModalCompute
-from tinycats.runtime.run_directory import RUNTIME
+from tinycats.runtime.run_directory import changes_results, loaded_sources
 from tinycats.runtime.run_settings import RunSettings
 from tinycats.runtime.status import Status
 
@@ -64,14 +64,14 @@ def run_on_modal(compute: ModalCompute, job: Job) -> None:
     """
     check_token()
     found = {path.as_posix(): contents(path) for path in job.inputs.values()}
-    sources = _loaded_sources()
+    sources = {module: file_hash(path) for module, path in loaded_sources().items()}
     name = f"{job.stage}-{_key(job, found, sources)}"
     with _one_line(job.stage):
         volume = modal.Volume.from_name(compute.volume, environment_name=compute.environment, create_if_missing=True)
         volume.hydrate()
         record = _running(compute, job, name, volume)
         if record:
-            _say(job.stage, f"attaches to the call {record.call_id} on Modal, which was there already")
+            _say(job.stage, f"attaches to the call {record.call_id}, which is on Modal already")
         else:
             for path, sums in found.items():
                 _upload(volume, Path(path), sums, job.stage)
@@ -137,19 +137,11 @@ def check_token() -> None:
         )
 
 
-def _loaded_sources() -> dict[str, str]:
-    """sha256 of the project's modules that this process has loaded: they are what the job consists of."""
-    return {
-        name: file_hash(Path(module.__file__))
-        for name, module in sorted(sys.modules.items())
-        if name.startswith("tinycats.") and module.__file__
-    }
-
-
 def _key(job: Job, found: dict[str, Contents], sources: dict[str, str]) -> str:
-    """A hash of what determines the call: not how it is run, nor the code that runs it."""
-    arguments = {name: value for name, value in job.arguments.items() if not isinstance(value, RunSettings)}
-    code = {name: sha for name, sha in sources.items() if not name.startswith(RUNTIME)}
+    """A hash of what determines the result: not how it is run (RunSettings, `device`), nor the code that runs it."""
+    settings = {"device", *(name for name, value in job.arguments.items() if isinstance(value, RunSettings))}
+    arguments = {name: value for name, value in job.arguments.items() if name not in settings}
+    code = {name: sha for name, sha in sources.items() if changes_results(name)}
     determines = [job.function.__qualname__, arguments, job.outputs, found, code]
     text = json.dumps(determines, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -276,11 +268,13 @@ def _insist(compute: ModalCompute, record: CallRecord, action: Callable[[], T]) 
             now = time.monotonic()
             if lost_since is None:
                 lost_since = now
-                _say(record.stage, f"no connection to Modal ({_first_line(error)}); the run goes on there; tries again")
+                _say(
+                    record.stage, f"no connection to Modal ({first_line(error)}); the run continues there; tries again"
+                )
             if now - lost_since > compute.connection_timeout_s:
                 raise UserError(
                     f"{record.stage}: no connection to Modal for {compute.connection_timeout_s:.0f} s; the run {record.call_id} "
-                    "goes on there: run the same command again to attach to it"
+                    "continues there: run the same command again to attach to it"
                 ) from None
             time.sleep(RETRY_S)
 
@@ -299,7 +293,7 @@ def _fail(job: Job, record: CallRecord, volume: modal.Volume, problem: str) -> N
 
 def _how_it_ended(compute: ModalCompute, job: Job, record: CallRecord, error: BaseException) -> str:
     attempts = f"{compute.retries + 1} attempt(s)"
-    again = "its states are kept: run the same command again to go on"
+    again = "its checkpoints are kept: run the same command again to resume"
     kept = read_record(record_path(job.state, record.name))
     if isinstance(error, modal.exception.InputCancellation) or (kept and kept.state == "cancelled"):
         return f"{job.stage}: the run was cancelled; {again}"
@@ -308,7 +302,7 @@ def _how_it_ended(compute: ModalCompute, job: Job, record: CallRecord, error: Ba
     if isinstance(error, modal.exception.OutputExpiredError | modal.exception.NotFoundError):
         return f"{job.stage}: Modal has forgotten the call {record.call_id}; {again}"
     return (
-        f"{job.stage}: failed on Modal after {attempts} ({_first_line(error)}); "
+        f"{job.stage}: failed on Modal after {attempts} ({first_line(error)}); "
         f"`modal app logs {record.app}` shows more; {again}"
     )
 
@@ -390,26 +384,24 @@ def _one_line(stage: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _say(stage, "stopped waiting; what was called on Modal goes on: run the same command again to attach to it")
+        _say(
+            stage,
+            "stopped waiting; a call that has begun continues on Modal: run the same command again to attach to it",
+        )
         raise SystemExit(130) from None
     except modal.exception.AuthError as error:
         raise UserError(
-            f"{stage}: Modal refuses the token ({_first_line(error)}); `modal token new` makes another"
+            f"{stage}: Modal refuses the token ({first_line(error)}); `modal token new` makes another"
         ) from None
     except modal.exception.NotFoundError as error:
-        raise UserError(f"{stage}: Modal knows no such thing: {_first_line(error)}") from None
+        raise UserError(f"{stage}: Modal knows no such thing: {first_line(error)}") from None
     except LOST as error:
-        raise UserError(f"{stage}: no connection to Modal ({_first_line(error)}); run the same command again") from None
+        raise UserError(f"{stage}: no connection to Modal ({first_line(error)}); run the same command again") from None
     except modal.exception.Error as error:
-        raise UserError(f"{stage}: Modal: {_first_line(error)}") from None
+        raise UserError(f"{stage}: Modal: {first_line(error)}") from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _say(stage: str, line: str) -> None:
