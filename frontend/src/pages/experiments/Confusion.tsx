@@ -1,10 +1,10 @@
 import Box from '@mui/material/Box';
 import Typography from '@mui/material/Typography';
-import type { ViewProps } from './ExperimentsPage';
 import { formatNumber } from './numbers';
 import { revisionId, revisionTitle, type Revision } from './report';
 import { ScrollTable } from './ScrollTable';
 import { NotAvailable, ValueText } from './Value';
+import type { ViewProps } from './view';
 
 /** The confusion matrices and the small tables beside them, of a revision and of the one that it is compared with. */
 export function Confusion({ revision, older }: ViewProps) {

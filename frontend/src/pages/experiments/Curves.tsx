@@ -6,8 +6,8 @@ import TextField from '@mui/material/TextField';
 import Typography from '@mui/material/Typography';
 import { useId, useState } from 'react';
 import { CurveFigure } from './CurveFigure';
-import type { ViewProps } from './ExperimentsPage';
 import { NotAvailable } from './Value';
+import type { ViewProps } from './view';
 
 /** What the trainings logged: a chart for each curve, a line for each revision. */
 export default function Curves({ report, revision, older }: ViewProps) {

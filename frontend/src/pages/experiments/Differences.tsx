@@ -3,7 +3,6 @@ import FormControlLabel from '@mui/material/FormControlLabel';
 import Switch from '@mui/material/Switch';
 import Typography from '@mui/material/Typography';
 import { useState } from 'react';
-import type { ViewProps } from './ExperimentsPage';
 import { FilterField } from './FilterField';
 import { formatPercent, formatSigned } from './numbers';
 import { revisionTitle } from './report';
@@ -11,6 +10,7 @@ import { ScrollTable } from './ScrollTable';
 import { Breakable } from './text';
 import { NotAvailable, ValueText } from './Value';
 import { difference, differs, matches, paramGroups, rowsOf, type Difference } from './values';
+import type { ViewProps } from './view';
 
 /** What differs between two revisions: by how much, by which share, and whether for the better. */
 export function Differences({ report, revision, older }: ViewProps) {

@@ -2,10 +2,10 @@ import Box from '@mui/material/Box';
 import Slider from '@mui/material/Slider';
 import Typography from '@mui/material/Typography';
 import { useEffect, useId, useState } from 'react';
-import type { ViewProps } from './ExperimentsPage';
 import { formatNumber } from './numbers';
 import { pictureUrl, revisionId, revisionTitle, type Picture, type Revision } from './report';
 import { NotAvailable } from './Value';
+import type { ViewProps } from './view';
 
 /** In the order of the page; others come after them. */
 const TITLES: Record<string, string> = {
