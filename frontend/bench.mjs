@@ -6,7 +6,7 @@ import { browse } from './browse.mjs';
 const [dist = 'dist', model = 'classifier', precision = 'int8', threads = '1', steps = '8', runs = '20'] = process.argv.slice(2);
 const PATIENCE_MS = 1_800_000;
 
-const { browser, origin, close } = await browse(dist);
+const { browser, address, close } = await browse(dist);
 try {
   const context = await browser.newContext({ serviceWorkers: 'block' });
   await context.addInitScript(
@@ -15,7 +15,7 @@ try {
   );
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
-  await page.goto(`${origin}/#/benchmark`);
+  await page.goto(`${address}#/benchmark`);
   await page.getByLabel('Models').click();
   await page.getByRole('option', { name: model }).click();
   await page.getByLabel('Warm-up').fill('3');

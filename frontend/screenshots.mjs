@@ -61,7 +61,7 @@ async function generate(page) {
 }
 
 mkdirSync(output, { recursive: true });
-const { browser, origin, close } = await browse(dist);
+const { browser, address, close } = await browse(dist);
 try {
   for (const [name, { route, use }] of Object.entries(PAGES).filter(([name]) => name.startsWith(only))) {
     const context = await browser.newContext({ serviceWorkers: 'block', viewport: { width: 1440, height: 900 } });
@@ -69,7 +69,7 @@ try {
     page.setDefaultTimeout(PATIENCE_MS);
     page.on('console', (message) => message.type() === 'error' && console.log(`${name}: ${message.text()}`));
     page.on('pageerror', (error) => console.log(`${name}: ${error}`));
-    await page.goto(`${origin}/#${route}`);
+    await page.goto(`${address}#${route}`);
     await page.getByRole('heading', { level: 1 }).waitFor();
     await use(page);
     for (const scheme of ['light', 'dark']) {

@@ -1,8 +1,9 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchChromium } from '../chromium.mjs';
 import { generatorInfo, generatorNames } from '../src/lib/manifest.ts';
 import type { Report } from '../src/pages/benchmark/measure.ts';
-import { downloaded, launch, manifest, openPage, pixels, visit, workerThreads } from './browser.ts';
+import { downloaded, manifest, openPage, pixels, visit, workerThreads } from './browser.ts';
 import type { Site } from './server.ts';
 
 let browser: Browser;
@@ -10,7 +11,7 @@ let isolated: Site;
 let plain: Site;
 
 beforeAll(async () => {
-  browser = await launch();
+  browser = await launchChromium();
   [isolated, plain] = await Promise.all([openPage(true), openPage(false)]);
 });
 afterAll(async () => {
@@ -137,7 +138,7 @@ test.each([
   { what: 'no adapter', args: [], reason: /WASM: (this browser has no WebGPU|WebGPU found no adapter)/ },
   { what: 'a software adapter', args: ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'], reason: /WASM: WebGPU/ },
 ])('WebGPU with $what: the badge says WASM, and why', async ({ args, reason }) => {
-  const other = await launch(args);
+  const other = await launchChromium(args);
   const { page, close } = await visit(other, isolated, '/classify', { backend: 'webgpu' });
   await page.getByRole('button', { name: 'Example: Bengal' }).click();
   await page.getByTestId('answer').waitFor();

@@ -1,15 +1,8 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  chromium,
-  type Browser,
-  type BrowserContext,
-  type BrowserContextOptions,
-  type Locator,
-  type Page,
-} from 'playwright-core';
-import { findChromium, ISOLATION, serveFiles } from '../serve.mjs';
+import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import type { UserConfig } from 'vite';
 import type { Manifest } from '../src/lib/manifest.ts';
 import { openSite, type Site } from './server.ts';
 
@@ -23,13 +16,10 @@ export function manifest(): Manifest {
   return JSON.parse(readFileSync(join(DIST, 'models/manifest.json'), 'utf8')) as Manifest;
 }
 
-export function launch(args: string[] = []): Promise<Browser> {
-  return chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', ...args] });
-}
-
 /** The production build below BASE, with the headers of isolation or without. */
 export function openPage(isolated = true): Promise<Site> {
-  return openSite(serveFiles(DIST, BASE, isolated ? ISOLATION : {}));
+  const plugins = [{ name: 'plain', config: ({ preview }: UserConfig) => void delete preview?.headers }];
+  return openSite({ base: BASE, plugins: isolated ? [] : plugins });
 }
 
 export interface Visit {

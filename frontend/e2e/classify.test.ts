@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { downloaded, GOLDEN, launch, manifest, openPage, pixels, visit, type Visit } from './browser.ts';
+import { launchChromium } from '../chromium.mjs';
+import { downloaded, GOLDEN, manifest, openPage, pixels, visit, type Visit } from './browser.ts';
 import type { Site } from './server.ts';
 
 interface Golden {
@@ -15,7 +16,7 @@ let browser: Browser;
 let site: Site;
 
 beforeAll(async () => {
-  browser = await launch(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
+  browser = await launchChromium(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
   site = await openPage();
 });
 afterAll(async () => {

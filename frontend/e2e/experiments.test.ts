@@ -1,14 +1,14 @@
 /** The Experiments page of the production build, with reports that `tinycats experiments` writes for this test. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { ISOLATION, serveFiles } from '../serve.mjs';
-import { BASE, launch, openPage, visit } from './browser.ts';
+import { launchChromium } from '../chromium.mjs';
+import { BASE, openPage, visit } from './browser.ts';
 import type { Site } from './server.ts';
 
 const PROJECT = join(import.meta.dirname, '../..');
@@ -145,12 +145,14 @@ beforeAll(async () => {
   craft();
   report(CRAFTED, REPORTS.crafted);
   report(PROJECT, REPORTS.project);
-  browser = await launch();
+  browser = await launchChromium();
   site = await openPage();
   const folder = `${BASE}experiments/`;
   site.fault = (request, response) => {
     if (!request.url?.startsWith(folder)) return false;
-    serveFiles(served, folder, ISOLATION)(request, response);
+    const file = join(served, request.url.slice(folder.length));
+    if (existsSync(file)) response.end(readFileSync(file));
+    else response.writeHead(404).end();
     return true;
   };
 });

@@ -1,9 +1,10 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchChromium } from '../chromium.mjs';
 import { readText } from '../src/lib/png.ts';
 import { generatorInfo } from '../src/lib/manifest.ts';
 import { sessionRuns } from '../src/lib/sampler.ts';
-import { downloaded, launch, manifest, openPage, pixels, visit, type Visit, type VisitOptions } from './browser.ts';
+import { downloaded, manifest, openPage, pixels, visit, type Visit, type VisitOptions } from './browser.ts';
 import type { Site } from './server.ts';
 
 const { classes } = manifest().generator;
@@ -13,7 +14,7 @@ let browser: Browser;
 let site: Site;
 
 beforeAll(async () => {
-  browser = await launch();
+  browser = await launchChromium();
   site = await openPage();
 });
 afterAll(async () => {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { serveFiles } from '../serve.mjs';
-import { BASE, DIST, launch, manifest, openPage, PATIENCE_MS, visit } from './browser.ts';
+import { launchChromium } from '../chromium.mjs';
+import { BASE, DIST, manifest, openPage, PATIENCE_MS, visit } from './browser.ts';
 import { openSite, type Site } from './server.ts';
 
 const CLASSIFIER = manifest().classifier.files.int8;
@@ -14,7 +14,7 @@ let browser: Browser;
 let site: Site;
 
 beforeAll(async () => {
-  browser = await launch();
+  browser = await launchChromium();
   site = await openPage();
 });
 afterAll(async () => {
@@ -153,7 +153,11 @@ test.each([
   },
   { what: 'says nothing', hub: () => undefined, said: 'did not answer in time' },
 ])("where the Hub $what, the page's own copy is used, and the page says so", async ({ hub, said }) => {
-  const theHub = await openSite((_, response) => hub(response));
+  const theHub = await openSite({});
+  theHub.fault = (_, response) => {
+    hub(response);
+    return true;
+  };
   await withHub(theHub, async (page) => {
     await classify(page);
     await page
@@ -167,7 +171,11 @@ test.each([
 });
 
 test('models come from the Hub when the manifest names it, at its revision, and then not from the page', async () => {
-  const theHub = await openSite(serveFiles(join(DIST, 'models'), '/someone/cats/resolve/v1/', CORS));
+  const theHub = await openSite({
+    base: '/someone/cats/resolve/v1/',
+    build: { outDir: join(DIST, 'models') },
+    preview: { headers: CORS },
+  });
   await withHub(theHub, async (page) => {
     await classify(page);
     await page.getByTestId('answer').waitFor();

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, manifest, openPage, SCREENSHOTS, visit } from './browser.ts';
+import { launchChromium } from '../chromium.mjs';
+import { manifest, openPage, SCREENSHOTS, visit } from './browser.ts';
 import type { Site } from './server.ts';
 
 const [FIRST] = manifest().generator.classes as [string];
@@ -30,7 +31,7 @@ let site: Site;
 
 beforeAll(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
-  browser = await launch();
+  browser = await launchChromium();
   site = await openPage();
 });
 afterAll(async () => {
