@@ -21,7 +21,7 @@ const PAGES = {
     },
   },
   generate: { route: '/generate', use: async () => undefined },
-  'generate-fast': { route: '/generate?model=fast&seed=7&count=4', use: generate },
+  'generate-student': { route: '/generate?model=student&seed=7&count=4', use: generate },
   'generate-teacher': { route: '/generate?model=teacher&class=Siamese&seed=7&steps=12&count=6', use: generate },
   'generate-walk': {
     route: '/generate?model=teacher&class=Bengal&seed=7&steps=8&to=Sphynx&toSeed=9&frames=8',

@@ -31,15 +31,16 @@ test('the exported report has every sample, and the percentiles that follow from
   const { page, errors, close } = await visit(browser, isolated, '/benchmark');
   await page.getByLabel('Runs').fill('4');
   await page.getByLabel('Steps, teacher').fill('2');
-  await page.getByLabel('Steps, fast').fill('3');
+  await page.getByLabel('Steps, student').fill('3');
   await page.getByRole('button', { name: 'Measure' }).click();
   await page.getByTestId('machine').waitFor();
   const { content } = await downloaded(page, () => page.getByRole('button', { name: 'Export JSON' }).click());
   const report = JSON.parse(content.toString()) as Report;
-  expect(report.results.map(({ model, session_runs, sampler }) => [model, session_runs, sampler?.few_step])).toEqual([
-    ['classifier', 1, undefined],
-    ['generator_fast', 3, true],
-    ['generator', 2, false],
+  const { generator, generator_fast } = manifest();
+  expect(report.results.map(({ model, session_runs, sampler }) => [model, session_runs, sampler])).toEqual([
+    ['classifier', 1, null],
+    ['generator_fast', 3, { ...generator_fast!.sampler, steps: 3 }],
+    ['generator', 2, { ...generator.sampler, steps: 2 }],
   ]);
   for (const { model, samples_ms, session_ms, summary_ms, images_per_second, bytes } of report.results) {
     expect(samples_ms.length).toBe(4);
@@ -84,7 +85,7 @@ test('a duel of student against teacher, then of two precisions and two addresse
   await page.getByRole('button', { name: 'Compare' }).click();
   await page.getByTestId('duel').waitFor();
   await page.getByText('A: teacher, int8').waitFor();
-  await page.getByText('B: fast, int8').waitFor();
+  await page.getByText('B: student, int8').waitFor();
   const { generator, generator_fast } = manifest();
   const stepsRow = page.getByRole('row', { name: /^Steps/ });
   expect(await stepsRow.getByRole('cell').allTextContents()).toEqual(
@@ -92,7 +93,7 @@ test('a duel of student against teacher, then of two precisions and two addresse
   );
   expect(await pixels(page.getByTestId('fighter').first())).not.toEqual(await pixels(page.getByTestId('fighter').last()));
 
-  await chooseSide(page, 'Side A: model', 'fast');
+  await chooseSide(page, 'Side A: model', 'student');
   await chooseSide(page, 'Side A: precision', 'fp32');
   await page.getByRole('button', { name: 'Compare' }).click();
   await page.getByTestId('duel').waitFor();

@@ -74,7 +74,7 @@ test('the same link gives the same pixels; seed, class, guidance, method and mod
       { class: `${FIRST}:1,${SECOND}:1` },
       { guidance: '1' },
       { method: 'heun' },
-      { model: 'fast' },
+      { model: 'student' },
     ];
     for (const other of others) expect(await make(page, settings(other)), JSON.stringify(other)).not.toEqual(first);
     expect(await make(page, settings())).toEqual(first);
@@ -99,24 +99,24 @@ test('the student is what the page begins with: its own steps, no guidance to se
     await page.getByText(`${steps} session runs`).waitFor();
     await page.getByText(/Guidance is built in/).waitFor();
     expect(await page.getByRole('slider', { name: 'Guidance' }).count()).toBe(0);
-    expect(await page.getByRole('slider', { name: 'Steps' }).getAttribute('max')).toBe('8');
+    expect(await page.getByRole('slider', { name: 'Steps' }).getAttribute('max')).toBe(String(2 * steps));
     await generate(page);
     expect(await page.getByTestId('runs').textContent()).toMatch(new RegExp(`^${steps} runs, `));
     const first = await pixels(page.getByTestId('picture'));
     expect(new Set(first).size).toBeGreaterThan(4);
-    const link = (part: string) => `model=fast&class=${FIRST}&count=1&${part}`;
-    for (const other of ['seed=8', 'seed=7&steps=1', 'seed=7&steps=2', 'seed=7&steps=8']) {
+    const link = (part: string) => `model=student&class=${FIRST}&count=1&${part}`;
+    for (const other of ['seed=8', 'seed=7&steps=1', 'seed=7&steps=2', 'seed=7&steps=3']) {
       expect(await make(page, link(other)), other).not.toEqual(first);
     }
-    expect(await make(page, `model=fast&class=${SECOND}&count=1&seed=7`)).not.toEqual(first);
+    expect(await make(page, `model=student&class=${SECOND}&count=1&seed=7`)).not.toEqual(first);
     expect(await make(page, link(`seed=7&steps=${steps}`))).toEqual(first);
 
     await page.getByRole('button', { name: /^teacher \(/ }).click();
     await page.getByText(`${sessionRuns(manifest().generator.sampler)} session runs`).waitFor();
     await page.getByRole('slider', { name: 'Guidance' }).waitFor();
     await page.waitForURL(/model=teacher/);
-    await page.getByRole('button', { name: /^fast \(/ }).click();
-    await page.waitForURL(/model=fast/);
+    await page.getByRole('button', { name: /^student \(/ }).click();
+    await page.waitForURL(/model=student/);
     await page.getByText(`${steps} session runs`).waitFor();
   });
 });
@@ -151,7 +151,7 @@ test('cancel stops before the last step, and the next run is whole', async () =>
 });
 
 test.each([
-  { model: 'fast', guidance: { guidance: 'built in' } },
+  { model: 'student', guidance: { guidance: 'built in' } },
   { model: 'teacher', guidance: { guidance: '3', method: 'heun' } },
 ])('a PNG of $model holds the pixels that are shown and the settings that made them', async ({ model, guidance }) => {
   const settings = `model=${model}&class=${FIRST}&seed=5&steps=2&guidance=3&method=heun&count=1`;
@@ -203,7 +203,7 @@ test('the copied link makes the same picture in another browser', async () => {
   });
 });
 
-test.each(['fast', 'teacher'])(
+test.each(['student', 'teacher'])(
   '%s: a walk goes from one picture to another, each frame between its neighbours',
   async (model) => {
     const settings = `model=${model}&steps=2`;

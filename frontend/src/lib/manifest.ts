@@ -1,7 +1,7 @@
 import { UserError } from './errors';
 import type { Fit } from './preprocess';
 
-/** manifest.json of the pipeline's `publish` stage, schema version 2: what the page knows about its models. */
+/** manifest.json of the pipeline's `publish` stage, schema version 3: what the page knows about its models. */
 export interface ManifestFile {
   path: string;
   sha256: string;
@@ -19,8 +19,6 @@ export interface SamplerSettings {
   guidance: number;
   guidance_low: number;
   guidance_high: number;
-  /** Whether the model is told how long a step is; else its second time is 0. */
-  few_step: boolean;
 }
 
 export interface GeneratorInfo {
@@ -28,6 +26,8 @@ export interface GeneratorInfo {
   null_class: number;
   image_size: number;
   files: Record<Precision, string>;
+  /** Whether the model is told how long a step is, and has guidance built in. */
+  few_step: boolean;
   /** What it is meant to be sampled with. */
   sampler: SamplerSettings;
   /** File of a recorded run. */
@@ -35,7 +35,7 @@ export interface GeneratorInfo {
 }
 
 export interface Manifest {
-  schema_version: 2;
+  schema_version: 3;
   name: string;
   licence: string;
   revision: string | null;
@@ -67,10 +67,11 @@ export function parseManifest(content: unknown): Manifest {
   if (typeof content !== 'object' || content === null || !('schema_version' in content)) {
     throw new UserError('The list of models (manifest.json) is no manifest.');
   }
-  const manifest = content.schema_version === 1 ? fromVersion1(content as ManifestVersion1) : (content as Manifest);
-  if (manifest.schema_version !== 2) {
+  const isEarlier = content.schema_version === 1 || content.schema_version === 2;
+  const manifest = isEarlier ? upgraded(content as EarlierManifest) : (content as Manifest);
+  if (manifest.schema_version !== 3) {
     throw new UserError(
-      `The list of models has schema version ${String(content.schema_version)}; this page reads versions 1 and 2. Build the page again.`,
+      `The list of models has schema version ${String(content.schema_version)}; this page reads versions 1 to 3. Build the page again.`,
     );
   }
   const { classifier, generator, generator_fast } = manifest;
@@ -80,8 +81,8 @@ export function parseManifest(content: unknown): Manifest {
       throw new UserError(`The list of models says too little about the ${name}. Run the publish stage again.`);
     }
   }
-  for (const [name, { sampler }] of generators) {
-    if (!Number.isInteger(sampler?.steps)) {
+  for (const [name, { sampler, few_step }] of generators) {
+    if (!Number.isInteger(sampler?.steps) || typeof few_step !== 'boolean') {
       throw new UserError(`The list of models does not say how to sample the ${name}. Run the publish stage again.`);
     }
   }
@@ -89,15 +90,29 @@ export function parseManifest(content: unknown): Manifest {
   return manifest;
 }
 
-type ManifestVersion1 = Omit<Manifest, 'schema_version' | 'generator_fast'> & {
-  schema_version: 1;
-  sampler: Omit<SamplerSettings, 'few_step'>;
-  golden: string;
-};
+type EarlierGenerator = Omit<GeneratorInfo, 'few_step' | 'sampler'> & { sampler: SamplerSettings & { few_step?: boolean } };
 
-/** What was published before there was a student, for a duel with it. */
-function fromVersion1({ sampler, golden, generator, ...others }: ManifestVersion1): Manifest {
-  return { ...others, schema_version: 2, generator: { ...generator, sampler: { ...sampler, few_step: false }, golden } };
+/** Version 1 had one generator, with its sampler and golden file at the top; version 2 had few_step in the sampler. */
+type EarlierManifest = Omit<Manifest, 'schema_version' | 'generator' | 'generator_fast'> &
+  Partial<Pick<EarlierGenerator, 'sampler' | 'golden'>> & {
+    schema_version: 1 | 2;
+    generator: EarlierGenerator;
+    generator_fast?: EarlierGenerator;
+  };
+
+/** An earlier version as it would be published now, for a duel with it. */
+function upgraded({ sampler, golden, generator, generator_fast, ...others }: EarlierManifest): Manifest {
+  return {
+    ...others,
+    schema_version: 3,
+    generator: withFewStep({ ...(sampler && golden && { sampler, golden }), ...generator }),
+    ...(generator_fast && { generator_fast: withFewStep(generator_fast) }),
+  };
+}
+
+function withFewStep({ sampler, ...others }: EarlierGenerator): GeneratorInfo {
+  const { few_step = false, ...settings } = sampler ?? {};
+  return { ...others, few_step, sampler: settings };
 }
 
 /** The student first, where there is one. */
@@ -108,8 +123,7 @@ export function generatorNames(manifest: Manifest): GeneratorName[] {
 /** Raises UserError where this version has no such generator. */
 export function generatorInfo(manifest: Manifest, name: GeneratorName): GeneratorInfo {
   const info = manifest[name];
-  if (!info)
-    throw new UserError(`The version ${manifest.revision?.slice(0, 10) ?? 'here'} has no fast generator; choose the teacher.`);
+  if (!info) throw new UserError(`The version ${manifest.revision?.slice(0, 10) ?? 'here'} has no student; choose the teacher.`);
   return info;
 }
 
@@ -125,7 +139,11 @@ export function modelFile(manifest: Manifest, model: ModelName, precision: Preci
 }
 
 /** In the words of the page. */
-export const MODEL_NAMES: Record<ModelName, string> = { classifier: 'classifier', generator: 'teacher', generator_fast: 'fast' };
+export const MODEL_NAMES: Record<ModelName, string> = {
+  classifier: 'classifier',
+  generator: 'teacher',
+  generator_fast: 'student',
+};
 
 /** Class names as the pipeline has them are also file names: underscores stand for spaces. */
 export function displayName(name: string): string {

@@ -25,7 +25,7 @@ const ROWS: [string, string, (result: ModelResult) => string][] = [
 function titleOf({ model, sampler }: ModelResult): string {
   if (!sampler) return 'Classifier: from file to answer';
   const steps = `${sampler.steps} ${sampler.steps === 1 ? 'step' : 'steps'}`;
-  return `${model === 'generator_fast' ? 'Fast' : 'Teacher'}: a whole picture in ${steps}`;
+  return `${MODEL_NAMES[model].replace(/^./, (letter) => letter.toUpperCase())}: a whole picture in ${steps}`;
 }
 
 /** Percentiles as a table, and every run as a bar. */

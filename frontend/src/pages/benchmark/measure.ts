@@ -20,10 +20,8 @@ export interface Plan {
   precision: Precision;
   warmup: number;
   runs: number;
-  /** Of each generator's sampler. */
-  steps: Record<GeneratorName, number>;
-  /** Of the teacher's. */
-  guidance: number;
+  /** Of each generator in `models`. */
+  samplers: Partial<Record<GeneratorName, SamplerSettings>>;
 }
 
 export interface Machine {
@@ -52,7 +50,7 @@ export interface ModelResult {
 }
 
 export interface Report {
-  format: 'tinycats-benchmark-2';
+  format: 'tinycats-benchmark-3';
   date: string;
   machine: Machine;
   device: Device;
@@ -94,7 +92,7 @@ export async function measure(
   const results: ModelResult[] = [];
   for (const model of plan.models) {
     const { loadMs } = await engine.call('load', { model, precision: plan.precision }, { signal });
-    const sampler = model === 'classifier' ? null : samplerFor(model);
+    const sampler = model === 'classifier' ? null : plan.samplers[model]!;
     const once = model === 'classifier' ? () => classifyOnce() : (index: number) => generateOnce(model, index);
     const samples: number[] = [];
     const sessions: number[] = [];
@@ -126,7 +124,7 @@ export async function measure(
     });
   }
   return {
-    format: 'tinycats-benchmark-2',
+    format: 'tinycats-benchmark-3',
     date: new Date().toISOString(),
     machine: machine(),
     device,
@@ -143,11 +141,6 @@ export async function measure(
     return { sessionMs, runs: 1 };
   }
 
-  function samplerFor(model: GeneratorName): SamplerSettings {
-    const { sampler } = generatorInfo(manifest, model);
-    return { ...sampler, steps: plan.steps[model], ...(model === 'generator' && { guidance: plan.guidance }) };
-  }
-
   async function generateOnce(model: GeneratorName, index: number) {
     const { classes, image_size } = generatorInfo(manifest, model);
     const name = classes[index % classes.length]!;
@@ -158,7 +151,7 @@ export async function measure(
         precision: plan.precision,
         noise: gaussianNoise(index, 0, 3 * image_size ** 2),
         classWeights: classWeights([{ name, weight: 1 }], classes),
-        settings: samplerFor(model),
+        settings: plan.samplers[model]!,
       },
       { signal },
     );

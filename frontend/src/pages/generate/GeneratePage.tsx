@@ -16,7 +16,7 @@ import { Walk } from './Walk';
 function progressOf({ pictures, settings }: Generation): string {
   const current = pictures.find((picture) => !picture.done);
   if (!current) return 'Asking the classifier …';
-  return `Picture ${current.number + 1} of ${pictures.length}, step ${current.frames.length - 1} of ${settings.steps}`;
+  return `Picture ${current.number + 1} of ${pictures.length}, step ${current.frames.length - 1} of ${settings.sampler.steps}`;
 }
 
 const BESIDE = '@media (min-width: 760px)'; // room for two pictures beside the form
@@ -38,17 +38,17 @@ export default function GeneratePage() {
   if (seen !== address) {
     // another link was opened on the same page, or our own below
     setSeen(address);
-    if (address && address !== settingsParams(settings).toString()) setSettings(parseSettings(params, manifest));
+    if (address && address !== settingsParams(settings, manifest).toString()) setSettings(parseSettings(params, manifest));
   }
   useEffect(() => {
     // not at once: browsers limit how often an address may change, and a slider moves faster
-    const timer = setTimeout(() => setParams(settingsParams(settings), { replace: true }), 300);
+    const timer = setTimeout(() => setParams(settingsParams(settings, manifest), { replace: true }), 300);
     return () => clearTimeout(timer);
-  }, [settings, setParams]);
+  }, [settings, manifest, setParams]);
 
   const link = () => {
     const url = new URL(location.href);
-    url.hash = `/generate?${settingsParams(settings).toString()}`;
+    url.hash = `/generate?${settingsParams(settings, manifest).toString()}`;
     return url.href;
   };
 

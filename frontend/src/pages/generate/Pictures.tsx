@@ -22,15 +22,15 @@ export function Pictures({ generation }: { generation: Generation }) {
     <>
       <Box sx={{ display: 'flex', gap: 2, alignItems: 'center', mb: 2, pr: 1 }}>
         <Typography variant="body2" component="label" id="scrubber" sx={{ whiteSpace: 'nowrap', minWidth: 104 }}>
-          Step {step ?? reached} of {settings.steps}
+          Step {step ?? reached} of {settings.sampler.steps}
         </Typography>
         <Slider
           size="small"
           aria-labelledby="scrubber"
           min={0}
-          max={settings.steps}
+          max={settings.sampler.steps}
           value={step ?? reached}
-          onChange={(_, value) => setStep(value === settings.steps ? null : Math.min(value as number, reached))}
+          onChange={(_, value) => setStep(value === settings.sampler.steps ? null : Math.min(value as number, reached))}
         />
       </Box>
       <Box

@@ -6,7 +6,7 @@ import { gaussianNoise, slerp } from '../../lib/noise';
 import { Cancelled, toRgba } from '../../lib/sampler';
 import { useModels } from '../../ui/models';
 import { pngOf } from './picture';
-import { classWeights, samplerOf, type Settings } from './settings';
+import { classWeights, type Settings } from './settings';
 
 /** A picture with all it went through: frames[0] is the noise, the last of them the picture. RGBA. */
 export interface Generated {
@@ -87,11 +87,10 @@ export function useGeneration() {
       });
       try {
         const finished: Uint8ClampedArray<ArrayBuffer>[] = [];
-        const sampler = samplerOf(settings, manifest);
         for (const [number, { noise, weights }] of all.entries()) {
           const result = await engine.call(
             'generate',
-            { model, precision, noise, classWeights: weights, settings: sampler },
+            { model, precision, noise, classWeights: weights, settings: settings.sampler },
             {
               signal,
               onStep: (_, state) =>
