@@ -73,6 +73,7 @@ test('the same link gives the same pixels; seed, class, guidance, method and mod
       { class: SECOND },
       { class: `${FIRST}:1,${SECOND}:1` },
       { guidance: '1' },
+      { guidance_low: '0.5' },
       { method: 'heun' },
       { model: 'student' },
     ];

@@ -9,8 +9,8 @@ const TEACHER_ALONE = { generator: { classes: CLASSES, few_step: false, sampler:
 const MANIFEST = { ...TEACHER_ALONE, generator_fast: { classes: CLASSES, few_step: true, sampler: FEW_STEP } } as Manifest;
 
 test.each([
-  'model=teacher&class=British_Shorthair&seed=4294967295&steps=7&guidance=3.5&method=heun&count=2',
-  'model=teacher&class=Bengal:1,other:2.5&seed=0&steps=1&guidance=1&method=euler&to=other&toSeed=9&frames=5',
+  'model=teacher&class=British_Shorthair&seed=4294967295&steps=7&guidance=3.5&guidance_low=0.2&guidance_high=0.55&method=heun&count=2',
+  'model=teacher&class=Bengal:1,other:2.5&seed=0&steps=1&guidance=1&guidance_low=0&guidance_high=1&method=euler&to=other&toSeed=9&frames=5',
   'model=student&class=Bengal&seed=1&steps=8&count=1',
 ])('a link gives back the settings it was made of: %s', (link) => {
   const settings = parseSettings(new URLSearchParams(link), MANIFEST);

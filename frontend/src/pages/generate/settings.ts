@@ -29,9 +29,11 @@ export type SamplerKey = keyof SamplerSettings;
 export type SamplerControl = { label: string } & ({ limits: Limits; step: number } | { choices: Record<string, string> });
 
 /** What of the sampler can be set on the page. The form, the links and their limits follow this table. */
-const CONTROLS: Partial<Record<SamplerKey, SamplerControl>> = {
+const CONTROLS: Record<SamplerKey, SamplerControl> = {
   steps: { label: 'Steps', limits: [1, 100], step: 1 },
   guidance: { label: 'Guidance', limits: [0, 10], step: 0.1 },
+  guidance_low: { label: 'Guided from (0 is noise)', limits: [0, 1], step: 0.05 },
+  guidance_high: { label: 'Guided until (1 is the picture)', limits: [0, 1], step: 0.05 },
   method: { label: 'Method', choices: { euler: 'Euler', heun: 'Heun' } },
 };
 
