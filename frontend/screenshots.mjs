@@ -1,4 +1,4 @@
-// Pictures of every page of the production build, at three widths, light and dark: node screenshots.mjs [DIST] [OUTPUT] [PAGE]
+// Screenshots of every page of the production build, at three widths, light and dark: node screenshots.mjs [DIST] [OUTPUT] [PAGE]
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { browse } from './browse.mjs';
@@ -9,7 +9,7 @@ const PATIENCE_MS = 600_000;
 
 /** @typedef {import('playwright-core').Page} Page */
 
-/** What is done on a page before its picture is taken. */
+/** What to do on a page before its screenshot. */
 /** @type {Record<string, { route: string, use: (page: Page) => Promise<void> }>} */
 const PAGES = {
   classify: { route: '/classify', use: async () => undefined },

@@ -85,19 +85,19 @@ test('the same link gives the same pixels; seed, class, guidance, method and mod
   });
 });
 
-test.each(['euler', 'heun'] as const)('%s takes as many session runs as the settings say', async (method) => {
+test.each(['euler', 'heun'] as const)('%s takes the number of model runs that the form says', async (method) => {
   await withPage(`model=teacher&class=${FIRST}&seed=1&steps=${STEPS}&guidance=2&method=${method}&count=2`, async ({ page }) => {
     const runs = sessionRuns({ ...manifest().generator.sampler, method, steps: STEPS });
-    await page.getByText(`${2 * runs} session runs`).waitFor();
+    await page.getByText(`${2 * runs} model runs`).waitFor();
     await generate(page);
     for (const text of await page.getByTestId('runs').allTextContents()) expect(text).toMatch(new RegExp(`^${runs} runs, `));
   });
 });
 
-test('the student is what the page begins with: its own steps, no guidance to set, the same pixels again', async () => {
+test('the page starts with the student: its own steps, no guidance to set, the same pixels again', async () => {
   await withPage(`class=${FIRST}&seed=7&count=1`, async ({ page }) => {
     const { steps } = generatorInfo(manifest(), 'generator_fast').sampler;
-    await page.getByText(`${steps} session runs`).waitFor();
+    await page.getByText(`${steps} model runs`).waitFor();
     await page.getByText(/Guidance is built in/).waitFor();
     expect(await page.getByRole('slider', { name: 'Guidance' }).count()).toBe(0);
     expect(await page.getByRole('slider', { name: 'Steps' }).getAttribute('max')).toBe(String(2 * steps));
@@ -113,12 +113,12 @@ test('the student is what the page begins with: its own steps, no guidance to se
     expect(await make(page, link(`seed=7&steps=${steps}`))).toEqual(first);
 
     await page.getByRole('button', { name: /^teacher \(/ }).click();
-    await page.getByText(`${sessionRuns(manifest().generator.sampler)} session runs`).waitFor();
+    await page.getByText(`${sessionRuns(manifest().generator.sampler)} model runs`).waitFor();
     await page.getByRole('slider', { name: 'Guidance' }).waitFor();
     await page.waitForURL(/model=teacher/);
     await page.getByRole('button', { name: /^student \(/ }).click();
     await page.waitForURL(/model=student/);
-    await page.getByText(`${steps} session runs`).waitFor();
+    await page.getByText(`${steps} model runs`).waitFor();
   });
 });
 

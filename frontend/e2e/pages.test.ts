@@ -88,7 +88,7 @@ test.each(CASES)(
   },
 );
 
-test('a picture can be classified and one be generated with the keyboard alone', async () => {
+test('classifying and generating work with the keyboard alone', async () => {
   const { page, errors, close } = await visit(browser, site, '/classify');
   await tabTo(page, 'Example: Bengal');
   await page.keyboard.press('Enter');

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 
 const SERVE = join(import.meta.dirname, '../serve.mjs');
 
-test('the server says its address in a line, and in a line that its port is taken; a missing file is a 404; Ctrl-C stops it', async () => {
+test('the server says its address or that its port is taken, in a line; a missing file is a 404; Ctrl-C stops it', async () => {
   const server = spawn('node', [SERVE, '--port', '0']);
   const stopped = once(server, 'exit');
   try {

@@ -7,7 +7,7 @@ export interface Site {
   origin: string;
   /** Paths of the requests so far. */
   requests: string[];
-  /** Answers instead of the files where it is set and returns true. */
+  /** If set, answers instead of the files, unless it returns false. */
   fault: ((request: IncomingMessage, response: ServerResponse) => boolean) | null;
   close: () => Promise<void>;
 }

@@ -9,7 +9,7 @@ const STUDENT = { ...TEACHER, few_step: true, files: { ...MODEL.files, int8: 'c.
 const ALONE = { schema_version: 3, classifier: MODEL, generator: TEACHER, files: FILES };
 const BOTH = { ...ALONE, generator_fast: STUDENT };
 
-test('a version without a student has its teacher alone, and says so where the student is asked for', () => {
+test('a version without a student has only its teacher, and says so when asked for the student', () => {
   const manifest = parseManifest(ALONE);
   expect(generatorNames(manifest)).toEqual(['generator']);
   expect(() => generatorInfo(manifest, 'generator_fast')).toThrow('has no student');
@@ -19,7 +19,7 @@ test('a version without a student has its teacher alone, and says so where the s
 test('a student comes first, and its files are found', () => {
   const manifest = parseManifest(BOTH);
   expect(generatorNames(manifest)).toEqual(['generator_fast', 'generator']);
-  expect(() => modelFile(manifest, 'generator_fast', 'int8')).toThrow('does not name c.onnx');
+  expect(() => modelFile(manifest, 'generator_fast', 'int8')).toThrow('lacks c.onnx');
 });
 
 test('earlier versions read as if they were published now', () => {
@@ -32,13 +32,13 @@ test('earlier versions read as if they were published now', () => {
 });
 
 test.each([
-  [null, 'is no manifest'],
+  [null, 'is not a manifest'],
   [{ schema_version: 4 }, 'schema version 4; this page reads versions 1 to 3'],
-  [{ ...ALONE, generator: { ...TEACHER, classes: undefined } }, 'too little about the generator'],
+  [{ ...ALONE, generator: { ...TEACHER, classes: undefined } }, 'incomplete: generator'],
   [{ ...BOTH, generator_fast: { ...STUDENT, sampler: undefined } }, 'how to sample the generator_fast'],
   [{ ...BOTH, generator_fast: { ...STUDENT, few_step: undefined } }, 'how to sample the generator_fast'],
   [{ ...BOTH, schema_version: 2, generator: { ...TEACHER, sampler: undefined } }, 'how to sample the generator'],
-  [{ ...ALONE, files: undefined }, 'names no files'],
+  [{ ...ALONE, files: undefined }, 'has no files'],
 ])('%j is refused', (content, message) => {
   expect(() => parseManifest(content)).toThrow(message);
 });

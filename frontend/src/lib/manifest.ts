@@ -28,9 +28,9 @@ export interface GeneratorInfo {
   files: Record<Precision, string>;
   /** Whether the model is told how long a step is, and has guidance built in. */
   few_step: boolean;
-  /** What it is meant to be sampled with. */
+  /** How to sample it. */
   sampler: SamplerSettings;
-  /** File of a recorded run. */
+  /** File with a recorded run. */
   golden: string;
 }
 
@@ -45,13 +45,13 @@ export interface Manifest {
     classes: string[];
     other: string | null;
     image_size: number;
-    /** Of the middle of a picture that the model looks at, and that its feature map shows; without it, all of the picture. */
+    /** Side of the middle square that the model looks at and its feature map shows; absent: the whole picture. */
     crop_size?: number;
-    /** What was published before this was a choice does not say it: it was a crop. */
+    /** Absent in early versions, which cropped. */
     input_convention?: { fit?: Fit };
     files: Record<Precision, string>;
     head: { path: string; shape: [number, number] };
-    /** What the logits are divided by inside the ONNX files, so that confidence is calibrated: not to be applied again. */
+    /** Calibrates the confidence inside the ONNX files: do not apply it again. */
     temperature?: number | null;
     /** Below this confidence the answer is "not sure". */
     reject_threshold?: number | null;
@@ -62,10 +62,10 @@ export interface Manifest {
   files: ManifestFile[];
 }
 
-/** Raises UserError where it is no manifest that this page can read. */
+/** Raises UserError if this page cannot read it. */
 export function parseManifest(content: unknown): Manifest {
   if (typeof content !== 'object' || content === null || !('schema_version' in content)) {
-    throw new UserError('The list of models (manifest.json) is no manifest.');
+    throw new UserError('The list of models (manifest.json) is not a manifest.');
   }
   const isEarlier = content.schema_version === 1 || content.schema_version === 2;
   const manifest = isEarlier ? upgraded(content as EarlierManifest) : (content as Manifest);
@@ -78,7 +78,7 @@ export function parseManifest(content: unknown): Manifest {
   const generators = Object.entries({ generator, ...(generator_fast && { generator_fast }) });
   for (const [name, model] of [['classifier', classifier] as const, ...generators]) {
     if (!Array.isArray(model?.classes) || !Number.isInteger(model.image_size) || typeof model.files?.fp32 !== 'string') {
-      throw new UserError(`The list of models says too little about the ${name}. Run the publish stage again.`);
+      throw new UserError(`The list of models is incomplete: ${name}. Run the publish stage again.`);
     }
   }
   for (const [name, { sampler, few_step }] of generators) {
@@ -86,7 +86,7 @@ export function parseManifest(content: unknown): Manifest {
       throw new UserError(`The list of models does not say how to sample the ${name}. Run the publish stage again.`);
     }
   }
-  if (!Array.isArray(manifest.files)) throw new UserError('The list of models names no files. Run the publish stage again.');
+  if (!Array.isArray(manifest.files)) throw new UserError('The list of models has no files. Run the publish stage again.');
   return manifest;
 }
 
@@ -115,21 +115,21 @@ function withFewStep({ sampler, ...others }: EarlierGenerator): GeneratorInfo {
   return { ...others, few_step, sampler: settings };
 }
 
-/** The student first, where there is one. */
+/** The student first, if there is one. */
 export function generatorNames(manifest: Manifest): GeneratorName[] {
   return manifest.generator_fast ? ['generator_fast', 'generator'] : ['generator'];
 }
 
-/** Raises UserError where this version has no such generator. */
+/** Raises UserError if this version has no such generator. */
 export function generatorInfo(manifest: Manifest, name: GeneratorName): GeneratorInfo {
   const info = manifest[name];
-  if (!info) throw new UserError(`The version ${manifest.revision?.slice(0, 10) ?? 'here'} has no student; choose the teacher.`);
+  if (!info) throw new UserError(`Version ${manifest.revision?.slice(0, 10) ?? 'unknown'} has no student; choose the teacher.`);
   return info;
 }
 
 export function fileOf(manifest: Manifest, path: string): ManifestFile {
   const found = manifest.files.find((file) => file.path === path);
-  if (!found) throw new UserError(`The list of models does not name ${path}. Run the publish stage again.`);
+  if (!found) throw new UserError(`The list of models lacks ${path}. Run the publish stage again.`);
   return found;
 }
 
@@ -138,7 +138,7 @@ export function modelFile(manifest: Manifest, model: ModelName, precision: Preci
   return fileOf(manifest, files[precision]);
 }
 
-/** In the words of the page. */
+/** As the page calls them. */
 export const MODEL_NAMES: Record<ModelName, string> = {
   classifier: 'classifier',
   generator: 'teacher',
@@ -161,7 +161,7 @@ export async function loadManifest(folder: string): Promise<Manifest> {
   const text = response.ok ? await response.text() : '';
   if (!text) {
     throw new UserError(
-      `There are no models at ${folder} (manifest.json: ${response.status}). For the page's own: run the pipeline (make repro), then build the page again.`,
+      `No models at ${folder} (manifest.json: ${response.status}). For this page's own models, run the pipeline (make repro), then build the page again.`,
     );
   }
   let content: unknown;

@@ -20,7 +20,7 @@ import { NumberField } from '../../ui/NumberField';
 import { controlsOf, type SamplerKey } from '../generate/settings';
 import { measure, type Plan, type Progress, type Report } from './measure';
 
-const TIMED: SamplerKey[] = ['steps', 'guidance']; // what decides how long a picture takes
+const TIMED: SamplerKey[] = ['steps', 'guidance']; // they decide how long a picture takes
 
 const ReportView = lazy(() => import('./ReportView'));
 
@@ -50,7 +50,7 @@ export function Measurement() {
   const run = async () => {
     const controller = new AbortController();
     abort.current = controller;
-    const own = new Engine(plan.choice, manifest, folder); // what is measured shares no thread with the other pages
+    const own = new Engine(plan.choice, manifest, folder); // shares no thread with the other pages
     shared.dispose();
     setEngine(own);
     setError(null);

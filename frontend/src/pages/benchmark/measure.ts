@@ -37,11 +37,11 @@ export interface ModelResult {
   /** null for the classifier. */
   sampler: SamplerSettings | null;
   bytes: number;
-  /** Creating the session from bytes that are there; without the download. */
+  /** Time to create the session, without the download. */
   load_ms: number;
   /** classifier: from the file to the answer; generator: a whole picture. In order. */
   samples_ms: number[];
-  /** Of the samples, what the sessions took. */
+  /** The sessions' share of each sample. */
   session_ms: number[];
   /** Session runs in each sample. */
   session_runs: number;
@@ -57,9 +57,9 @@ export interface Report {
   published: { name: string; revision: string | null };
   settings: { warmup: number; runs: number };
   results: ModelResult[];
-  /** What ONNX Runtime has allocated, with the models in it. */
+  /** Allocated by ONNX Runtime, models included. */
   runtime_memory_bytes: number;
-  /** Of the page and its workers, where the browser says it; null where it does not. */
+  /** Of the page and its workers; null if the browser does not tell. */
   memory_bytes: number | null;
 }
 
@@ -78,7 +78,7 @@ function machine(): Machine {
   };
 }
 
-/** Runs the plan on an engine of its own. Rejects with Cancelled where the signal ended it. */
+/** Runs the plan on `engine`. Rejects with Cancelled if the signal ended it. */
 export async function measure(
   plan: Plan,
   engine: Engine,

@@ -12,7 +12,7 @@ import { NotAvailable, ValueText } from './Value';
 import { difference, differs, matches, paramGroups, rowsOf, type Difference } from './values';
 import type { ViewProps } from './view';
 
-/** What differs between two revisions: by how much, by which share, and whether for the better. */
+/** The differences between two revisions: absolute, relative, and whether for the better. */
 export function Differences({ report, revision, older }: ViewProps) {
   const [words, setWords] = useState('');
   const [same, setSame] = useState(false);
@@ -28,7 +28,7 @@ export function Differences({ report, revision, older }: ViewProps) {
         <FilterField value={words} onChange={setWords} />
         <FormControlLabel
           control={<Switch checked={same} onChange={(_, checked) => setSame(checked)} />}
-          label="Also what is the same"
+          label="Show unchanged"
         />
       </Box>
       <Section title="Metrics" empty={metrics!.length === 0}>

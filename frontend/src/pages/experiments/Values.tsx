@@ -20,7 +20,7 @@ export function Values({ report }: ViewProps) {
         <FilterField value={words} onChange={setWords} />
         <FormControlLabel
           control={<Switch checked={onlyDiffering} onChange={(_, checked) => setOnlyDiffering(checked)} />}
-          label="Only what differs"
+          label="Only differences"
         />
       </Box>
       <ValuesTable

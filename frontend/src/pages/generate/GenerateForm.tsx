@@ -127,7 +127,7 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
           <SliderField label="Count" value={settings.count} limits={LIMITS.count} onChange={(count) => change({ count })} />
         )}
         <Typography variant="body2" color="textSecondary">
-          {runs} session runs
+          {runs} model runs
         </Typography>
         <Box sx={{ display: 'flex', gap: 1 }}>
           {running ? (

@@ -7,7 +7,7 @@ import { pngOf } from './picture';
 import { settingsParams, type Settings } from './settings';
 import type { Generated } from './useGeneration';
 
-/** Saves a finished picture, with all that made it in the file. */
+/** Saves a finished picture, with all its settings in the file. */
 export function SavePng({ settings, picture, what }: { settings: Settings; picture: Generated; what: string }) {
   const { manifest, precision, engine } = useModels();
   const { device } = useEngineState(engine);

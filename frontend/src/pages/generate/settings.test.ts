@@ -17,7 +17,7 @@ test.each([
   expect(decodeURIComponent(settingsParams(settings, MANIFEST).toString())).toBe(link);
 });
 
-test('what a link says wrong is as the pipeline has it, or the nearest that is allowed', () => {
+test('what is wrong in a link is as published, or the nearest allowed value', () => {
   const settings = parseSettings(
     new URLSearchParams('model=teacher&class=Tiger&seed=-1&steps=1e9&guidance=x&method=toString&count='),
     MANIFEST,
@@ -32,7 +32,7 @@ test('what a link says wrong is as the pipeline has it, or the nearest that is a
   });
 });
 
-test('the student is the usual generator where there is one, and nothing but its steps can be set', () => {
+test('the student, if published, is the default, and only its steps can be set', () => {
   const parse = (link: string, manifest: Manifest) => {
     const { model, sampler } = parseSettings(new URLSearchParams(link), manifest);
     return [model, sampler];
@@ -47,7 +47,7 @@ test('seeds are whole numbers of 32 bits', () => {
   expect(['7', ' 7 ', '4294967296', '1.5', '-1', 'x', ''].map(parseSeed)).toEqual([7, 7, null, null, null, null, null]);
 });
 
-test('shares of a mix add up to one, and leave the null class alone', () => {
+test('the shares of a mix add up to one, without the null class', () => {
   expect([
     ...classWeights(
       [

@@ -10,14 +10,14 @@ import { MAX_SEED } from '../../lib/noise';
 
 export type Mix = { name: string; weight: number }[];
 
-/** All that decides the pixels, and how many pictures; the link to the page holds it. */
+/** All that decides the pixels, and the number of pictures; links to the page hold it. */
 export interface Settings {
   model: GeneratorName;
   mix: Mix;
   seed: number;
   sampler: SamplerSettings;
   count: number;
-  /** A walk from mix and seed to these, in so many frames. */
+  /** A walk from mix and seed to these, with this number of frames. */
   walk: { mix: Mix; seed: number; frames: number } | null;
 }
 
@@ -28,7 +28,7 @@ export const LIMITS = { count: [1, 12], frames: [2, 24] } as const;
 export type SamplerKey = keyof SamplerSettings;
 export type SamplerControl = { label: string } & ({ limits: Limits; step: number } | { choices: Record<string, string> });
 
-/** What of the sampler can be set on the page. The form, the links and their limits follow this table. */
+/** How each setting of the sampler is set on the page: the form, the links and their limits follow this table. */
 const CONTROLS: Record<SamplerKey, SamplerControl> = {
   steps: { label: 'Steps', limits: [1, 100], step: 1 },
   guidance: { label: 'Guidance', limits: [0, 10], step: 0.1 },
@@ -37,7 +37,7 @@ const CONTROLS: Record<SamplerKey, SamplerControl> = {
   method: { label: 'Method', choices: { euler: 'Euler', heun: 'Heun' } },
 };
 
-/** Those of a generator: a few-step student has all but its steps built in. */
+/** The controls of a generator; a few-step student has all but its steps built in. */
 export function controlsOf({ few_step, sampler }: GeneratorInfo): [SamplerKey, SamplerControl][] {
   if (few_step) return [['steps', { label: 'Steps', limits: [1, 2 * sampler.steps], step: 1 }]];
   return Object.entries(CONTROLS) as [SamplerKey, SamplerControl][];
@@ -74,7 +74,7 @@ function mixText(mix: Mix): string {
   return mix.length === 1 ? mix[0]!.name : mix.map(({ name, weight }) => `${name}:${weight}`).join(',');
 }
 
-/** The names of the generators in an address. */
+/** The generators' names in links. */
 const MODEL_PARAMS: Record<GeneratorName, string> = { generator_fast: 'student', generator: 'teacher' };
 
 function samplerOf(params: URLSearchParams, info: GeneratorInfo): SamplerSettings {
@@ -86,7 +86,7 @@ function samplerOf(params: URLSearchParams, info: GeneratorInfo): SamplerSetting
   return { ...info.sampler, ...Object.fromEntries(said) };
 }
 
-/** What an address says; what it does not say, or says wrong, is as the pipeline's sampler has it. */
+/** The settings in a link; what is missing or wrong in it is as published. */
 export function parseSettings(params: URLSearchParams, manifest: Manifest): Settings {
   const names = generatorNames(manifest);
   const model = names.find((name) => MODEL_PARAMS[name] === params.get('model')) ?? names[0]!;
@@ -119,7 +119,7 @@ export function settingsParams({ model, mix, seed, sampler, count, walk }: Setti
   });
 }
 
-/** Shares of the classes as the generator takes them, [K + 1]; the last is the null class. */
+/** The classes' shares as the generator takes them, [K + 1]; the last is the null class. */
 export function classWeights(mix: Mix, classes: readonly string[]): Float32Array {
   const total = mix.reduce((sum, { weight }) => sum + weight, 0);
   const weights = new Float32Array(classes.length + 1);
