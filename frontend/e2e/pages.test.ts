@@ -79,6 +79,10 @@ test.each(CASES)(
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: width < 500 ? 800 : 900 });
       expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${width} px`).toBeLessThanOrEqual(0);
+      const tooWide = await page
+        .getByRole('group')
+        .evaluateAll((all) => all.filter((group) => group.scrollWidth > group.clientWidth).map((group) => group.ariaLabel));
+      expect(tooWide, `${width} px`).toEqual([]);
       await page.evaluate(() => scrollTo(0, 0));
       const name = `${route.slice(1).split('?')[0]}-${width}-${scheme}.png`;
       await page.screenshot({ path: join(SCREENSHOTS, name), fullPage: true });

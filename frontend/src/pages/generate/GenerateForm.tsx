@@ -77,7 +77,7 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
             fullWidth
             size="small"
             aria-label="Model"
-            sx={{ '& button': { px: 0.5, whiteSpace: 'nowrap' } }}
+            sx={{ '& button': { px: 0.5, fontSize: '0.75rem', whiteSpace: 'nowrap' } }}
             value={settings.model}
             onChange={(_, model: GeneratorName | null) => {
               if (model) change({ model, sampler: generatorInfo(manifest, model).sampler });
