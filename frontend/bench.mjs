@@ -1,12 +1,13 @@
 // Runs the page's own benchmark in headless Chromium and prints its report:
-// node bench.mjs DIST MODEL PRECISION THREADS STEPS RUNS, where MODEL is classifier, fast or teacher
+// node bench.mjs DIST MODEL PRECISION THREADS STEPS RUNS, where MODEL is classifier, student or teacher;
+// STEPS may be '', as published
 import { readFileSync } from 'node:fs';
 import { browse } from './browse.mjs';
 
-const [dist = 'dist', model = 'classifier', precision = 'int8', threads = '1', steps = '8', runs = '20'] = process.argv.slice(2);
+const [dist = 'dist', model = 'classifier', precision = 'int8', threads = '1', steps = '', runs = '20'] = process.argv.slice(2);
 const PATIENCE_MS = 1_800_000;
 
-const { browser, origin, close } = await browse(dist);
+const { browser, address, close } = await browse(dist);
 try {
   const context = await browser.newContext({ serviceWorkers: 'block' });
   await context.addInitScript(
@@ -15,12 +16,12 @@ try {
   );
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
-  await page.goto(`${origin}/#/benchmark`);
+  await page.goto(`${address}#/benchmark`);
   await page.getByLabel('Models').click();
   await page.getByRole('option', { name: model }).click();
   await page.getByLabel('Warm-up').fill('3');
   await page.getByLabel('Runs').fill(runs);
-  if (model !== 'classifier') await page.getByLabel(`Steps, ${model}`).fill(steps);
+  if (steps && model !== 'classifier') await page.getByLabel(`Steps, ${model}`).fill(steps);
   await page.getByRole('button', { name: 'Measure' }).click();
   // what went wrong is said on the page, and ends this at once
   const failure = page.getByRole('alert').filter({ has: page.getByRole('button', { name: 'Try again' }) });

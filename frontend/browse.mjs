@@ -1,18 +1,15 @@
 // The production build on a free port, and a headless Chromium to look at it
-import { createServer } from 'node:http';
-import { chromium } from 'playwright-core';
-import { findChromium, ISOLATION, serveFiles } from './serve.mjs';
+import { resolve } from 'node:path';
+import { preview } from 'vite';
+import { launchChromium } from './chromium.mjs';
 
 /** @param {string} dist the build's folder */
 export async function browse(dist) {
-  const server = createServer(serveFiles(dist, '/', ISOLATION));
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-  const address = server.address();
-  const port = address && typeof address === 'object' ? address.port : 0;
-  const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox'] });
+  const server = await preview({ root: import.meta.dirname, build: { outDir: resolve(dist) }, preview: { port: 0 } });
+  const browser = await launchChromium();
   const close = async () => {
     await browser.close();
-    server.close();
+    await server.close();
   };
-  return { browser, origin: `http://127.0.0.1:${port}`, close };
+  return { browser, address: server.resolvedUrls?.local[0], close };
 }

@@ -1,4 +1,4 @@
-"""The example pictures of the web page, drawn with a seed that no training uses: python frontend/make_examples.py"""
+"""The example pictures of the web page, drawn with a seed that no training run uses: python frontend/make_examples.py"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-// Pictures of every page of the production build, at three widths, light and dark: node screenshots.mjs [DIST] [OUTPUT] [PAGE]
+// Screenshots of every page of the production build, at three widths, light and dark: node screenshots.mjs [DIST] [OUTPUT] [PAGE]
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { browse } from './browse.mjs';
@@ -9,7 +9,7 @@ const PATIENCE_MS = 600_000;
 
 /** @typedef {import('playwright-core').Page} Page */
 
-/** What is done on a page before its picture is taken. */
+/** What to do on a page before its screenshot. */
 /** @type {Record<string, { route: string, use: (page: Page) => Promise<void> }>} */
 const PAGES = {
   classify: { route: '/classify', use: async () => undefined },
@@ -21,7 +21,7 @@ const PAGES = {
     },
   },
   generate: { route: '/generate', use: async () => undefined },
-  'generate-fast': { route: '/generate?model=fast&seed=7&count=4', use: generate },
+  'generate-student': { route: '/generate?model=student&seed=7&count=4', use: generate },
   'generate-teacher': { route: '/generate?model=teacher&class=Siamese&seed=7&steps=12&count=6', use: generate },
   'generate-walk': {
     route: '/generate?model=teacher&class=Bengal&seed=7&steps=8&to=Sphynx&toSeed=9&frames=8',
@@ -61,7 +61,7 @@ async function generate(page) {
 }
 
 mkdirSync(output, { recursive: true });
-const { browser, origin, close } = await browse(dist);
+const { browser, address, close } = await browse(dist);
 try {
   for (const [name, { route, use }] of Object.entries(PAGES).filter(([name]) => name.startsWith(only))) {
     const context = await browser.newContext({ serviceWorkers: 'block', viewport: { width: 1440, height: 900 } });
@@ -69,7 +69,7 @@ try {
     page.setDefaultTimeout(PATIENCE_MS);
     page.on('console', (message) => message.type() === 'error' && console.log(`${name}: ${message.text()}`));
     page.on('pageerror', (error) => console.log(`${name}: ${error}`));
-    await page.goto(`${origin}/#${route}`);
+    await page.goto(`${address}#${route}`);
     await page.getByRole('heading', { level: 1 }).waitFor();
     await use(page);
     for (const scheme of ['light', 'dark']) {

@@ -13,10 +13,17 @@ function ortBytes(name: string): number {
 
 export default defineConfig({
   base: './', // works at any path; routes are in the fragment
+  appType: 'mpa', // a missing file is a 404, not the page
   plugins: [react(), serviceWorker()],
   worker: { format: 'es' },
   define: {
     __ORT_WASM_BYTES__: ortBytes('ort-wasm-simd-threaded.wasm'),
+  },
+  preview: {
+    host: '127.0.0.1',
+    strictPort: true,
+    // cross-origin isolation: without it WASM has one thread
+    headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
   },
   build: { target: 'es2022', chunkSizeWarningLimit: 1000 },
   test: { include: ['src/**/*.test.{ts,tsx}'], environment: 'node', testTimeout: 120_000 },

@@ -20,7 +20,7 @@ self.addEventListener('activate', (event) => {
   event.waitUntil(dropOld().then(() => self.clients.claim()));
 });
 
-/** Earlier builds, and of what was stored on demand all that this build does not have. */
+/** Drops earlier builds, and files stored on demand that this build does not have. */
 async function dropOld() {
   for (const name of await caches.keys()) {
     if (name.startsWith('tinycats-page-') && name !== PAGE) await caches.delete(name);
@@ -41,7 +41,7 @@ function isolated(response) {
   return new Response(status === 204 || status === 304 ? null : response.body, { status, statusText, headers });
 }
 
-/** Hashed names never change: what is stored is right. */
+/** Files with a hash in their name never change. */
 async function stored(request) {
   const found = await caches.match(request, { ignoreSearch: true });
   if (found) return found;
@@ -53,7 +53,7 @@ async function stored(request) {
   return response;
 }
 
-/** Newest first; what was seen last when there is no network. */
+/** From the network; without one, what was seen last. */
 async function fresh(request) {
   try {
     const response = await fetch(request);

@@ -1,8 +1,9 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchChromium } from '../chromium.mjs';
 import { generatorInfo, generatorNames } from '../src/lib/manifest.ts';
 import type { Report } from '../src/pages/benchmark/measure.ts';
-import { downloaded, launch, manifest, openPage, pixels, visit, workerThreads } from './browser.ts';
+import { downloaded, manifest, openPage, pixels, visit, workerThreads } from './browser.ts';
 import type { Site } from './server.ts';
 
 let browser: Browser;
@@ -10,7 +11,7 @@ let isolated: Site;
 let plain: Site;
 
 beforeAll(async () => {
-  browser = await launch();
+  browser = await launchChromium();
   [isolated, plain] = await Promise.all([openPage(true), openPage(false)]);
 });
 afterAll(async () => {
@@ -30,15 +31,16 @@ test('the exported report has every sample, and the percentiles that follow from
   const { page, errors, close } = await visit(browser, isolated, '/benchmark');
   await page.getByLabel('Runs').fill('4');
   await page.getByLabel('Steps, teacher').fill('2');
-  await page.getByLabel('Steps, fast').fill('3');
+  await page.getByLabel('Steps, student').fill('3');
   await page.getByRole('button', { name: 'Measure' }).click();
   await page.getByTestId('machine').waitFor();
   const { content } = await downloaded(page, () => page.getByRole('button', { name: 'Export JSON' }).click());
   const report = JSON.parse(content.toString()) as Report;
-  expect(report.results.map(({ model, session_runs, sampler }) => [model, session_runs, sampler?.few_step])).toEqual([
-    ['classifier', 1, undefined],
-    ['generator_fast', 3, true],
-    ['generator', 2, false],
+  const { generator, generator_fast } = manifest();
+  expect(report.results.map(({ model, session_runs, sampler }) => [model, session_runs, sampler])).toEqual([
+    ['classifier', 1, null],
+    ['generator_fast', 3, { ...generator_fast!.sampler, steps: 3 }],
+    ['generator', 2, { ...generator.sampler, steps: 2 }],
   ]);
   for (const { model, samples_ms, session_ms, summary_ms, images_per_second, bytes } of report.results) {
     expect(samples_ms.length).toBe(4);
@@ -83,7 +85,7 @@ test('a duel of student against teacher, then of two precisions and two addresse
   await page.getByRole('button', { name: 'Compare' }).click();
   await page.getByTestId('duel').waitFor();
   await page.getByText('A: teacher, int8').waitFor();
-  await page.getByText('B: fast, int8').waitFor();
+  await page.getByText('B: student, int8').waitFor();
   const { generator, generator_fast } = manifest();
   const stepsRow = page.getByRole('row', { name: /^Steps/ });
   expect(await stepsRow.getByRole('cell').allTextContents()).toEqual(
@@ -91,7 +93,7 @@ test('a duel of student against teacher, then of two precisions and two addresse
   );
   expect(await pixels(page.getByTestId('fighter').first())).not.toEqual(await pixels(page.getByTestId('fighter').last()));
 
-  await chooseSide(page, 'Side A: model', 'fast');
+  await chooseSide(page, 'Side A: model', 'student');
   await chooseSide(page, 'Side A: precision', 'fp32');
   await page.getByRole('button', { name: 'Compare' }).click();
   await page.getByTestId('duel').waitFor();
@@ -137,7 +139,7 @@ test.each([
   { what: 'no adapter', args: [], reason: /WASM: (this browser has no WebGPU|WebGPU found no adapter)/ },
   { what: 'a software adapter', args: ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'], reason: /WASM: WebGPU/ },
 ])('WebGPU with $what: the badge says WASM, and why', async ({ args, reason }) => {
-  const other = await launch(args);
+  const other = await launchChromium(args);
   const { page, close } = await visit(other, isolated, '/classify', { backend: 'webgpu' });
   await page.getByRole('button', { name: 'Example: Bengal' }).click();
   await page.getByTestId('answer').waitFor();

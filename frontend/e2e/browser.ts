@@ -1,16 +1,9 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  chromium,
-  type Browser,
-  type BrowserContext,
-  type BrowserContextOptions,
-  type Locator,
-  type Page,
-} from 'playwright-core';
-import { findChromium, ISOLATION, serveFiles } from '../serve.mjs';
-import type { Manifest } from '../src/lib/manifest.ts';
+import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import type { UserConfig } from 'vite';
+import { parseManifest, type Manifest } from '../src/lib/manifest.ts';
 import { openSite, type Site } from './server.ts';
 
 export const BASE = '/tinycats/'; // as GitHub Pages serves a project
@@ -20,16 +13,13 @@ export const SCREENSHOTS = join(import.meta.dirname, '.screenshots');
 export const PATIENCE_MS = 240_000; // for what a model must be loaded for, on a machine that has other things to do
 
 export function manifest(): Manifest {
-  return JSON.parse(readFileSync(join(DIST, 'models/manifest.json'), 'utf8')) as Manifest;
-}
-
-export function launch(args: string[] = []): Promise<Browser> {
-  return chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', ...args] });
+  return parseManifest(JSON.parse(readFileSync(join(DIST, 'models/manifest.json'), 'utf8')));
 }
 
 /** The production build below BASE, with the headers of isolation or without. */
 export function openPage(isolated = true): Promise<Site> {
-  return openSite(serveFiles(DIST, BASE, isolated ? ISOLATION : {}));
+  const plugins = [{ name: 'plain', config: ({ preview }: UserConfig) => void delete preview?.headers }];
+  return openSite({ base: BASE, plugins: isolated ? [] : plugins });
 }
 
 export interface Visit {

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { downloaded, GOLDEN, launch, manifest, openPage, pixels, visit, type Visit } from './browser.ts';
+import { launchChromium } from '../chromium.mjs';
+import { downloaded, GOLDEN, manifest, openPage, pixels, visit, type Visit } from './browser.ts';
 import type { Site } from './server.ts';
 
 interface Golden {
@@ -15,7 +16,7 @@ let browser: Browser;
 let site: Site;
 
 beforeAll(async () => {
-  browser = await launch(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
+  browser = await launchChromium(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
   site = await openPage();
 });
 afterAll(async () => {
@@ -137,16 +138,16 @@ test('pictures come in by dropping, pasting, the camera and the examples', async
   });
 });
 
-test('what is too large, no picture or a broken one is told so, and the next picture works', async () => {
+test('a file that is too large, broken or not a picture is refused with a reason, and the next picture works', async () => {
   await withPage(async ({ page }) => {
     const input = page.getByLabel('Choose pictures');
     await input.setInputFiles({ name: 'huge.png', mimeType: 'image/png', buffer: Buffer.alloc(10_000_001) });
-    await page.getByText('huge.png has 10.0 MB; up to 10.0 MB work.').waitFor();
+    await page.getByText('huge.png is too large: 10.0 MB; the limit is 10.0 MB.').waitFor();
     await input.setInputFiles({ name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no cat') });
-    await page.getByText('notes.txt is no picture; JPEG, PNG, WebP and GIF work.').waitFor();
+    await page.getByText('notes.txt is not a picture; use JPEG, PNG, WebP or GIF.').waitFor();
     const half = readFileSync(join(GOLDEN, 'plain.png')).subarray(0, 40);
     await input.setInputFiles({ name: 'broken.png', mimeType: 'image/png', buffer: half });
-    await page.getByText('broken.png: this is no picture that the browser can read').waitFor();
+    await page.getByText('broken.png: the browser cannot read this picture').waitFor();
     await input.setInputFiles(join(GOLDEN, 'plain.png'));
     await page.getByRole('region', { name: 'Answer for plain.png' }).waitFor();
   });
@@ -170,7 +171,7 @@ test('the heat map is of the class that is chosen, and can be switched off', asy
   });
 });
 
-test('the limit that the manifest names is used, the temperature is left to the model; without them it says so', async () => {
+test('the threshold in the manifest is used, the temperature is left to the model; without them the page says so', async () => {
   let calibration: object = { temperature: undefined, reject_threshold: undefined };
   site.fault = (request, response) => {
     if (!request.url!.endsWith('manifest.json')) return false;
@@ -182,7 +183,7 @@ test('the limit that the manifest names is used, the temperature is left to the 
     await withPage(async (visited) => {
       await choose(visited, ['plain.png']);
       await visited.page.getByText('calibration: not available').waitFor();
-      await visited.page.getByText('“not sure” limit: not available').waitFor();
+      await visited.page.getByText('“not sure” threshold: not available').waitFor();
     });
     calibration = { temperature: 3, reject_threshold: 1 };
     await withPage(async (visited) => {

@@ -1,14 +1,14 @@
 /** The Experiments page of the production build, with reports that `tinycats experiments` writes for this test. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { ISOLATION, serveFiles } from '../serve.mjs';
-import { BASE, launch, openPage, visit } from './browser.ts';
+import { launchChromium } from '../chromium.mjs';
+import { BASE, openPage, visit } from './browser.ts';
 import type { Site } from './server.ts';
 
 const PROJECT = join(import.meta.dirname, '../..');
@@ -21,7 +21,7 @@ const REPORTS = {
 };
 const LOSSES = Array.from({ length: 40 }, (_, index) => [25 * (index + 1), Math.sin(index) + 1.5] as const);
 
-/** A picture of the older run alone, of a step that the newer did not reach. */
+/** Only the older run has a picture of this step. */
 const LONGER = 'samples_9999999.png';
 
 let browser: Browser;
@@ -94,7 +94,7 @@ function address(): string {
 
 let visits = 0;
 
-/** Load the page anew: another fragment alone would not. */
+/** Loads the page again, which another fragment alone would not do. */
 async function load(settings = ''): Promise<void> {
   await page.goto(`${address()}?${++visits}#/experiments${settings}`);
 }
@@ -133,7 +133,7 @@ function rows(): Promise<Row[]> {
   );
 }
 
-/** What is shown is the number itself, or its first four digits. */
+/** Shows the number itself, or its first four digits. */
 function expectShown(shown: string, value: number): void {
   expect(Number(shown.replaceAll(',', '')), `${shown} for ${value}`).toBe(
     Number.isInteger(value) ? value : Number(value.toPrecision(4)),
@@ -144,12 +144,14 @@ beforeAll(async () => {
   craft();
   report(CRAFTED, REPORTS.crafted);
   report(PROJECT, REPORTS.project);
-  browser = await launch();
+  browser = await launchChromium();
   site = await openPage();
   const folder = `${BASE}experiments/`;
   site.fault = (request, response) => {
     if (!request.url?.startsWith(folder)) return false;
-    serveFiles(served, folder, ISOLATION)(request, response);
+    const file = join(served, request.url.slice(folder.length));
+    if (existsSync(file)) response.end(readFileSync(file));
+    else response.writeHead(404).end();
     return true;
   };
 });
@@ -207,17 +209,17 @@ test('the first column is what is in metrics/ now', async () => {
   expect(new Map(shown)).toEqual(new Map([...figures].map(([name, value]) => [name, String(value)])));
 });
 
-test('filter, and only what differs', async () => {
+test('filter, and only differences', async () => {
   await open('table');
   await page.getByLabel('Filter by name').fill('fd');
   expect((await rows()).map(({ key }) => key)).toEqual(['generator.fd_classifier']);
   await page.getByLabel('Filter by name').fill('');
-  await page.getByLabel('Only what differs').check();
+  await page.getByLabel('Only differences').check();
   const keys = (await rows()).map(({ key }) => key);
   expect(keys).toContain('steps');
   expect(keys).not.toContain('seed');
   await page.getByLabel('Filter by name').fill('no such thing');
-  expect(await page.getByText('Nothing fits.').count()).toBe(2);
+  expect(await page.getByText('No match.').count()).toBe(2);
 });
 
 test('the difference of two revisions, either way', async () => {
@@ -287,7 +289,7 @@ test('the confusion matrix counts what confusion.csv lists', async () => {
   expect(await page.locator(`[data-revision="${older}"]`).textContent()).toContain('not available');
 });
 
-test('the slider goes through the pictures of the training', async () => {
+test('the slider goes through the pictures of the training run', async () => {
   await open('pictures');
   const folder = join(PROJECT, 'metrics/generator/plots/images');
   const files = readdirSync(folder).sort();
@@ -317,7 +319,7 @@ test('the slider goes through the pictures of the training', async () => {
 test('without a report the page says so and tries again', async () => {
   served = REPORTS.none;
   await load();
-  await page.getByText('This page was built without figures').waitFor();
+  await page.getByText('This page was built without experiment data').waitFor();
   expect(complaints.splice(0).join()).toContain('404');
   served = REPORTS.crafted;
   await page.getByRole('button', { name: 'Try again' }).click();

@@ -1,9 +1,10 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchChromium } from '../chromium.mjs';
 import { readText } from '../src/lib/png.ts';
 import { generatorInfo } from '../src/lib/manifest.ts';
 import { sessionRuns } from '../src/lib/sampler.ts';
-import { downloaded, launch, manifest, openPage, pixels, visit, type Visit, type VisitOptions } from './browser.ts';
+import { downloaded, manifest, openPage, pixels, visit, type Visit, type VisitOptions } from './browser.ts';
 import type { Site } from './server.ts';
 
 const { classes } = manifest().generator;
@@ -13,7 +14,7 @@ let browser: Browser;
 let site: Site;
 
 beforeAll(async () => {
-  browser = await launch();
+  browser = await launchChromium();
   site = await openPage();
 });
 afterAll(async () => {
@@ -72,8 +73,9 @@ test('the same link gives the same pixels; seed, class, guidance, method and mod
       { class: SECOND },
       { class: `${FIRST}:1,${SECOND}:1` },
       { guidance: '1' },
+      { guidance_low: '0.5' },
       { method: 'heun' },
-      { model: 'fast' },
+      { model: 'student' },
     ];
     for (const other of others) expect(await make(page, settings(other)), JSON.stringify(other)).not.toEqual(first);
     expect(await make(page, settings())).toEqual(first);
@@ -83,40 +85,40 @@ test('the same link gives the same pixels; seed, class, guidance, method and mod
   });
 });
 
-test.each(['euler', 'heun'] as const)('%s takes as many session runs as the settings say', async (method) => {
+test.each(['euler', 'heun'] as const)('%s takes the number of model runs that the form says', async (method) => {
   await withPage(`model=teacher&class=${FIRST}&seed=1&steps=${STEPS}&guidance=2&method=${method}&count=2`, async ({ page }) => {
     const runs = sessionRuns({ ...manifest().generator.sampler, method, steps: STEPS });
-    await page.getByText(`${2 * runs} session runs`).waitFor();
+    await page.getByText(`${2 * runs} model runs`).waitFor();
     await generate(page);
     for (const text of await page.getByTestId('runs').allTextContents()) expect(text).toMatch(new RegExp(`^${runs} runs, `));
   });
 });
 
-test('the student is what the page begins with: its own steps, no guidance to set, the same pixels again', async () => {
+test('the page starts with the student: its own steps, no guidance to set, the same pixels again', async () => {
   await withPage(`class=${FIRST}&seed=7&count=1`, async ({ page }) => {
     const { steps } = generatorInfo(manifest(), 'generator_fast').sampler;
-    await page.getByText(`${steps} session runs`).waitFor();
+    await page.getByText(`${steps} model runs`).waitFor();
     await page.getByText(/Guidance is built in/).waitFor();
     expect(await page.getByRole('slider', { name: 'Guidance' }).count()).toBe(0);
-    expect(await page.getByRole('slider', { name: 'Steps' }).getAttribute('max')).toBe('8');
+    expect(await page.getByRole('slider', { name: 'Steps' }).getAttribute('max')).toBe(String(2 * steps));
     await generate(page);
     expect(await page.getByTestId('runs').textContent()).toMatch(new RegExp(`^${steps} runs, `));
     const first = await pixels(page.getByTestId('picture'));
     expect(new Set(first).size).toBeGreaterThan(4);
-    const link = (part: string) => `model=fast&class=${FIRST}&count=1&${part}`;
-    for (const other of ['seed=8', 'seed=7&steps=1', 'seed=7&steps=2', 'seed=7&steps=8']) {
+    const link = (part: string) => `model=student&class=${FIRST}&count=1&${part}`;
+    for (const other of ['seed=8', 'seed=7&steps=1', 'seed=7&steps=2', 'seed=7&steps=3']) {
       expect(await make(page, link(other)), other).not.toEqual(first);
     }
-    expect(await make(page, `model=fast&class=${SECOND}&count=1&seed=7`)).not.toEqual(first);
+    expect(await make(page, `model=student&class=${SECOND}&count=1&seed=7`)).not.toEqual(first);
     expect(await make(page, link(`seed=7&steps=${steps}`))).toEqual(first);
 
     await page.getByRole('button', { name: /^teacher \(/ }).click();
-    await page.getByText(`${sessionRuns(manifest().generator.sampler)} session runs`).waitFor();
+    await page.getByText(`${sessionRuns(manifest().generator.sampler)} model runs`).waitFor();
     await page.getByRole('slider', { name: 'Guidance' }).waitFor();
     await page.waitForURL(/model=teacher/);
-    await page.getByRole('button', { name: /^fast \(/ }).click();
-    await page.waitForURL(/model=fast/);
-    await page.getByText(`${steps} session runs`).waitFor();
+    await page.getByRole('button', { name: /^student \(/ }).click();
+    await page.waitForURL(/model=student/);
+    await page.getByText(`${steps} model runs`).waitFor();
   });
 });
 
@@ -150,7 +152,7 @@ test('cancel stops before the last step, and the next run is whole', async () =>
 });
 
 test.each([
-  { model: 'fast', guidance: { guidance: 'built in' } },
+  { model: 'student', guidance: { guidance: 'built in' } },
   { model: 'teacher', guidance: { guidance: '3', method: 'heun' } },
 ])('a PNG of $model holds the pixels that are shown and the settings that made them', async ({ model, guidance }) => {
   const settings = `model=${model}&class=${FIRST}&seed=5&steps=2&guidance=3&method=heun&count=1`;
@@ -202,7 +204,7 @@ test('the copied link makes the same picture in another browser', async () => {
   });
 });
 
-test.each(['fast', 'teacher'])(
+test.each(['student', 'teacher'])(
   '%s: a walk goes from one picture to another, each frame between its neighbours',
   async (model) => {
     const settings = `model=${model}&steps=2`;

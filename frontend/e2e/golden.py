@@ -1,8 +1,8 @@
 """What the pipeline answers to pictures, for the browser tests: python golden.py MODELS PROCESSED OUTPUT
 
 OUTPUT/pictures.json: {"pictures": [{"file", "input": base64 of uint8 [S, S, 3], "fp32": probabilities, "int8": ...}],
-"test": [{"file", "class", "fp32", "int8"}]}; the pictures are beside it. `pictures` are of all kinds of files, `test` is
-every so many pictures of the test split.
+"test": [{"file", "class", "fp32", "int8"}]}; the pictures are in the same folder. `pictures` are of all kinds of files,
+`test` is an even selection of the test split.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { serveFiles } from '../serve.mjs';
-import { BASE, DIST, launch, manifest, openPage, PATIENCE_MS, visit } from './browser.ts';
+import { launchChromium } from '../chromium.mjs';
+import { BASE, DIST, manifest, openPage, PATIENCE_MS, visit } from './browser.ts';
 import { openSite, type Site } from './server.ts';
 
 const CLASSIFIER = manifest().classifier.files.int8;
@@ -14,7 +14,7 @@ let browser: Browser;
 let site: Site;
 
 beforeAll(async () => {
-  browser = await launch();
+  browser = await launchChromium();
   site = await openPage();
 });
 afterAll(async () => {
@@ -55,7 +55,7 @@ test.each([
   { what: 'truncated', content: () => altered().subarray(0, 1000), reason: 'ended after 1000 of' },
   { what: 'longer', content: () => Buffer.concat([altered(), Buffer.alloc(9)]), reason: 'sent more than the' },
 ])(
-  'a download that is $what is fetched again, then refused; a retry works once the server is well',
+  'a download that is $what is fetched again, then refused; a retry works once the server recovers',
   async ({ content, reason }) => {
     site.fault = (request, response) => request.url!.endsWith(CLASSIFIER) && sent(response, content());
     const { page, close } = await visit(browser, site, '/classify');
@@ -73,7 +73,7 @@ test.each([
   },
 );
 
-test('what breaks off goes on where it stopped, also on the next visit', async () => {
+test('a download that breaks off resumes where it stopped, also on the next visit', async () => {
   const content = readFileSync(join(DIST, 'models', CLASSIFIER));
   const half = content.length >> 1;
   const ranges: (string | undefined)[] = [];
@@ -81,7 +81,7 @@ test('what breaks off goes on where it stopped, also on the next visit', async (
     if (!request.url!.endsWith(CLASSIFIER)) return false;
     ranges.push(request.headers.range);
     if (ranges.length > 1) {
-      response.destroy(); // the rest cannot be had
+      response.destroy(); // the rest is unavailable
       return true;
     }
     response.writeHead(200, { 'Content-Length': content.length, 'Cross-Origin-Resource-Policy': 'same-origin' });
@@ -152,8 +152,12 @@ test.each([
     said: 'SHA-256 differs',
   },
   { what: 'says nothing', hub: () => undefined, said: 'did not answer in time' },
-])("where the Hub $what, the page's own copy is used, and the page says so", async ({ hub, said }) => {
-  const theHub = await openSite((_, response) => hub(response));
+])("if the Hub $what, the page's own copy is used, and the page says so", async ({ hub, said }) => {
+  const theHub = await openSite({});
+  theHub.fault = (_, response) => {
+    hub(response);
+    return true;
+  };
   await withHub(theHub, async (page) => {
     await classify(page);
     await page
@@ -167,7 +171,11 @@ test.each([
 });
 
 test('models come from the Hub when the manifest names it, at its revision, and then not from the page', async () => {
-  const theHub = await openSite(serveFiles(join(DIST, 'models'), '/someone/cats/resolve/v1/', CORS));
+  const theHub = await openSite({
+    base: '/someone/cats/resolve/v1/',
+    build: { outDir: join(DIST, 'models') },
+    preview: { headers: CORS },
+  });
   await withHub(theHub, async (page) => {
     await classify(page);
     await page.getByTestId('answer').waitFor();
@@ -219,18 +227,18 @@ test('without isolation headers the service worker isolates the page; the second
   await close();
 });
 
-test('what is kept can be seen and cleared', async () => {
+test('stored models are counted and can be cleared', async () => {
   const { page, close } = await visit(browser, site, '/classify');
   await classify(page);
   await page.getByTestId('answer').waitFor();
   await page.getByTestId('device').click();
   await page.getByText(/^2 files, /).waitFor(); // the classifier and its head
   await page.getByRole('button', { name: 'Clear' }).click();
-  await page.getByText('0 files, 0 B kept on this device').waitFor();
+  await page.getByText('0 files, 0 B stored on this device').waitFor();
   await close();
 });
 
-test('where no models were published, the page says what to do', async () => {
+test('without published models, the page says what to do', async () => {
   site.fault = (request, response) => {
     if (!request.url!.endsWith('manifest.json')) return false;
     response.writeHead(404).end();

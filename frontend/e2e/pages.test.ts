@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, manifest, openPage, SCREENSHOTS, visit } from './browser.ts';
+import { launchChromium } from '../chromium.mjs';
+import { manifest, openPage, SCREENSHOTS, visit } from './browser.ts';
 import type { Site } from './server.ts';
 
 const [FIRST] = manifest().generator.classes as [string];
@@ -30,7 +31,7 @@ let site: Site;
 
 beforeAll(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
-  browser = await launch();
+  browser = await launchChromium();
   site = await openPage();
 });
 afterAll(async () => {
@@ -78,6 +79,10 @@ test.each(CASES)(
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: width < 500 ? 800 : 900 });
       expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${width} px`).toBeLessThanOrEqual(0);
+      const tooWide = await page
+        .getByRole('group')
+        .evaluateAll((all) => all.filter((group) => group.scrollWidth > group.clientWidth).map((group) => group.ariaLabel));
+      expect(tooWide, `${width} px`).toEqual([]);
       await page.evaluate(() => scrollTo(0, 0));
       const name = `${route.slice(1).split('?')[0]}-${width}-${scheme}.png`;
       await page.screenshot({ path: join(SCREENSHOTS, name), fullPage: true });
@@ -87,7 +92,7 @@ test.each(CASES)(
   },
 );
 
-test('a picture can be classified and one be generated with the keyboard alone', async () => {
+test('classifying and generating work with the keyboard alone', async () => {
   const { page, errors, close } = await visit(browser, site, '/classify');
   await tabTo(page, 'Example: Bengal');
   await page.keyboard.press('Enter');

@@ -1,31 +1,37 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-
-export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { preview, type InlineConfig } from 'vite';
 
 export interface Site {
   /** Without a slash at its end. */
   origin: string;
   /** Paths of the requests so far. */
   requests: string[];
-  /** Answers instead of the files where it is set and returns true. */
+  /** If set, answers instead of the files, unless it returns false. */
   fault: ((request: IncomingMessage, response: ServerResponse) => boolean) | null;
   close: () => Promise<void>;
 }
 
-/** A server on a free port of this machine, whose answers a test may spoil. */
-export async function openSite(handler: Handler): Promise<Site> {
-  const site: Site = { origin: '', requests: [], fault: null, close: async () => undefined };
-  const server: Server = createServer((request, response) => {
-    site.requests.push(request.url ?? '');
-    if (!site.fault?.(request, response)) handler(request, response);
+/** `vite preview` on a free port, as `make app` runs it but for `config`; a test may spoil its answers. */
+export async function openSite(config: InlineConfig): Promise<Site> {
+  const site: Site = { origin: '', requests: [], fault: null, close: () => server.close() };
+  const server = await preview({
+    root: join(import.meta.dirname, '..'),
+    ...config,
+    preview: { port: 0, cors: false, ...config.preview },
+    plugins: [
+      ...(config.plugins ?? []),
+      {
+        name: 'site',
+        configurePreviewServer({ middlewares }) {
+          middlewares.use((request, response, next) => {
+            site.requests.push(request.url ?? '');
+            if (!site.fault?.(request, response)) next();
+          });
+        },
+      },
+    ],
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  site.origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  site.close = () =>
-    new Promise((resolve) => {
-      server.closeAllConnections();
-      server.close(() => resolve());
-    });
+  site.origin = new URL(server.resolvedUrls!.local[0]!).origin;
   return site;
 }

@@ -1,4 +1,4 @@
-/** How much each place of the picture speaks for a class: head weights times features, exactly what the logit averages. */
+/** How much each place of the picture points to a class: head weights times features, exactly what the logit averages. */
 export function heatMap(
   head: Float32Array,
   features: Float32Array,

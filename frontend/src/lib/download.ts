@@ -3,7 +3,7 @@ import type { Manifest, ManifestFile } from './manifest';
 
 const CACHE = 'tinycats-models';
 const HUB = 'https://huggingface.co';
-const SILENCE_MS = 20_000; // no byte for as long as this is a failure
+const SILENCE_MS = 20_000; // without a byte for this long, a download has failed
 
 export interface Source {
   url: string;
@@ -17,7 +17,7 @@ export interface Progress {
   from: 'hub' | 'page' | 'cache';
 }
 
-/** As much of a file as is there; the rest of `bytes` is to be filled. */
+/** The part of a file received so far: the first `loaded` of its `bytes`. */
 export interface Received {
   bytes: Uint8Array<ArrayBuffer>;
   loaded: number;
@@ -29,7 +29,7 @@ export interface DownloadOptions {
   silenceMs?: number;
 }
 
-/** Where a published file may come from, first choice first. */
+/** The sources of a published file, first choice first. */
 export function sourcesOf(manifest: Manifest, folder: string, path: string): Source[] {
   const own: Source = { url: new URL(path, folder).href, from: 'page' };
   if (!manifest.hub) return [own];
@@ -38,9 +38,9 @@ export function sourcesOf(manifest: Manifest, folder: string, path: string): Sou
 }
 
 /**
- * The bytes of a published file, of the size and hash that the manifest says, from the cache or else the first source
- * that has them. Every source gets a second try where its bytes are wrong. What broke off goes on where it stopped, also
- * on a later visit. Raises UserError where none can be had.
+ * The bytes of a published file, with the size and hash in the manifest, from the cache or else the first source that has
+ * them. A source whose bytes are wrong gets a second try. A download that broke off resumes where it stopped, also on a
+ * later visit. Raises UserError if the file is unavailable.
  */
 export async function download(
   file: ManifestFile,
@@ -48,7 +48,7 @@ export async function download(
   { onProgress, onNotice, silenceMs = SILENCE_MS }: DownloadOptions = {},
 ): Promise<ArrayBuffer> {
   if (!self.isSecureContext) {
-    throw new UserError('Models can be verified on https:// or at 127.0.0.1 only; open this page under such an address.');
+    throw new UserError('Models can be verified only on https:// or 127.0.0.1; open this page at such an address.');
   }
   const cached = await fromCache(file);
   if (cached) {
@@ -99,7 +99,7 @@ function reasonOf(error: unknown): string {
   return 'could not be reached';
 }
 
-/** Fills `received`, with its progress: a body of as many bytes as are missing there, or it is refused. */
+/** Fills `received` and reports progress; refuses a body that is shorter or longer than the missing bytes. */
 export async function fetchBytes(
   url: string,
   received: Received,
@@ -115,7 +115,7 @@ export async function fetchBytes(
   };
   alive();
   try {
-    // no-store: what is right is kept by hash, a second copy in the browser's own cache would be waste
+    // no-store: the page keeps verified files by hash, a second copy in the browser's cache would be waste
     const response = await fetch(url, {
       signal: abort.signal,
       referrerPolicy: 'no-referrer',
@@ -167,7 +167,7 @@ function cacheKey(file: ManifestFile, kind: 'sha256' | 'part' = 'sha256'): strin
   return new URL(`/tinycats-models/${kind}/${file.sha256}`, self.location.origin).href;
 }
 
-/** null also where the browser has no cache, as in some private windows, or holds something else under this hash. */
+/** null also if the browser has no cache, as in some private windows, or the cached bytes are wrong. */
 async function fromCache(file: ManifestFile): Promise<ArrayBuffer | null> {
   try {
     const cache = await caches.open(CACHE);
@@ -191,11 +191,11 @@ async function put(key: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     const headers = { 'Content-Length': String(bytes.length), 'Content-Type': 'application/octet-stream' };
     await (await caches.open(CACHE)).put(key, new Response(bytes, { headers }));
   } catch {
-    // full or forbidden: it works without, and is fetched again next time
+    // full or forbidden: works without, and is fetched again next time
   }
 }
 
-/** The beginning of a file that an earlier download left. */
+/** The part of a file that an earlier download left. */
 async function keptPart(file: ManifestFile): Promise<Received | null> {
   try {
     const found = await (await caches.open(CACHE)).match(cacheKey(file, 'part'));
@@ -209,7 +209,7 @@ async function keptPart(file: ManifestFile): Promise<Received | null> {
   }
 }
 
-/** Keeps what is there of a download: at each quarter of it, since a page may be closed at any time, and when asked. */
+/** Keeps a partial download: at each quarter, since a page may be closed at any time, and when asked. */
 class PartKeeper {
   private quarter = 1;
   private last: Promise<unknown> = Promise.resolve();

@@ -25,7 +25,7 @@ export interface CallOptions {
 
 /** The models in a worker. It starts with the first call and lives until `dispose`. */
 export class Engine {
-  /** Whether any model was asked for since the page was loaded. */
+  /** Whether any model was used since the page was loaded. */
   static begun = false;
   private worker: Worker | null = null;
   private started: Promise<Device> | null = null;
@@ -50,7 +50,7 @@ export class Engine {
 
   readonly snapshot = (): EngineState => this.state;
 
-  /** What it really runs on, once ONNX Runtime is there. */
+  /** What it really runs on, once ONNX Runtime has started. */
   start(): Promise<Device> {
     this.started ??= this.send('start', { choice: this.choice, manifest: this.manifest, folder: this.folder }).then(
       (device) => {
@@ -65,7 +65,7 @@ export class Engine {
     return this.started;
   }
 
-  /** Rejects with UserError, or Cancelled where the signal ended it. */
+  /** Rejects with UserError, or with Cancelled if the signal ended it. */
   async call<K extends Operation>(
     operation: K,
     payload: Operations[K]['request'],

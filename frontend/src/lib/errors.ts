@@ -1,4 +1,4 @@
-/** Something went wrong that the reader can do something about: the message is shown as it is. */
+/** An error that the reader can do something about: the message is shown as it is. */
 export class UserError extends Error {
   override name = 'UserError';
 }

@@ -45,8 +45,8 @@ test('CSV quotes what needs it, and disarms formulas', () => {
   expect(toCsv([['a,b', 'c"d', 1.5, -2, '=1+1']])).toBe('"a,b","c""d",1.5,-2,\'=1+1\r\n');
 });
 
-test('what is no manifest is told in a sentence', () => {
-  expect(() => parseManifest([])).toThrow('is no manifest');
-  expect(() => parseManifest({ schema_version: 2 })).toThrow('too little about the classifier');
+test('content that is not a manifest is refused with a sentence', () => {
+  expect(() => parseManifest([])).toThrow('is not a manifest');
+  expect(() => parseManifest({ schema_version: 3 })).toThrow('incomplete: classifier');
   expect(() => parseManifest({ schema_version: 1 })).toThrow('classifier');
 });

@@ -2,7 +2,7 @@ const RELOADED = 'tinycats-reloaded';
 
 /**
  * Registers the service worker, which serves the page offline and adds the headers that let WASM use several threads.
- * Where the page has no such headers yet, it is loaded again, at most once, and only before anything was begun on it.
+ * A page without such headers is reloaded, at most once, and only before the user has started anything on it.
  */
 export async function registerServiceWorker(begun: () => boolean): Promise<void> {
   if (!('serviceWorker' in navigator) || !import.meta.env.PROD) return;

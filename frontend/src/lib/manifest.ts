@@ -1,7 +1,7 @@
 import { UserError } from './errors';
 import type { Fit } from './preprocess';
 
-/** manifest.json of the pipeline's `publish` stage, schema version 2: what the page knows about its models. */
+/** manifest.json of the pipeline's `publish` stage, schema version 3: what the page knows about its models. */
 export interface ManifestFile {
   path: string;
   sha256: string;
@@ -19,8 +19,6 @@ export interface SamplerSettings {
   guidance: number;
   guidance_low: number;
   guidance_high: number;
-  /** Whether the model is told how long a step is; else its second time is 0. */
-  few_step: boolean;
 }
 
 export interface GeneratorInfo {
@@ -28,14 +26,16 @@ export interface GeneratorInfo {
   null_class: number;
   image_size: number;
   files: Record<Precision, string>;
-  /** What it is meant to be sampled with. */
+  /** Whether the model is told how long a step is, and has guidance built in. */
+  few_step: boolean;
+  /** How to sample it. */
   sampler: SamplerSettings;
-  /** File of a recorded run. */
+  /** File with a recorded run. */
   golden: string;
 }
 
 export interface Manifest {
-  schema_version: 2;
+  schema_version: 3;
   name: string;
   licence: string;
   revision: string | null;
@@ -45,13 +45,13 @@ export interface Manifest {
     classes: string[];
     other: string | null;
     image_size: number;
-    /** Of the middle of a picture that the model looks at, and that its feature map shows; without it, all of the picture. */
+    /** Side of the middle square that the model looks at and its feature map shows; absent: the whole picture. */
     crop_size?: number;
-    /** What was published before this was a choice does not say it: it was a crop. */
+    /** Absent in early versions, which cropped. */
     input_convention?: { fit?: Fit };
     files: Record<Precision, string>;
     head: { path: string; shape: [number, number] };
-    /** What the logits are divided by inside the ONNX files, so that confidence is calibrated: not to be applied again. */
+    /** Calibrates the confidence inside the ONNX files: do not apply it again. */
     temperature?: number | null;
     /** Below this confidence the answer is "not sure". */
     reject_threshold?: number | null;
@@ -62,60 +62,74 @@ export interface Manifest {
   files: ManifestFile[];
 }
 
-/** Raises UserError where it is no manifest that this page can read. */
+/** Raises UserError if this page cannot read it. */
 export function parseManifest(content: unknown): Manifest {
   if (typeof content !== 'object' || content === null || !('schema_version' in content)) {
-    throw new UserError('The list of models (manifest.json) is no manifest.');
+    throw new UserError('The list of models (manifest.json) is not a manifest.');
   }
-  const manifest = content.schema_version === 1 ? fromVersion1(content as ManifestVersion1) : (content as Manifest);
-  if (manifest.schema_version !== 2) {
+  const isEarlier = content.schema_version === 1 || content.schema_version === 2;
+  const manifest = isEarlier ? upgraded(content as EarlierManifest) : (content as Manifest);
+  if (manifest.schema_version !== 3) {
     throw new UserError(
-      `The list of models has schema version ${String(content.schema_version)}; this page reads versions 1 and 2. Build the page again.`,
+      `The list of models has schema version ${String(content.schema_version)}; this page reads versions 1 to 3. Build the page again.`,
     );
   }
   const { classifier, generator, generator_fast } = manifest;
   const generators = Object.entries({ generator, ...(generator_fast && { generator_fast }) });
   for (const [name, model] of [['classifier', classifier] as const, ...generators]) {
     if (!Array.isArray(model?.classes) || !Number.isInteger(model.image_size) || typeof model.files?.fp32 !== 'string') {
-      throw new UserError(`The list of models says too little about the ${name}. Run the publish stage again.`);
+      throw new UserError(`The list of models is incomplete: ${name}. Run the publish stage again.`);
     }
   }
-  for (const [name, { sampler }] of generators) {
-    if (!Number.isInteger(sampler?.steps)) {
+  for (const [name, { sampler, few_step }] of generators) {
+    if (!Number.isInteger(sampler?.steps) || typeof few_step !== 'boolean') {
       throw new UserError(`The list of models does not say how to sample the ${name}. Run the publish stage again.`);
     }
   }
-  if (!Array.isArray(manifest.files)) throw new UserError('The list of models names no files. Run the publish stage again.');
+  if (!Array.isArray(manifest.files)) throw new UserError('The list of models has no files. Run the publish stage again.');
   return manifest;
 }
 
-type ManifestVersion1 = Omit<Manifest, 'schema_version' | 'generator_fast'> & {
-  schema_version: 1;
-  sampler: Omit<SamplerSettings, 'few_step'>;
-  golden: string;
-};
+type EarlierGenerator = Omit<GeneratorInfo, 'few_step' | 'sampler'> & { sampler: SamplerSettings & { few_step?: boolean } };
 
-/** What was published before there was a student, for a duel with it. */
-function fromVersion1({ sampler, golden, generator, ...others }: ManifestVersion1): Manifest {
-  return { ...others, schema_version: 2, generator: { ...generator, sampler: { ...sampler, few_step: false }, golden } };
+/** Version 1 had one generator, with its sampler and golden file at the top; version 2 had few_step in the sampler. */
+type EarlierManifest = Omit<Manifest, 'schema_version' | 'generator' | 'generator_fast'> &
+  Partial<Pick<EarlierGenerator, 'sampler' | 'golden'>> & {
+    schema_version: 1 | 2;
+    generator: EarlierGenerator;
+    generator_fast?: EarlierGenerator;
+  };
+
+/** An earlier version as it would be published now, for a duel with it. */
+function upgraded({ sampler, golden, generator, generator_fast, ...others }: EarlierManifest): Manifest {
+  return {
+    ...others,
+    schema_version: 3,
+    generator: withFewStep({ ...(sampler && golden && { sampler, golden }), ...generator }),
+    ...(generator_fast && { generator_fast: withFewStep(generator_fast) }),
+  };
 }
 
-/** The student first, where there is one. */
+function withFewStep({ sampler, ...others }: EarlierGenerator): GeneratorInfo {
+  const { few_step = false, ...settings } = sampler ?? {};
+  return { ...others, few_step, sampler: settings };
+}
+
+/** The student first, if there is one. */
 export function generatorNames(manifest: Manifest): GeneratorName[] {
   return manifest.generator_fast ? ['generator_fast', 'generator'] : ['generator'];
 }
 
-/** Raises UserError where this version has no such generator. */
+/** Raises UserError if this version has no such generator. */
 export function generatorInfo(manifest: Manifest, name: GeneratorName): GeneratorInfo {
   const info = manifest[name];
-  if (!info)
-    throw new UserError(`The version ${manifest.revision?.slice(0, 10) ?? 'here'} has no fast generator; choose the teacher.`);
+  if (!info) throw new UserError(`Version ${manifest.revision?.slice(0, 10) ?? 'unknown'} has no student; choose the teacher.`);
   return info;
 }
 
 export function fileOf(manifest: Manifest, path: string): ManifestFile {
   const found = manifest.files.find((file) => file.path === path);
-  if (!found) throw new UserError(`The list of models does not name ${path}. Run the publish stage again.`);
+  if (!found) throw new UserError(`The list of models lacks ${path}. Run the publish stage again.`);
   return found;
 }
 
@@ -124,8 +138,12 @@ export function modelFile(manifest: Manifest, model: ModelName, precision: Preci
   return fileOf(manifest, files[precision]);
 }
 
-/** In the words of the page. */
-export const MODEL_NAMES: Record<ModelName, string> = { classifier: 'classifier', generator: 'teacher', generator_fast: 'fast' };
+/** As the page calls them. */
+export const MODEL_NAMES: Record<ModelName, string> = {
+  classifier: 'classifier',
+  generator: 'teacher',
+  generator_fast: 'student',
+};
 
 /** Class names as the pipeline has them are also file names: underscores stand for spaces. */
 export function displayName(name: string): string {
@@ -143,7 +161,7 @@ export async function loadManifest(folder: string): Promise<Manifest> {
   const text = response.ok ? await response.text() : '';
   if (!text) {
     throw new UserError(
-      `There are no models at ${folder} (manifest.json: ${response.status}). For the page's own: run the pipeline (make repro), then build the page again.`,
+      `No models at ${folder} (manifest.json: ${response.status}). For this page's own models, run the pipeline (make repro), then build the page again.`,
     );
   }
   let content: unknown;

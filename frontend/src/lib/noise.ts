@@ -1,6 +1,6 @@
 /**
  * Standard normal noise that depends on (seed, index) alone. The page's own: torch's would need its generator and its
- * exact order of operations, so a seed gives another picture here than `tinycats generate` makes of it.
+ * exact order of operations, so the same seed gives another picture here than in `tinycats generate`.
  *
  * Uniform numbers come from sfc32 (Chris Doty-Humphrey's small fast counting generator), whose four words of state are
  * set from seed and index and stirred 20 times; pairs of normals from these by Box and Muller's transform.

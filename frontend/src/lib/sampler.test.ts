@@ -2,14 +2,8 @@ import { expect, test } from 'vitest';
 import type { SamplerSettings } from './manifest';
 import { Cancelled, sample, sessionRuns, times, toRgba } from './sampler';
 
-const PLAIN: SamplerSettings = {
-  method: 'euler',
-  steps: 5,
-  guidance: 1,
-  guidance_low: 0,
-  guidance_high: 1,
-  few_step: false,
-};
+const SETTINGS: SamplerSettings = { method: 'euler', steps: 5, guidance: 1, guidance_low: 0, guidance_high: 1 };
+const PLAIN = { ...SETTINGS, few_step: false };
 const NOISE = Float32Array.of(1, -0.5, 0.25, 2);
 const WEIGHTS = Float32Array.of(1, 0, 0);
 

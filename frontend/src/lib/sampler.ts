@@ -33,15 +33,16 @@ function oneMinusProduct(a: number, b: number): number {
 
 /**
  * From noise at t=0 to pictures at t=1 along the probability flow, with classifier-free guidance: the arithmetic of
- * tinycats/models/sampler.py in float32. A few-step student is told the length of its step. `noise` is [n, D], `classWeights` [n, K + 1], whose last column is the null
- * class. `onStep(i, state)` sees the state after step i and may throw Cancelled. The result is clipped to [-1, 1].
+ * tinycats/models/sampler.py in float32. A few-step student is told the length of its step. `noise` is [n, D],
+ * `classWeights` [n, K + 1], whose last column is the null class.
+ * `onStep(i, state)` sees the state after step i and may throw Cancelled. The result is clipped to [-1, 1].
  */
 export async function sample(
   denoise: Denoise,
   noise: Float32Array,
   classWeights: Float32Array,
   n: number,
-  settings: SamplerSettings,
+  settings: SamplerSettings & { few_step: boolean },
   onStep: (step: number, state: Float32Array) => Promise<void> | void = () => undefined,
 ): Promise<Float32Array> {
   const moments = times(settings.steps);

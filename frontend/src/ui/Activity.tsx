@@ -6,7 +6,7 @@ import type { Engine } from '../lib/engine';
 import { bytes } from '../lib/format';
 import { useEngineState } from './models';
 
-/** What is being downloaded, in bytes, and what did not go as planned. Keeps its height, so that nothing jumps. */
+/** Downloads in progress, in bytes, and notices. Keeps its height, so that nothing jumps. */
 export function Activity({ engine, busy }: { engine: Engine; busy: string | null }) {
   const { downloads, notices } = useEngineState(engine);
   const active = Object.values(downloads);

@@ -5,7 +5,7 @@ import { ModelsContext, useEngineState, type Models } from './models';
 
 const DeviceDialog = lazy(() => import('./DeviceDialog'));
 
-/** What the models run on, measured; before they ran, that they did not. Opens the choice. */
+/** What the models run on, or that they have not started. Opens the choice. */
 export function DeviceBadge() {
   const { models } = useContext(ModelsContext);
   return models && <Badge models={models} />;

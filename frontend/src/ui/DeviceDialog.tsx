@@ -32,7 +32,7 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
       <DialogContent>
         <Stack spacing={2}>
           <Typography variant="body2">
-            Now: {device ? deviceName(device) : 'not started; the models load when they are first used'}
+            Now: {device ? deviceName(device) : 'not started; the models load on first use'}
             {device?.adapter ? ` (${device.adapter})` : ''}
           </Typography>
           {device?.reason && <Alert severity="warning">{device.reason}</Alert>}
@@ -49,7 +49,7 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
             size="small"
             value={precision}
             onChange={(event) => setPrecision(event.target.value as Precision)}
-            helperText={choice.backend === 'webgpu' ? 'WebGPU has no int8 operators' : 'int8 is smaller and faster, fp32 exact'}
+            helperText={choice.backend === 'webgpu' ? 'int8 does not run on WebGPU' : 'int8 is smaller and faster, fp32 is exact'}
             disabled={choice.backend === 'webgpu'}
           >
             <MenuItem value="int8">int8 ({size('int8')} for all models)</MenuItem>
@@ -57,7 +57,7 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
           </TextField>
           <Stack direction="row" spacing={1} sx={{ alignItems: 'center', justifyContent: 'space-between' }}>
             <Typography variant="body2" data-testid="stored">
-              {stored ? `${stored.files} files, ${bytes(stored.bytes)} kept on this device` : 'Looking …'}
+              {stored ? `${stored.files} files, ${bytes(stored.bytes)} stored on this device` : 'Checking …'}
             </Typography>
             <Button size="small" disabled={!stored?.files} onClick={() => void clearModels().then(storedModels).then(setStored)}>
               Clear

@@ -12,7 +12,7 @@ interface Props {
   disabled?: boolean;
 }
 
-/** Backend and threads; WebGPU can be chosen only where there is a real adapter. */
+/** Backend and threads; WebGPU can be chosen only with a real adapter. */
 export function DeviceFields({ choice, onChange, disabled = false }: Props) {
   const [gpu, setGpu] = useState<string | null>(null);
   useEffect(() => {
@@ -29,7 +29,7 @@ export function DeviceFields({ choice, onChange, disabled = false }: Props) {
         value={choice.backend}
         disabled={disabled}
         onChange={(event) => onChange({ ...choice, backend: event.target.value as Backend })}
-        helperText={gpu ?? 'no WebGPU adapter here'}
+        helperText={gpu ?? 'no WebGPU adapter'}
       >
         <MenuItem value="wasm">WASM</MenuItem>
         <MenuItem value="webgpu" disabled={!gpu}>
@@ -44,7 +44,7 @@ export function DeviceFields({ choice, onChange, disabled = false }: Props) {
         value={Math.min(choice.threads, threads)}
         disabled={disabled || choice.backend === 'webgpu'}
         onChange={(event) => onChange({ ...choice, threads: Number(event.target.value) })}
-        helperText={self.crossOriginIsolated ? `${navigator.hardwareConcurrency} cores` : 'one: not isolated'}
+        helperText={self.crossOriginIsolated ? `${navigator.hardwareConcurrency} cores` : 'only one: not isolated'}
       >
         {Array.from({ length: threads }, (_, i) => (
           <MenuItem key={i} value={i + 1}>

@@ -2,7 +2,7 @@ import Paper from '@mui/material/Paper';
 import Typography from '@mui/material/Typography';
 import type { ReactNode } from 'react';
 
-/** Says what will be where there is nothing yet. */
+/** Says what will appear in an empty place. */
 export function EmptyPlace({ children }: { children: ReactNode }) {
   return (
     <Paper

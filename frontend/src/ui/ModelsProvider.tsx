@@ -72,7 +72,7 @@ export function ModelsProvider({ children }: { children: ReactNode }) {
   return <ModelsContext value={value}>{children}</ModelsContext>;
 }
 
-/** Its children once the manifest is there; a skeleton before, and an error where it cannot be had. */
+/** Its children once the manifest is loaded; a skeleton before, and an error if it is unavailable. */
 export function ModelsGate({ children }: { children: ReactNode }) {
   const { models, error, retry } = useContext(ModelsContext);
   if (models) return children;

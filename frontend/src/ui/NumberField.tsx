@@ -5,13 +5,13 @@ interface Props {
   label: string;
   value: number;
   limits: readonly [number, number];
-  /** Whether it has to be one without a fraction. */
+  /** Only whole numbers. */
   whole?: boolean;
   disabled?: boolean;
   onChange: (value: number) => void;
 }
 
-/** A number within limits; what is typed counts as soon as it is one. */
+/** A number within limits; input counts as soon as it is valid. */
 export function NumberField({ label, value, limits: [low, high], whole = false, disabled = false, onChange }: Props) {
   const [text, setText] = useState(String(value));
   const numberOf = (typed: string) => {

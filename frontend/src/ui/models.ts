@@ -20,10 +20,10 @@ export interface ModelsState {
 
 export const ModelsContext = createContext<ModelsState>({ models: null, error: null, retry: () => undefined });
 
-/** The published models and the worker that runs them; for what is below ModelsGate. */
+/** The published models and the worker that runs them; only for components below ModelsGate. */
 export function useModels(): Models {
   const { models } = useContext(ModelsContext);
-  if (!models) throw new Error('useModels is for what is below ModelsGate');
+  if (!models) throw new Error('useModels works only below ModelsGate');
   return models;
 }
 
@@ -31,7 +31,7 @@ export function useEngineState(engine: Engine): EngineState {
   return useSyncExternalStore(engine.subscribe, engine.snapshot);
 }
 
-/** Threads that WASM can have here at all. */
+/** The most threads that WASM can have here. */
 export function maxThreads(): number {
   return self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
 }

@@ -173,7 +173,8 @@ class Inference {
   ): Promise<GenerateResult> {
     const { denoise, runMs } = await this.denoiser(model, precision);
     const start = performance.now();
-    const picture = await sample(denoise, noise, classWeights, 1, settings, async (step, state) => {
+    const { few_step } = generatorInfo(this.manifest, model);
+    const picture = await sample(denoise, noise, classWeights, 1, { ...settings, few_step }, async (step, state) => {
       onStep(step, state);
       await nextTask(); // lets a message to cancel in
       if (stop()) throw new Cancelled();
@@ -204,15 +205,14 @@ class Inference {
   /** The pipeline's own run of the sampler, repeated here: a golden file has its noise and the state after every step. */
   private async check(model: GeneratorName, precision: Precision, stop: () => boolean): Promise<CheckResult> {
     const { denoise, runMs } = await this.denoiser(model, precision);
-    const { golden: path, sampler } = generatorInfo(this.manifest, model);
+    const { golden: path, few_step } = generatorInfo(this.manifest, model);
     const golden = JSON.parse(new TextDecoder().decode(await this.fetch(path)));
     const noise = decodeTensor(golden.tensors.noise.base64);
     const states = decodeTensor(golden.tensors.states.base64);
     const n = golden.tensors.noise.shape[0] as number;
     const maxAbsDiff: number[] = [];
     const weights = decodeTensor(golden.tensors.class_weights.base64);
-    const settings = { ...sampler, ...golden.sampler };
-    await sample(denoise, noise, weights, n, settings, async (step, state) => {
+    await sample(denoise, noise, weights, n, { ...golden.sampler, few_step }, async (step, state) => {
       const expected = states.subarray(step * state.length, (step + 1) * state.length);
       maxAbsDiff.push(state.reduce((largest, value, i) => Math.max(largest, Math.abs(value - expected[i]!)), 0));
       await nextTask();

@@ -5,8 +5,8 @@ const MAX_PIXELS = 50_000_000; // as the pipeline's preprocess.max_pixels
 const THUMBNAIL = 512;
 
 /**
- * What the model sees of a picture file, upright and on white, as the model takes it and for showing, both square. Raises
- * UserError where the browser cannot read it.
+ * What the model sees of a picture file, upright and on white, both square: its input, and a thumbnail to show. Raises
+ * UserError if the browser cannot read the file.
  */
 export async function readPicture(file: Blob, size: number, fit: Fit): Promise<{ input: Rgb; thumbnail: ImageBitmap }> {
   let bitmap: ImageBitmap;
@@ -18,16 +18,16 @@ export async function readPicture(file: Blob, size: number, fit: Fit): Promise<{
       premultiplyAlpha: 'none',
     });
   } catch {
-    throw new UserError('this is no picture that the browser can read; JPEG, PNG, WebP and GIF work');
+    throw new UserError('the browser cannot read this picture; use JPEG, PNG, WebP or GIF');
   }
   try {
     if (bitmap.width * bitmap.height > MAX_PIXELS) {
-      throw new UserError(`${bitmap.width} x ${bitmap.height} pixels are too many; up to 50 megapixels work`);
+      throw new UserError(`${bitmap.width} x ${bitmap.height} pixels are too many; the limit is 50 megapixels`);
     }
     const { left, top, width, height } = seenBox(bitmap.width, bitmap.height, fit);
     const canvas = new OffscreenCanvas(width, height);
     const context = canvas.getContext('2d', { willReadFrequently: true });
-    if (!context) throw new UserError('the browser has no memory left for this picture');
+    if (!context) throw new UserError('the browser has too little memory for this picture');
     context.fillStyle = 'white';
     context.fillRect(0, 0, width, height);
     context.drawImage(bitmap, -left, -top);

@@ -8,7 +8,7 @@ export interface DeviceChoice {
   threads: number;
 }
 
-/** What really runs, as ONNX Runtime says after its start; `reason` where it is not what was chosen. */
+/** What really runs, as ONNX Runtime says after its start; `reason` if it is not what was chosen. */
 export interface Device {
   backend: Backend;
   threads: number;

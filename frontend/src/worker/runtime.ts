@@ -23,7 +23,7 @@ export function wasmBytes(): number {
   return memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
 }
 
-/** Loads ONNX Runtime and says what it really runs on. Falls back to WASM, and says why, where there is no real GPU. */
+/** Loads ONNX Runtime and says what it really runs on. Without a real GPU it falls back to WASM, and says why. */
 export async function startRuntime(
   choice: DeviceChoice,
   onProgress: (progress: Progress) => void,

@@ -27,7 +27,7 @@ import { difference, fight, type Fighter } from './fight';
 interface Side {
   model: GeneratorName;
   precision: Precision;
-  /** Address of another published folder; empty for this page's own. */
+  /** Address of another published folder; empty for the page's own. */
   address: string;
 }
 
@@ -60,7 +60,7 @@ export function Duel() {
     try {
       const one = (side: Side) =>
         fight({ ...side, folder: side.address || folder, choice, name, seed, signal: controller.signal, onEngine: setEngine });
-      setFighters([await one(sides[0]), await one(sides[1])]); // one after the other, so that neither slows the other down
+      setFighters([await one(sides[0]), await one(sides[1])]); // in turn, so that neither slows the other down
     } catch (reason) {
       if (!(reason instanceof Cancelled)) setError(messageOf(reason));
     } finally {
@@ -74,8 +74,8 @@ export function Duel() {
         Duel
       </Typography>
       <Typography variant="body2" color="textSecondary" sx={{ mb: 2 }}>
-        The same class and seed through {manifest.generator_fast ? 'student and teacher, ' : ''}two precisions or two published
-        versions, each with the steps that it is published with.
+        The same class and seed on both sides: {manifest.generator_fast ? 'student against teacher, ' : ''}two precisions or two
+        published versions, each with its published sampler settings.
       </Typography>
       <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr', sm: '1fr 1fr' } }}>
         {sides.map((side, index) => (
@@ -166,9 +166,9 @@ function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
   const figure = (value: number | null) => (value === null ? 'not available' : value.toPrecision(4));
   const rows: [string, (fighter: Fighter) => string][] = [
     ['Version', ({ manifest }) => manifest.revision?.slice(0, 10) ?? 'not available'],
-    ['Steps', ({ steps, runs }) => (steps === runs ? String(steps) : `${steps} (${runs} session runs)`)],
+    ['Steps', ({ steps, runs }) => (steps === runs ? String(steps) : `${steps} (${runs} model runs)`)],
     ['Size', (fighter) => bytes(fighter.bytes)],
-    ['Whole picture', (fighter) => milliseconds(fighter.ms)],
+    ['Time for the picture', (fighter) => milliseconds(fighter.ms)],
     ['FD-classifier, as published', (fighter) => figure(fighter.fd)],
     ["Classifier's top-1, as published", (fighter) => figure(fighter.top1)],
   ];
@@ -207,7 +207,7 @@ function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
         <Table size="small" aria-label="Duel" sx={{ '& td, & th': { px: { xs: 0.75, sm: 2 } } }}>
           <TableHead>
             <TableRow>
-              <TableCell>What</TableCell>
+              <TableCell>Metric</TableCell>
               <TableCell align="right">A</TableCell>
               <TableCell align="right">B</TableCell>
             </TableRow>

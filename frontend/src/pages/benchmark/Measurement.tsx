@@ -9,7 +9,7 @@ import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { Engine } from '../../lib/engine';
 import { messageOf } from '../../lib/errors';
 import { bytes, save } from '../../lib/format';
-import { generatorNames, MODEL_NAMES, type ModelName, type Precision } from '../../lib/manifest';
+import { generatorInfo, generatorNames, MODEL_NAMES, type ModelName, type Precision } from '../../lib/manifest';
 import { Cancelled } from '../../lib/sampler';
 import { Activity } from '../../ui/Activity';
 import { DeviceFields } from '../../ui/DeviceFields';
@@ -17,8 +17,10 @@ import { deviceName } from '../../ui/deviceName';
 import { ErrorNote } from '../../ui/ErrorNote';
 import { useModels } from '../../ui/models';
 import { NumberField } from '../../ui/NumberField';
-import { LIMITS } from '../generate/settings';
+import { controlsOf, type SamplerKey } from '../generate/settings';
 import { measure, type Plan, type Progress, type Report } from './measure';
+
+const TIMED: SamplerKey[] = ['steps', 'guidance']; // they decide how long a picture takes
 
 const ReportView = lazy(() => import('./ReportView'));
 
@@ -33,11 +35,7 @@ export function Measurement() {
     precision,
     warmup: 2,
     runs: 10,
-    steps: {
-      generator: manifest.generator.sampler.steps,
-      generator_fast: manifest.generator_fast?.sampler.steps ?? 1,
-    },
-    guidance: manifest.generator.sampler.guidance,
+    samplers: Object.fromEntries(generators.map((model) => [model, generatorInfo(manifest, model).sampler])),
   });
   const [engine, setEngine] = useState<Engine | null>(null);
   const [progress, setProgress] = useState<Progress | null>(null);
@@ -52,7 +50,7 @@ export function Measurement() {
   const run = async () => {
     const controller = new AbortController();
     abort.current = controller;
-    const own = new Engine(plan.choice, manifest, folder); // what is measured shares no thread with the other pages
+    const own = new Engine(plan.choice, manifest, folder); // shares no thread with the other pages
     shared.dispose();
     setEngine(own);
     setError(null);
@@ -128,24 +126,25 @@ export function Measurement() {
           disabled={running}
           onChange={(runs) => change({ runs })}
         />
-        {generators.map((model) => (
-          <NumberField
-            key={model}
-            label={`Steps, ${MODEL_NAMES[model]}`}
-            value={plan.steps[model]}
-            limits={LIMITS.steps[model]}
-            whole
-            disabled={running || !chosen.includes(model)}
-            onChange={(steps) => change({ steps: { ...plan.steps, [model]: steps } })}
-          />
-        ))}
-        <NumberField
-          label="Guidance, teacher"
-          value={plan.guidance}
-          limits={LIMITS.guidance}
-          disabled={running || !chosen.includes('generator')}
-          onChange={(guidance) => change({ guidance })}
-        />
+        {generators.map((model) =>
+          controlsOf(generatorInfo(manifest, model)).map(
+            ([key, control]) =>
+              'limits' in control &&
+              TIMED.includes(key) && (
+                <NumberField
+                  key={`${model} ${key}`}
+                  label={`${control.label}, ${MODEL_NAMES[model]}`}
+                  value={plan.samplers[model]![key] as number}
+                  limits={control.limits}
+                  whole={control.step === 1}
+                  disabled={running || !chosen.includes(model)}
+                  onChange={(value) =>
+                    change({ samplers: { ...plan.samplers, [model]: { ...plan.samplers[model], [key]: value } } })
+                  }
+                />
+              ),
+          ),
+        )}
       </Box>
       <Stack direction="row" spacing={1} sx={{ mt: 2 }}>
         {running ? (

@@ -16,16 +16,16 @@ const ROWS: [string, string, (result: ModelResult) => string][] = [
   ['p95', 'p95', ({ summary_ms }) => milliseconds(summary_ms.p95)],
   ['p99', 'p99', ({ summary_ms }) => milliseconds(summary_ms.p99)],
   ['mean', 'mean', ({ summary_ms }) => milliseconds(summary_ms.mean)],
-  ['rate', 'images a second', ({ images_per_second }) => images_per_second.toPrecision(3)],
-  ['runs', 'session runs', ({ session_runs }) => String(session_runs)],
-  ['load', 'start', ({ load_ms }) => milliseconds(load_ms)],
+  ['rate', 'images per second', ({ images_per_second }) => images_per_second.toPrecision(3)],
+  ['runs', 'model runs', ({ session_runs }) => String(session_runs)],
+  ['load', 'load time', ({ load_ms }) => milliseconds(load_ms)],
   ['size', 'size', (result) => bytes(result.bytes)],
 ];
 
 function titleOf({ model, sampler }: ModelResult): string {
   if (!sampler) return 'Classifier: from file to answer';
   const steps = `${sampler.steps} ${sampler.steps === 1 ? 'step' : 'steps'}`;
-  return `${model === 'generator_fast' ? 'Fast' : 'Teacher'}: a whole picture in ${steps}`;
+  return `${MODEL_NAMES[model].replace(/^./, (letter) => letter.toUpperCase())}: a whole picture in ${steps}`;
 }
 
 /** Percentiles as a table, and every run as a bar. */
@@ -36,7 +36,7 @@ export default function ReportView({ report }: { report: Report }) {
         <Table size="small" aria-label="Times" sx={{ maxWidth: 760, '& td, & th': { px: { xs: 0.75, sm: 2 } } }}>
           <TableHead>
             <TableRow>
-              <TableCell>What</TableCell>
+              <TableCell>Metric</TableCell>
               {report.results.map(({ model, precision }) => (
                 <TableCell key={model} align="right">
                   {MODEL_NAMES[model]}, {precision}

@@ -13,7 +13,7 @@ import type { CheckResult } from '../../worker/protocol';
 
 const TOLERANCE = 1e-3;
 
-/** Whether this browser computes what the pipeline computed: its recorded runs of the sampler, state by state. */
+/** Whether this browser computes what the pipeline computed: repeats its recorded runs and compares every step. */
 export function SelfCheck() {
   const { engine, manifest } = useModels();
   const [results, setResults] = useState<[GeneratorName, CheckResult][]>([]);
@@ -42,8 +42,8 @@ export function SelfCheck() {
         The same numbers as the pipeline?
       </Typography>
       <Typography variant="body2" color="textSecondary" sx={{ mb: 2 }}>
-        The pipeline recorded {manifest.generator_fast ? 'a run of each generator' : 'a run of the sampler'}: noise, and the state
-        after every step. Here it is run again, in fp32.
+        The pipeline recorded {manifest.generator_fast ? 'a run of each generator' : 'a run of the generator'}: its noise, and the
+        result of every step. This repeats it here, in fp32.
       </Typography>
       <Button variant="contained" disabled={running} onClick={() => void run()}>
         Check

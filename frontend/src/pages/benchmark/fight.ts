@@ -17,7 +17,7 @@ export interface Fighter {
   size: number;
   bytes: number;
   ms: number;
-  /** What the pipeline measured of this version in this precision. */
+  /** Measured by the pipeline for this version and precision. */
   fd: number | null;
   top1: number | null;
 }
@@ -33,10 +33,10 @@ interface Call {
   onEngine: (engine: Engine) => void;
 }
 
-/** One picture of a published version, on an engine of its own. */
+/** One picture of a published version, made by its own engine. */
 export async function fight({ folder, model, precision, choice, name, seed, signal, onEngine }: Call): Promise<Fighter> {
   const address = folder.endsWith('/') ? folder : `${folder}/`;
-  if (!URL.canParse(address)) throw new UserError(`${folder} is no address; it begins with https:// and ends with a folder`);
+  if (!URL.canParse(address)) throw new UserError(`${folder} is not an address; enter one such as https://example.org/models/`);
   const manifest = await loadManifest(address);
   const { classes, image_size: size, sampler } = generatorInfo(manifest, model);
   if (!classes.includes(name)) throw new UserError(`The version at ${folder} has no class ${name}; choose another class.`);

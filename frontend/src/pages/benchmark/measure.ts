@@ -20,10 +20,8 @@ export interface Plan {
   precision: Precision;
   warmup: number;
   runs: number;
-  /** Of each generator's sampler. */
-  steps: Record<GeneratorName, number>;
-  /** Of the teacher's. */
-  guidance: number;
+  /** Of each generator in `models`. */
+  samplers: Partial<Record<GeneratorName, SamplerSettings>>;
 }
 
 export interface Machine {
@@ -39,11 +37,11 @@ export interface ModelResult {
   /** null for the classifier. */
   sampler: SamplerSettings | null;
   bytes: number;
-  /** Creating the session from bytes that are there; without the download. */
+  /** Time to create the session, without the download. */
   load_ms: number;
   /** classifier: from the file to the answer; generator: a whole picture. In order. */
   samples_ms: number[];
-  /** Of the samples, what the sessions took. */
+  /** The sessions' share of each sample. */
   session_ms: number[];
   /** Session runs in each sample. */
   session_runs: number;
@@ -52,16 +50,16 @@ export interface ModelResult {
 }
 
 export interface Report {
-  format: 'tinycats-benchmark-2';
+  format: 'tinycats-benchmark-3';
   date: string;
   machine: Machine;
   device: Device;
   published: { name: string; revision: string | null };
   settings: { warmup: number; runs: number };
   results: ModelResult[];
-  /** What ONNX Runtime has allocated, with the models in it. */
+  /** Allocated by ONNX Runtime, models included. */
   runtime_memory_bytes: number;
-  /** Of the page and its workers, where the browser says it; null where it does not. */
+  /** Of the page and its workers; null if the browser does not tell. */
   memory_bytes: number | null;
 }
 
@@ -80,7 +78,7 @@ function machine(): Machine {
   };
 }
 
-/** Runs the plan on an engine of its own. Rejects with Cancelled where the signal ended it. */
+/** Runs the plan on `engine`. Rejects with Cancelled if the signal ended it. */
 export async function measure(
   plan: Plan,
   engine: Engine,
@@ -94,7 +92,7 @@ export async function measure(
   const results: ModelResult[] = [];
   for (const model of plan.models) {
     const { loadMs } = await engine.call('load', { model, precision: plan.precision }, { signal });
-    const sampler = model === 'classifier' ? null : samplerFor(model);
+    const sampler = model === 'classifier' ? null : plan.samplers[model]!;
     const once = model === 'classifier' ? () => classifyOnce() : (index: number) => generateOnce(model, index);
     const samples: number[] = [];
     const sessions: number[] = [];
@@ -126,7 +124,7 @@ export async function measure(
     });
   }
   return {
-    format: 'tinycats-benchmark-2',
+    format: 'tinycats-benchmark-3',
     date: new Date().toISOString(),
     machine: machine(),
     device,
@@ -143,11 +141,6 @@ export async function measure(
     return { sessionMs, runs: 1 };
   }
 
-  function samplerFor(model: GeneratorName): SamplerSettings {
-    const { sampler } = generatorInfo(manifest, model);
-    return { ...sampler, steps: plan.steps[model], ...(model === 'generator' && { guidance: plan.guidance }) };
-  }
-
   async function generateOnce(model: GeneratorName, index: number) {
     const { classes, image_size } = generatorInfo(manifest, model);
     const name = classes[index % classes.length]!;
@@ -158,7 +151,7 @@ export async function measure(
         precision: plan.precision,
         noise: gaussianNoise(index, 0, 3 * image_size ** 2),
         classWeights: classWeights([{ name, weight: 1 }], classes),
-        settings: samplerFor(model),
+        settings: plan.samplers[model]!,
       },
       { signal },
     );

@@ -7,11 +7,11 @@ interface Props {
   picture: ImageBitmap;
   side: number | string;
   label?: string;
-  /** Where the heat map of a class is to be drawn over the picture. */
+  /** Draws the heat map of this class over the picture. */
   heat?: { result: ClassifyResult; label: number } | null;
 }
 
-/** A picture, square, and what speaks for a class in it: the stronger the colour, the more. */
+/** A square picture, and which parts of it point to a class: the stronger the colour, the more. */
 export function AnswerCanvas({ picture, side, label, heat }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
@@ -48,7 +48,7 @@ function heatLayer(result: ClassifyResult, label: number): HTMLCanvasElement {
   layer.height = height;
   const pixels = new ImageData(width, height);
   map.forEach((value, place) => {
-    const strength = (Math.max(0, value) / largest) ** 2; // squared, so that the picture stays to be seen
+    const strength = (Math.max(0, value) / largest) ** 2; // squared, so that the picture stays visible
     pixels.data.set([255, 200 * (1 - strength), 0, 120 * strength], place * 4);
   });
   layer.getContext('2d')?.putImageData(pixels, 0, 0);

@@ -34,7 +34,7 @@ export function AnswerCard({ name, answer }: { name: string; answer: Answer }) {
           picture={answer.thumbnail}
           side="100%"
           heat={heat}
-          label={`${name}${showHeat ? `, with what speaks for ${displayName(classes[label]!)}` : ''}`}
+          label={`${name}${showHeat ? `, with the heat map of ${displayName(classes[label]!)}` : ''}`}
         />
         <FormControlLabel
           control={<Switch size="small" checked={showHeat} onChange={(_, on) => setShowHeat(on)} />}
@@ -67,7 +67,7 @@ export function AnswerCard({ name, answer }: { name: string; answer: Answer }) {
           <Chip
             size="small"
             variant="outlined"
-            label={threshold == null ? '“not sure” limit: not available' : `“not sure” below ${percent(threshold)}`}
+            label={threshold == null ? '“not sure” threshold: not available' : `“not sure” below ${percent(threshold)}`}
           />
         </Box>
         <Box sx={{ display: 'flex', gap: 1, alignItems: 'center', mt: 2 }}>

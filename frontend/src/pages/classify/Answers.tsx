@@ -17,9 +17,9 @@ import { AnswerCard } from './AnswerCard';
 import { AnswerCanvas } from './AnswerCanvas';
 import type { Item } from './useClassifications';
 
-const WIDE = { display: { xs: 'none', sm: 'table-cell' } }; // on a phone, the answer in full has it
+const WIDE = { display: { xs: 'none', sm: 'table-cell' } }; // on a phone, only the full answer has it
 
-/** One answer in full; several in a table, one of which is shown in full. */
+/** One answer in full; several in a table, with the chosen one in full. */
 export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (item: Item) => void }) {
   const { manifest } = useModels();
   const [chosen, setChosen] = useState<number | null>(null);

@@ -9,7 +9,7 @@ import { useEffect, useRef, useState } from 'react';
 
 function problem(error: unknown): string {
   const name = error instanceof DOMException ? error.name : '';
-  if (name === 'NotAllowedError') return 'The camera may not be used: allow it in the address bar of the browser.';
+  if (name === 'NotAllowedError') return 'Camera access was denied. Allow it in the address bar.';
   if (name === 'NotFoundError') return 'No camera was found.';
   return 'The camera could not be started; another program may be using it.';
 }

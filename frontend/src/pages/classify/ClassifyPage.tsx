@@ -40,15 +40,15 @@ export default function ClassifyPage() {
     <>
       <Typography variant="h1">Which breed is it?</Typography>
       <Typography color="textSecondary" sx={{ mt: 0.5, mb: 2 }}>
-        A {image_size} px classifier of {classes.length} classes, trained on {manifest.data.title}. Pictures stay on this device.
+        A {image_size} px classifier for {classes.length} classes, trained on {manifest.data.title}. Pictures stay on this device.
       </Typography>
       <PicturePicker onPictures={accept} />
       <Examples onPicture={accept} />
       {message && <ErrorNote message={message} onClose={() => setMessage(null)} />}
-      <Activity engine={engine} busy={waiting ? `Looking at ${waiting === 1 ? 'a picture' : `${waiting} pictures`} …` : null} />
+      <Activity engine={engine} busy={waiting ? `Classifying ${waiting === 1 ? 'a picture' : `${waiting} pictures`} …` : null} />
       {items.length === 0 ? (
         <EmptyPlace>
-          The answer appears here: the likeliest classes with how sure the model is, and what in the picture speaks for each.
+          The answer appears here: the most likely classes, how sure the model is, and which parts of the picture point to each.
         </EmptyPlace>
       ) : (
         <Suspense fallback={<Box sx={{ minHeight: 400 }} />}>

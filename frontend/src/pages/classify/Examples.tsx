@@ -10,7 +10,7 @@ interface Props {
   onPicture: (files: readonly { name: string; file: Blob }[], refused: string | null) => void;
 }
 
-/** Drawn by the pipeline's renderer with a seed that no training used. */
+/** Drawn by the pipeline's renderer with a seed that no training run used. */
 export function Examples({ onPicture }: Props) {
   const choose = async (name: string) => {
     try {
@@ -24,7 +24,7 @@ export function Examples({ onPicture }: Props) {
   return (
     <Box sx={{ mt: 2, display: 'flex', alignItems: 'center', gap: 1, flexWrap: 'wrap' }}>
       <Typography variant="body2" color="textSecondary" sx={{ width: { xs: '100%', sm: 'auto' } }}>
-        Or try a drawn one:
+        Or try a drawn example:
       </Typography>
       <Box sx={{ display: 'grid', gridTemplateColumns: `repeat(6, minmax(0, ${SIDE}px))`, gap: 1, flex: 1 }}>
         {NAMES.map((name) => (

@@ -15,9 +15,9 @@ interface Props {
 
 function refusal({ file, errors }: FileRejection): string {
   if (errors.some(({ code }) => code === 'file-too-large')) {
-    return `${file.name} has ${bytes(file.size)}; up to ${bytes(MAX_BYTES)} work.`;
+    return `${file.name} is too large: ${bytes(file.size)}; the limit is ${bytes(MAX_BYTES)}.`;
   }
-  return `${file.name} is no picture; JPEG, PNG, WebP and GIF work.`;
+  return `${file.name} is not a picture; use JPEG, PNG, WebP or GIF.`;
 }
 
 /** Drop, choose, paste or photograph. */
@@ -49,10 +49,10 @@ export function PicturePicker({ onPictures }: Props) {
     >
       <input {...getInputProps({ 'aria-label': 'Choose pictures' })} />
       <Typography sx={{ fontWeight: 600, textWrap: 'balance' }}>
-        {isDragActive ? 'Let go' : 'Drop pictures here, or paste one'}
+        {isDragActive ? 'Release to add' : 'Drop pictures here, or paste one'}
       </Typography>
       <Typography variant="body2" color="textSecondary" sx={{ mb: 2 }}>
-        Several at once, up to {bytes(MAX_BYTES)} each
+        Several at a time, up to {bytes(MAX_BYTES)} each
       </Typography>
       <Box
         sx={{ display: 'flex', gap: 1, justifyContent: 'center', '& button': { px: { xs: 1.5, sm: 2 }, whiteSpace: 'nowrap' } }}

@@ -23,7 +23,7 @@ export interface Item {
   error: string | null;
 }
 
-/** Pictures and what the classifier says of them, one after the other. */
+/** Pictures and the classifier's answers, one after the other. */
 export function useClassifications() {
   const { engine, precision } = useModels();
   const [items, setItems] = useState<Item[]>([]);
@@ -34,7 +34,7 @@ export function useClassifications() {
       const change = (part: Partial<Item>) =>
         setItems((current) => current.map((other) => (other.id === item.id ? { ...other, ...part } : other)));
       if (item.file.size > MAX_BYTES) {
-        change({ error: `has ${bytes(item.file.size)}; up to ${bytes(MAX_BYTES)} work` });
+        change({ error: `too large: ${bytes(item.file.size)}; the limit is ${bytes(MAX_BYTES)}` });
         return;
       }
       change({ error: null });

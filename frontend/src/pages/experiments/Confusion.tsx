@@ -1,12 +1,12 @@
 import Box from '@mui/material/Box';
 import Typography from '@mui/material/Typography';
-import type { ViewProps } from './ExperimentsPage';
 import { formatNumber } from './numbers';
 import { revisionId, revisionTitle, type Revision } from './report';
 import { ScrollTable } from './ScrollTable';
 import { NotAvailable, ValueText } from './Value';
+import type { ViewProps } from './view';
 
-/** The confusion matrices and the small tables beside them, of a revision and of the one that it is compared with. */
+/** The confusion matrices and small tables of a revision and the one it is compared with. */
 export function Confusion({ revision, older }: ViewProps) {
   const pair = older ? [revision, older] : [revision];
   const matrices = [...new Set(pair.flatMap(({ confusion }) => Object.keys(confusion)))].sort();
@@ -21,9 +21,9 @@ export function Confusion({ revision, older }: ViewProps) {
     <>
       {matrices.map((name) => (
         <Box component="section" key={name}>
-          <Typography variant="h2">{name}: what was seen as what</Typography>
+          <Typography variant="h2">{name}: confusion matrix</Typography>
           <Typography color="text.secondary" variant="body2" sx={{ mb: 1 }}>
-            Test pictures: a row for each class they are of, a column for each class they were taken for.
+            Test pictures: one row for each actual class, one column for each predicted class.
           </Typography>
           <Box sx={columns}>
             {pair.map((one) => (
@@ -62,9 +62,9 @@ export function Confusion({ revision, older }: ViewProps) {
 
 const TITLES: Record<string, string> = {
   'evaluate/per_class': 'Accuracy by class',
-  'evaluate/reliability': 'How often it is right, by how sure it says it is',
-  'evaluate/copying': 'How far the nearest training picture is, of generated and of test pictures',
-  'evaluate/nearest': 'The nearest training picture of each generated one',
+  'evaluate/reliability': 'Accuracy by confidence',
+  'evaluate/copying': 'Distance to the nearest training picture, for generated and for test pictures',
+  'evaluate/nearest': 'Nearest training picture of each generated picture',
 };
 
 function OfRevision({ revision, children }: { revision: Revision; children: React.ReactNode }) {
@@ -78,7 +78,7 @@ function OfRevision({ revision, children }: { revision: Revision; children: Reac
   );
 }
 
-/** A cell is the darker, the larger its share of its row; the text keeps its contrast up to this share of the colour. */
+/** The larger a cell's share of its row, the darker it is; up to this much colour, the text keeps its contrast. */
 const STRONGEST_PERCENT = 45;
 
 export function Matrix({ label, classes, counts }: { label: string; classes: string[]; counts: number[][] }) {
@@ -104,7 +104,7 @@ export function Matrix({ label, classes, counts }: { label: string; classes: str
         <thead>
           <tr>
             <Box component="th" scope="col" sx={{ color: 'text.secondary' }}>
-              actual ↓ taken for →
+              actual ↓ predicted →
             </Box>
             {classes.map((name) => (
               <th key={name} scope="col">
@@ -125,7 +125,7 @@ export function Matrix({ label, classes, counts }: { label: string; classes: str
                     <Box
                       component="td"
                       key={classes[guess]}
-                      title={`${formatNumber(count)} of ${formatNumber(total)} ${spaced(classes[actual]!)} taken for ${spaced(classes[guess]!)}`}
+                      title={`${formatNumber(count)} of ${formatNumber(total)} ${spaced(classes[actual]!)} predicted as ${spaced(classes[guess]!)}`}
                       style={{
                         backgroundColor: `color-mix(in srgb, var(--cell) ${(share * STRONGEST_PERCENT).toFixed(1)}%, transparent)`,
                       }}

@@ -9,7 +9,7 @@ import { ScrollTable } from './ScrollTable';
 import { align, smooth, thin } from './series';
 import { NotAvailable, ValueText } from './Value';
 
-/** More points than this are not to be told apart on a screen, and slow it down. */
+/** More points than this cannot be told apart on a screen, and slow it down. */
 const POINTS_DRAWN = 500;
 const TWO_COLOURS = ['var(--mui-palette-primary-main)', 'var(--mui-palette-secondary-main)'];
 
@@ -77,7 +77,7 @@ export function CurveFigure({ run, name, revisions, smoothing, logarithmic }: Pr
         }))}
         sx={{
           [`& .${lineClasses.line}`]: { strokeWidth: 2 },
-          // two that run over each other are both to be seen
+          // dashed, so that two lines on top of each other both show
           [`& .${lineClasses.line}[data-series="${found.length > 1 && revisionId(found[1]!.revision)}"]`]: {
             strokeDasharray: '6 5',
           },

@@ -6,10 +6,10 @@ import TextField from '@mui/material/TextField';
 import Typography from '@mui/material/Typography';
 import { useId, useState } from 'react';
 import { CurveFigure } from './CurveFigure';
-import type { ViewProps } from './ExperimentsPage';
 import { NotAvailable } from './Value';
+import type { ViewProps } from './view';
 
-/** What the trainings logged: a chart for each curve, a line for each revision. */
+/** What the training runs logged: a chart for each curve, a line for each revision. */
 export default function Curves({ report, revision, older }: ViewProps) {
   const id = useId();
   const [run, setRun] = useState<string>();
@@ -30,7 +30,7 @@ export default function Curves({ report, revision, older }: ViewProps) {
           select
           size="small"
           id={`${id}-run`}
-          label="Training of the"
+          label="Training run"
           value={shown}
           onChange={(event) => setRun(event.target.value)}
           slotProps={{ select: { native: true } }}

@@ -3,7 +3,6 @@ import FormControlLabel from '@mui/material/FormControlLabel';
 import Switch from '@mui/material/Switch';
 import Typography from '@mui/material/Typography';
 import { useState } from 'react';
-import type { ViewProps } from './ExperimentsPage';
 import { FilterField } from './FilterField';
 import { formatPercent, formatSigned } from './numbers';
 import { revisionTitle } from './report';
@@ -11,8 +10,9 @@ import { ScrollTable } from './ScrollTable';
 import { Breakable } from './text';
 import { NotAvailable, ValueText } from './Value';
 import { difference, differs, matches, paramGroups, rowsOf, type Difference } from './values';
+import type { ViewProps } from './view';
 
-/** What differs between two revisions: by how much, by which share, and whether for the better. */
+/** The differences between two revisions: absolute, relative, and whether for the better. */
 export function Differences({ report, revision, older }: ViewProps) {
   const [words, setWords] = useState('');
   const [same, setSame] = useState(false);
@@ -28,7 +28,7 @@ export function Differences({ report, revision, older }: ViewProps) {
         <FilterField value={words} onChange={setWords} />
         <FormControlLabel
           control={<Switch checked={same} onChange={(_, checked) => setSame(checked)} />}
-          label="Also what is the same"
+          label="Show unchanged"
         />
       </Box>
       <Section title="Metrics" empty={metrics!.length === 0}>

@@ -10,16 +10,10 @@ import { PageSkeleton } from '../../ui/PageSkeleton';
 import { Confusion } from './Confusion';
 import { Differences } from './Differences';
 import { Pictures } from './Pictures';
-import { loadReport, predecessor, revisionId, type Report, type Revision } from './report';
+import { loadReport, predecessor, revisionId, type Report } from './report';
 import { RevisionSelect } from './RevisionSelect';
 import { Values } from './Values';
-
-export interface ViewProps {
-  report: Report;
-  revision: Revision;
-  /** What it is compared with. */
-  older?: Revision;
-}
+import type { ViewProps } from './view';
 
 const VIEWS: { id: string; title: string; View: ComponentType<ViewProps> }[] = [
   { id: 'table', title: 'Table', View: Values },

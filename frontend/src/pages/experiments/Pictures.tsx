@@ -2,31 +2,31 @@ import Box from '@mui/material/Box';
 import Slider from '@mui/material/Slider';
 import Typography from '@mui/material/Typography';
 import { useEffect, useId, useState } from 'react';
-import type { ViewProps } from './ExperimentsPage';
 import { formatNumber } from './numbers';
 import { pictureUrl, revisionId, revisionTitle, type Picture, type Revision } from './report';
 import { NotAvailable } from './Value';
+import type { ViewProps } from './view';
 
-/** In the order of the page; others come after them. */
+/** In this order; any others come after them. */
 const TITLES: Record<string, string> = {
-  'generator/samples': 'Samples while the generator trained',
-  'distill/samples': 'Samples while the few-step student trained',
+  'generator/samples': 'Samples during generator training',
+  'distill/samples': 'Samples during student training',
   'evaluate/samples': 'Samples of the finished generator',
   'evaluate/few_steps': 'The same noise through teacher and student, in fewer and fewer steps',
-  'evaluate/nearest': 'Generated pictures beside the nearest of the training data',
+  'evaluate/nearest': 'Generated pictures next to their nearest training pictures',
   'evaluate/mistakes': 'Worst mistakes of the classifier',
   'classifier/confusion_val': 'Classifier: confusion on the validation pictures',
   'evaluator/confusion_val': 'Evaluator: confusion on the validation pictures',
 };
 
-/** As many steps have their numbers at the slider. */
+/** Up to this many steps are labelled on the slider. */
 const LABELS = 5;
 
-/** Pictures of a revision and of the one that it is compared with: those of training steps first, with a slider. */
+/** Pictures of a revision and the one it is compared with: those of training steps first, with a slider. */
 export function Pictures({ revision, older }: ViewProps) {
   const pair = older ? [revision, older] : [revision];
   const all = pair.flatMap(({ images }) => images);
-  // a confusion matrix that is there as data is drawn from it, in its own view
+  // a confusion matrix that exists as data is drawn in its own view
   const drawn = new Set(pair.flatMap(({ confusion }) => Object.keys(confusion).map((run) => `${run}/confusion`)));
   const stepped = [...new Set(all.filter(({ step }) => step !== undefined).map(({ series }) => series))].sort(byTitle);
   const plain = [
@@ -49,7 +49,7 @@ function SteppedSeries({ series, pair }: { series: string; pair: Revision[] }) {
   const id = useId();
   const pictures = pair.flatMap(({ images }) => images.filter((image) => image.series === series && image.step !== undefined));
   const steps = [...new Set(pictures.map(({ step }) => step!))].sort((a, b) => a - b);
-  // of the revision itself: the one that it is compared with may have trained longer
+  // of the revision itself: the other one may have trained longer
   const last = steps.findLast((step) => pair[0]!.images.some((image) => image.series === series && image.step === step));
   const [chosen, setChosen] = useState<number>();
   const step = chosen !== undefined && steps.includes(chosen) ? chosen : (last ?? steps.at(-1)!);
@@ -93,14 +93,14 @@ function Series({ series, pair }: { series: string; pair: Revision[] }) {
   );
 }
 
-/** The picture of each revision, side by side where there is room. */
+/** The picture of each revision, side by side if there is room. */
 function Side({ pair, series, step }: { pair: Revision[]; series: string; step?: number }) {
   const found = pair.map(({ images }) => images.find((image) => image.series === series && image.step === step));
   return (
     <Box
       sx={{
         display: 'grid',
-        // beside each other, no further apart than the pictures are wide
+        // no further apart than the pictures are wide
         gridTemplateColumns: { xs: 'minmax(0, 1fr)', sm: `repeat(${pair.length}, minmax(0, max-content))` },
         gap: 2,
       }}
@@ -117,7 +117,7 @@ function Side({ pair, series, step }: { pair: Revision[]; series: string; step?:
   );
 }
 
-/** Where there is no picture, the place of `like` is kept. */
+/** Without a picture, keeps the space that `like` takes. */
 function Framed({ picture, like, alt }: { picture?: Picture; like?: Picture; alt: string }) {
   if (!picture) {
     return (

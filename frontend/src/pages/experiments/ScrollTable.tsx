@@ -4,12 +4,12 @@ import { useEffect, useRef, useState, type ReactNode } from 'react';
 interface Props {
   /** Its name for screen readers. */
   label: string;
-  /** 'none': it scrolls sideways alone. */
+  /** 'none': it only scrolls sideways. */
   maxHeight?: string | number;
   children: ReactNode;
 }
 
-/** A table that scrolls in its own frame, with its head and first column in place. The keyboard can scroll it where there is more. */
+/** A table that scrolls in its own frame, also by keyboard, with its head and first column in place. */
 export function ScrollTable({ label, maxHeight = '70vh', children }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const [scrolls, setScrolls] = useState(true);

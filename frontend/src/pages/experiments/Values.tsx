@@ -2,10 +2,10 @@ import Box from '@mui/material/Box';
 import FormControlLabel from '@mui/material/FormControlLabel';
 import Switch from '@mui/material/Switch';
 import { useState } from 'react';
-import type { ViewProps } from './ExperimentsPage';
 import { FilterField } from './FilterField';
 import { differs, matches, paramGroups, rowsOf, type Row } from './values';
 import { ValuesTable } from './ValuesTable';
+import type { ViewProps } from './view';
 
 /** Every metric and parameter of every revision. */
 export function Values({ report }: ViewProps) {
@@ -20,7 +20,7 @@ export function Values({ report }: ViewProps) {
         <FilterField value={words} onChange={setWords} />
         <FormControlLabel
           control={<Switch checked={onlyDiffering} onChange={(_, checked) => setOnlyDiffering(checked)} />}
-          label="Only what differs"
+          label="Only differences"
         />
       </Box>
       <ValuesTable

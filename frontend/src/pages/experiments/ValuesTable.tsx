@@ -12,7 +12,7 @@ interface Props {
   title: string;
   rows: Row[];
   revisions: Revision[];
-  /** All groups are open; else the reader opens them one by one. */
+  /** All groups are open; otherwise the reader opens them one by one. */
   open: boolean;
   firstOpen: boolean;
 }
@@ -40,7 +40,7 @@ export function ValuesTable({ title, rows, revisions, open, firstOpen }: Props) 
         )}
       </Box>
       {groups.length === 0 ? (
-        <Typography color="text.secondary">Nothing fits.</Typography>
+        <Typography color="text.secondary">No match.</Typography>
       ) : (
         <ScrollTable label={`${title}, by revision`}>
           <table>

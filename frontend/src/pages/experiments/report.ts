@@ -1,7 +1,7 @@
-/** experiments.json, as `tinycats experiments` writes it. What a revision does not have is absent. */
+/** experiments.json, as `tinycats experiments` writes it. What a revision lacks is absent. */
 export interface Report {
   schema_version: number;
-  /** By group and metric, where it is known which way is better. */
+  /** By group and metric, if known. */
   better: Record<string, Record<string, Better>>;
   /** The newest first; experiments come after the commits. */
   revisions: Revision[];
@@ -48,28 +48,26 @@ export interface Picture {
 const FOLDER = './experiments/';
 const SCHEMA_VERSION = 1;
 
-/** Where a picture of the report is, relative to the page. */
+/** Address of a picture, relative to the page. */
 export function pictureUrl(picture: Picture): string {
   return FOLDER + picture.path;
 }
 
-/** Throws an Error with a sentence for people where there is no report or one that this page cannot read. */
+/** Throws an Error with a message for the reader if there is no readable report. */
 export async function loadReport(signal?: AbortSignal): Promise<Report> {
   let response: Response;
   try {
     response = await fetch(`${FOLDER}experiments.json`, { signal });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Error('The figures could not be loaded: there is no connection, and this browser has not kept them.', {
+    throw new Error('The experiment data could not be loaded: no connection, and no copy in this browser.', {
       cause: error,
     });
   }
-  if (response.status === 404)
-    throw new Error('This page was built without figures: `make app` includes those of the repository.');
-  if (!response.ok) throw new Error(`The figures could not be loaded: the server answered ${response.status}.`);
+  if (response.status === 404) throw new Error('This page was built without experiment data; `make app` includes it.');
+  if (!response.ok) throw new Error(`The experiment data could not be loaded: the server answered ${response.status}.`);
   const report: unknown = await response.json().catch(() => null);
-  if (!isReport(report))
-    throw new Error('experiments.json is not one that this page can read: build the page again with `make app`.');
+  if (!isReport(report)) throw new Error('This page cannot read experiments.json; build it again with `make app`.');
   return report;
 }
 
@@ -79,7 +77,7 @@ function isReport(value: unknown): value is Report {
   return schema_version === SCHEMA_VERSION && Array.isArray(revisions) && revisions.length > 0;
 }
 
-/** A name that is unique in a report and stays the same in the next one: it is in the page's address. */
+/** Unique in a report and stable between reports: it is in links. */
 export function revisionId(revision: Revision): string {
   return revision.commit?.slice(0, 7) ?? revision.kind;
 }
@@ -89,7 +87,7 @@ export function revisionTitle(revision: Revision): string {
   return revision.name ?? revisionId(revision);
 }
 
-/** What it is compared with unless the reader says: an experiment with what it started from, another with the one before. */
+/** The default to compare with: for an experiment its baseline, else the revision before. */
 export function predecessor(revisions: Revision[], revision: Revision): Revision | undefined {
   const others = revisions.filter((other) => other !== revision);
   const commits = others.filter(({ kind }) => kind === 'commit');
@@ -101,7 +99,7 @@ export function predecessor(revisions: Revision[], revision: Revision): Revision
   return first ?? commits[0] ?? others[0];
 }
 
-/** What there is to say besides the title, in a line. */
+/** What goes with the title, in a line. */
 export function revisionNote(revision: Revision): string {
   if (revision.kind === 'workspace') return 'not committed';
   const day = revision.date?.slice(0, 10) ?? '';

@@ -20,7 +20,7 @@ export function thin(curve: Curve, count: number): Curve {
   return { step: curve.step.filter(keep), value: curve.value.filter(keep) };
 }
 
-/** One axis for several curves: the steps of any, and null where a curve has no value. */
+/** One axis for several curves: all their steps, and null where a curve has no value. */
 export function align(curves: Curve[]): { steps: number[]; values: (number | null)[][] } {
   const steps = [...new Set(curves.flatMap((curve) => curve.step))].sort((a, b) => a - b);
   return {

@@ -11,7 +11,7 @@ export function Breakable({ text }: { text: string }) {
   ));
 }
 
-/** For screen readers alone. */
+/** For screen readers only. */
 export function Hidden({ children }: { children: ReactNode }) {
   return (
     <Box

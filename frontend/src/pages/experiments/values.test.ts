@@ -53,7 +53,7 @@ describe('difference', () => {
     expect(difference(0.1 + 0.2, 0.3, 'lower')?.verdict).toBe('same');
     expect(difference(0.3 + 1e-6, 0.3, 'lower')?.verdict).toBe('worse');
   });
-  it('has no share of 0, and is not there where a value is not', () => {
+  it('has no share of 0, and is absent if a value is', () => {
     expect(difference(1, 0)).toEqual({ absolute: 1 });
     expect(difference(1, undefined)).toBeUndefined();
     expect(difference(undefined, 0)).toBeUndefined();

@@ -3,7 +3,7 @@ import type { Better, Groups, Revision, Value } from './report';
 export interface Row {
   group: string;
   key: string;
-  /** One for each revision; undefined where it has none. */
+  /** One for each revision; undefined if it has none. */
   values: (Value | undefined)[];
 }
 
@@ -30,14 +30,14 @@ export function rowsOf(groupsOf: Groups[]): Row[] {
     );
 }
 
-/** In the order in which the groups come. */
+/** In the order of the groups. */
 export function groupRows(rows: Row[]): [string, Row[]][] {
   const groups = new Map<string, Row[]>();
   for (const row of rows) groups.set(row.group, [...(groups.get(row.group) ?? []), row]);
   return [...groups];
 }
 
-/** Parameters by their first name; those that have no other are together. */
+/** Parameters by the first part of their name; those without a dot are `general`. */
 export function paramGroups(revision: Revision): Groups {
   const groups: Groups = {};
   for (const [name, value] of Object.entries(revision.params)) {
@@ -66,12 +66,12 @@ const ROUNDING = 1e-9;
 
 export interface Difference {
   absolute: number;
-  /** A share of the older value; undefined where that is 0. */
+  /** As a share of the older value; undefined if that is 0. */
   relative?: number;
   verdict?: 'better' | 'worse' | 'same';
 }
 
-/** What `value` is to `older`; undefined unless both are numbers. */
+/** How `value` differs from `older`; undefined unless both are numbers. */
 export function difference(value: Value | undefined, older: Value | undefined, better?: Better): Difference | undefined {
   if (typeof value !== 'number' || typeof older !== 'number') return undefined;
   const absolute = value - older;

@@ -12,7 +12,8 @@ import { useModels } from '../../ui/models';
 import { SliderField } from '../../ui/SliderField';
 import { MixFields } from './MixFields';
 import { SeedField } from './SeedField';
-import { LIMITS, samplerOf, usualSettings, type Settings } from './settings';
+import { SamplerField } from './SamplerField';
+import { controlsOf, LIMITS, type Settings } from './settings';
 
 interface Props {
   settings: Settings;
@@ -26,12 +27,12 @@ interface Props {
 export function GenerateForm({ settings, onChange, running, onRun, onCancel, link }: Props) {
   const { manifest } = useModels();
   const models = generatorNames(manifest);
-  const { classes } = generatorInfo(manifest, settings.model);
-  const isFast = settings.model === 'generator_fast';
+  const info = generatorInfo(manifest, settings.model);
+  const { classes } = info;
   const [copied, setCopied] = useState(false);
   const change = (part: Partial<Settings>) => onChange({ ...settings, ...part });
-  const { walk } = settings;
-  const runs = sessionRuns(samplerOf(settings, manifest)) * (walk ? walk.frames : settings.count);
+  const { sampler, walk } = settings;
+  const runs = sessionRuns(sampler) * (walk ? walk.frames : settings.count);
 
   const startWalk = () => {
     const other = classes.find((name) => !settings.mix.some((entry) => entry.name === name)) ?? classes[0]!;
@@ -76,9 +77,11 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
             fullWidth
             size="small"
             aria-label="Model"
-            sx={{ '& button': { px: 0.5, whiteSpace: 'nowrap' } }}
+            sx={{ '& button': { px: 0.5, fontSize: '0.75rem', whiteSpace: 'nowrap' } }}
             value={settings.model}
-            onChange={(_, model: GeneratorName | null) => model && change(usualSettings(manifest, model))}
+            onChange={(_, model: GeneratorName | null) => {
+              if (model) change({ model, sampler: generatorInfo(manifest, model).sampler });
+            }}
           >
             {models.map((model) => (
               <ToggleButton key={model} value={model}>
@@ -100,24 +103,18 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
             <SeedField label="To seed" seed={walk.seed} onChange={(seed) => change({ walk: { ...walk, seed } })} />
           </>
         )}
-        <SliderField
-          label="Steps"
-          value={settings.steps}
-          limits={LIMITS.steps[settings.model]}
-          onChange={(steps) => change({ steps })}
-        />
-        {isFast ? (
-          <Typography variant="body2" color="textSecondary">
-            Guidance is built in: this model learned to do in a few steps what the teacher does in many, with its guidance.
-          </Typography>
-        ) : (
-          <SliderField
-            label="Guidance"
-            value={settings.guidance}
-            limits={LIMITS.guidance}
-            step={0.1}
-            onChange={(guidance) => change({ guidance })}
+        {controlsOf(info).map(([key, control]) => (
+          <SamplerField
+            key={key}
+            control={control}
+            value={sampler[key]}
+            onChange={(value) => change({ sampler: { ...sampler, [key]: value } })}
           />
+        ))}
+        {info.few_step && (
+          <Typography variant="body2" color="textSecondary">
+            Guidance is built in: the student learned to do in a few steps what its guided teacher does in many.
+          </Typography>
         )}
         {walk ? (
           <SliderField
@@ -129,21 +126,8 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
         ) : (
           <SliderField label="Count" value={settings.count} limits={LIMITS.count} onChange={(count) => change({ count })} />
         )}
-        {!isFast && (
-          <ToggleButtonGroup
-            exclusive
-            fullWidth
-            size="small"
-            aria-label="Method"
-            value={settings.method}
-            onChange={(_, method: Settings['method'] | null) => method && change({ method })}
-          >
-            <ToggleButton value="euler">Euler</ToggleButton>
-            <ToggleButton value="heun">Heun</ToggleButton>
-          </ToggleButtonGroup>
-        )}
         <Typography variant="body2" color="textSecondary">
-          {runs} session runs
+          {runs} model runs
         </Typography>
         <Box sx={{ display: 'flex', gap: 1 }}>
           {running ? (

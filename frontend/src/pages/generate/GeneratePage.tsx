@@ -15,11 +15,11 @@ import { Walk } from './Walk';
 
 function progressOf({ pictures, settings }: Generation): string {
   const current = pictures.find((picture) => !picture.done);
-  if (!current) return 'Asking the classifier …';
-  return `Picture ${current.number + 1} of ${pictures.length}, step ${current.frames.length - 1} of ${settings.steps}`;
+  if (!current) return 'Classifying the pictures …';
+  return `Picture ${current.number + 1} of ${pictures.length}, step ${current.frames.length - 1} of ${settings.sampler.steps}`;
 }
 
-const BESIDE = '@media (min-width: 760px)'; // room for two pictures beside the form
+const WIDE = '@media (min-width: 760px)'; // room for two pictures next to the form
 
 export default function GeneratePage() {
   const { manifest, engine } = useModels();
@@ -38,17 +38,17 @@ export default function GeneratePage() {
   if (seen !== address) {
     // another link was opened on the same page, or our own below
     setSeen(address);
-    if (address && address !== settingsParams(settings).toString()) setSettings(parseSettings(params, manifest));
+    if (address && address !== settingsParams(settings, manifest).toString()) setSettings(parseSettings(params, manifest));
   }
   useEffect(() => {
     // not at once: browsers limit how often an address may change, and a slider moves faster
-    const timer = setTimeout(() => setParams(settingsParams(settings), { replace: true }), 300);
+    const timer = setTimeout(() => setParams(settingsParams(settings, manifest), { replace: true }), 300);
     return () => clearTimeout(timer);
-  }, [settings, setParams]);
+  }, [settings, manifest, setParams]);
 
   const link = () => {
     const url = new URL(location.href);
-    url.hash = `/generate?${settingsParams(settings).toString()}`;
+    url.hash = `/generate?${settingsParams(settings, manifest).toString()}`;
     return url.href;
   };
 
@@ -57,8 +57,8 @@ export default function GeneratePage() {
     <>
       <Typography variant="h1">New pictures</Typography>
       <Typography color="textSecondary" sx={{ mt: 0.5, mb: 2 }}>
-        A {image_size} px generator of {classes.length} classes, trained on {manifest.data.title}. The same seed and settings give
-        the same pixels.
+        A {image_size} px generator for {classes.length} classes, trained on {manifest.data.title}. The same seed and settings
+        give the same pixels.
       </Typography>
       <Box
         sx={{
@@ -66,7 +66,7 @@ export default function GeneratePage() {
           gap: 3,
           gridTemplateColumns: 'minmax(0, 1fr)',
           alignItems: 'start',
-          [BESIDE]: { gridTemplateColumns: '300px minmax(0, 1fr)' },
+          [WIDE]: { gridTemplateColumns: '300px minmax(0, 1fr)' },
         }}
       >
         <GenerateForm

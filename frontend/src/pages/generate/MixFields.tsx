@@ -68,7 +68,7 @@ export function MixFields({ label, mix, classes, onChange }: Props) {
       ))}
       {unused.length > 0 && (
         <Button size="small" onClick={() => onChange([...mix, { name: unused[0]!, weight: mix[0]!.weight }])}>
-          Mix in a class
+          Mix in another class
         </Button>
       )}
     </Box>

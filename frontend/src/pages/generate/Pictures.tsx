@@ -10,7 +10,7 @@ import { PictureCanvas } from '../../ui/PictureCanvas';
 import { SavePng } from './SavePng';
 import type { Generated, Generation } from './useGeneration';
 
-/** The pictures as they form; a scrubber goes back through their steps, 0 being the noise. */
+/** The pictures as they form; a slider goes back through their steps, down to the noise at 0. */
 export function Pictures({ generation }: { generation: Generation }) {
   const { manifest } = useModels();
   const { settings, pictures } = generation;
@@ -22,15 +22,15 @@ export function Pictures({ generation }: { generation: Generation }) {
     <>
       <Box sx={{ display: 'flex', gap: 2, alignItems: 'center', mb: 2, pr: 1 }}>
         <Typography variant="body2" component="label" id="scrubber" sx={{ whiteSpace: 'nowrap', minWidth: 104 }}>
-          Step {step ?? reached} of {settings.steps}
+          Step {step ?? reached} of {settings.sampler.steps}
         </Typography>
         <Slider
           size="small"
           aria-labelledby="scrubber"
           min={0}
-          max={settings.steps}
+          max={settings.sampler.steps}
           value={step ?? reached}
-          onChange={(_, value) => setStep(value === settings.steps ? null : Math.min(value as number, reached))}
+          onChange={(_, value) => setStep(value === settings.sampler.steps ? null : Math.min(value as number, reached))}
         />
       </Box>
       <Box
@@ -55,7 +55,7 @@ export function Pictures({ generation }: { generation: Generation }) {
   );
 }
 
-/** Whether the classifier names one of the classes that were asked for. */
+/** Whether the classifier names one of the requested classes. */
 function agrees(picture: Generated, { settings }: Generation, classes: readonly string[]): boolean {
   const name = picture.verdict && classes[picture.verdict.label];
   return settings.mix.some((entry) => entry.name === name);

@@ -38,7 +38,7 @@ export function SeedField({ label, seed, onChange }: Props) {
         input: {
           endAdornment: (
             <InputAdornment position="end">
-              <IconButton aria-label={`Roll the ${label.toLowerCase()}`} edge="end" onClick={() => onChange(randomSeed())}>
+              <IconButton aria-label={`Random ${label.toLowerCase()}`} edge="end" onClick={() => onChange(randomSeed())}>
                 <DiceIcon fontSize="small" />
               </IconButton>
             </InputAdornment>

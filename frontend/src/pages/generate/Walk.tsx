@@ -14,7 +14,7 @@ import type { Generation } from './useGeneration';
 
 const FRAME_MS = 250;
 
-/** The pictures between two classes or seeds, one after the other and back. */
+/** The pictures between two classes or seeds, played back and forth. */
 export function Walk({ generation }: { generation: Generation }) {
   const { manifest } = useModels();
   const [position, setPosition] = useState(0);

@@ -1,39 +1,58 @@
-import { generatorInfo, generatorNames, type GeneratorName, type Manifest, type SamplerSettings } from '../../lib/manifest';
+import {
+  generatorInfo,
+  generatorNames,
+  type GeneratorInfo,
+  type GeneratorName,
+  type Manifest,
+  type SamplerSettings,
+} from '../../lib/manifest';
 import { MAX_SEED } from '../../lib/noise';
 
 export type Mix = { name: string; weight: number }[];
 
-/** All that decides the pixels, and how many pictures; the link to the page holds it. */
+/** All that decides the pixels, and the number of pictures; links to the page hold it. */
 export interface Settings {
   model: GeneratorName;
   mix: Mix;
   seed: number;
-  steps: number;
-  /** Of the teacher alone, as the method: the student has its guidance built in. */
-  guidance: number;
-  method: SamplerSettings['method'];
+  sampler: SamplerSettings;
   count: number;
-  /** A walk from mix and seed to these, in so many frames. */
+  /** A walk from mix and seed to these, with this number of frames. */
   walk: { mix: Mix; seed: number; frames: number } | null;
 }
 
-export const LIMITS = {
-  steps: { generator: [1, 100], generator_fast: [1, 8] },
-  guidance: [0, 10],
-  count: [1, 12],
-  frames: [2, 24],
-} as const;
+type Limits = readonly [number, number];
 
-function clamp(value: number, [low, high]: readonly [number, number]): number {
+export const LIMITS = { count: [1, 12], frames: [2, 24] } as const;
+
+export type SamplerKey = keyof SamplerSettings;
+export type SamplerControl = { label: string } & ({ limits: Limits; step: number } | { choices: Record<string, string> });
+
+/** How each setting of the sampler is set on the page: the form, the links and their limits follow this table. */
+const CONTROLS: Record<SamplerKey, SamplerControl> = {
+  steps: { label: 'Steps', limits: [1, 100], step: 1 },
+  guidance: { label: 'Guidance', limits: [0, 10], step: 0.1 },
+  guidance_low: { label: 'Guided from (0 is noise)', limits: [0, 1], step: 0.05 },
+  guidance_high: { label: 'Guided until (1 is the picture)', limits: [0, 1], step: 0.05 },
+  method: { label: 'Method', choices: { euler: 'Euler', heun: 'Heun' } },
+};
+
+/** The controls of a generator; a few-step student has all but its steps built in. */
+export function controlsOf({ few_step, sampler }: GeneratorInfo): [SamplerKey, SamplerControl][] {
+  if (few_step) return [['steps', { label: 'Steps', limits: [1, 2 * sampler.steps], step: 1 }]];
+  return Object.entries(CONTROLS) as [SamplerKey, SamplerControl][];
+}
+
+function clamp(value: number, [low, high]: Limits): number {
   return Math.min(high, Math.max(low, value));
 }
 
-function numberOf(text: string | null, usual: number, limits: readonly [number, number]): number {
+function numberOf(text: string | null, usual: number, limits: Limits): number {
   const value = text?.trim() ? Number(text) : NaN;
   return Number.isFinite(value) ? clamp(value, limits) : usual;
 }
 
-function integerOf(text: string | null, usual: number, limits: readonly [number, number]): number {
+function integerOf(text: string | null, usual: number, limits: Limits): number {
   return Math.round(numberOf(text, usual, limits));
 }
 
@@ -55,39 +74,29 @@ function mixText(mix: Mix): string {
   return mix.length === 1 ? mix[0]!.name : mix.map(({ name, weight }) => `${name}:${weight}`).join(',');
 }
 
-/** The names of the generators in an address. */
-const MODEL_PARAMS: Record<GeneratorName, string> = { generator_fast: 'fast', generator: 'teacher' };
+/** The generators' names in links. */
+const MODEL_PARAMS: Record<GeneratorName, string> = { generator_fast: 'student', generator: 'teacher' };
 
-/** Steps, guidance and method as the pipeline has them for a generator. */
-export function usualSettings(
-  manifest: Manifest,
-  model: GeneratorName,
-): Pick<Settings, 'model' | 'steps' | 'guidance' | 'method'> {
-  const { steps, guidance, method } = generatorInfo(manifest, model).sampler;
-  return { model, steps, guidance, method };
+function samplerOf(params: URLSearchParams, info: GeneratorInfo): SamplerSettings {
+  const said = controlsOf(info).map(([key, control]) => {
+    const [text, usual] = [params.get(key), info.sampler[key]];
+    if ('choices' in control) return [key, text !== null && Object.hasOwn(control.choices, text) ? text : usual];
+    return [key, (control.step === 1 ? integerOf : numberOf)(text, usual as number, control.limits)];
+  });
+  return { ...info.sampler, ...Object.fromEntries(said) };
 }
 
-/** All that the sampler needs to know. */
-export function samplerOf({ model, steps, guidance, method }: Settings, manifest: Manifest): SamplerSettings {
-  return { ...generatorInfo(manifest, model).sampler, steps, guidance, method };
-}
-
-/** What an address says; what it does not say, or says wrong, is as the pipeline's sampler has it. */
+/** The settings in a link; what is missing or wrong in it is as published. */
 export function parseSettings(params: URLSearchParams, manifest: Manifest): Settings {
   const names = generatorNames(manifest);
   const model = names.find((name) => MODEL_PARAMS[name] === params.get('model')) ?? names[0]!;
-  const { classes } = generatorInfo(manifest, model);
-  const usual = usualSettings(manifest, model);
-  const method = params.get('method');
+  const info = generatorInfo(manifest, model);
+  const { classes } = info;
   return {
-    ...usual,
+    model,
     mix: mixOf(params.get('class'), classes, classes[0]!),
     seed: parseSeed(params.get('seed') ?? '') ?? 1,
-    steps: integerOf(params.get('steps'), usual.steps, LIMITS.steps[model]),
-    ...(model === 'generator' && {
-      guidance: numberOf(params.get('guidance'), usual.guidance, LIMITS.guidance),
-      method: method === 'heun' || method === 'euler' ? method : usual.method,
-    }),
+    sampler: samplerOf(params, info),
     count: integerOf(params.get('count'), 4, LIMITS.count),
     walk: params.has('to')
       ? {
@@ -99,18 +108,18 @@ export function parseSettings(params: URLSearchParams, manifest: Manifest): Sett
   };
 }
 
-export function settingsParams({ model, mix, seed, steps, guidance, method, count, walk }: Settings): URLSearchParams {
+export function settingsParams({ model, mix, seed, sampler, count, walk }: Settings, manifest: Manifest): URLSearchParams {
+  const controls = controlsOf(generatorInfo(manifest, model));
   return new URLSearchParams({
     model: MODEL_PARAMS[model],
     class: mixText(mix),
     seed: String(seed),
-    steps: String(steps),
-    ...(model === 'generator' && { guidance: String(guidance), method }),
+    ...Object.fromEntries(controls.map(([key]) => [key, String(sampler[key])])),
     ...(walk ? { to: mixText(walk.mix), toSeed: String(walk.seed), frames: String(walk.frames) } : { count: String(count) }),
   });
 }
 
-/** Shares of the classes as the generator takes them, [K + 1]; the last is the null class. */
+/** The classes' shares as the generator takes them, [K + 1]; the last is the null class. */
 export function classWeights(mix: Mix, classes: readonly string[]): Float32Array {
   const total = mix.reduce((sum, { weight }) => sum + weight, 0);
   const weights = new Float32Array(classes.length + 1);

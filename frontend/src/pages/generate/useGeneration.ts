@@ -6,14 +6,14 @@ import { gaussianNoise, slerp } from '../../lib/noise';
 import { Cancelled, toRgba } from '../../lib/sampler';
 import { useModels } from '../../ui/models';
 import { pngOf } from './picture';
-import { classWeights, samplerOf, type Settings } from './settings';
+import { classWeights, type Settings } from './settings';
 
-/** A picture with all it went through: frames[0] is the noise, the last of them the picture. RGBA. */
+/** A picture with all its steps, RGBA: frames[0] is the noise, the last one the picture. */
 export interface Generated {
   number: number;
   frames: Uint8ClampedArray<ArrayBuffer>[];
   done: { runs: number; ms: number } | null;
-  /** What the classifier says of it, once it is done. */
+  /** The classifier's answer, once the picture is done. */
   verdict: { label: number; confidence: number } | null;
 }
 
@@ -30,7 +30,7 @@ interface Start {
   weights: Float32Array;
 }
 
-/** Where each picture starts: its own noise and the same classes; on a walk, what lies between two of both. */
+/** Where each picture starts: its own noise and the same classes; on a walk, points between two of each. */
 function starts(settings: Settings, manifest: Manifest): Start[] {
   const { model, mix, seed, count, walk } = settings;
   const generator = generatorInfo(manifest, model);
@@ -87,11 +87,10 @@ export function useGeneration() {
       });
       try {
         const finished: Uint8ClampedArray<ArrayBuffer>[] = [];
-        const sampler = samplerOf(settings, manifest);
         for (const [number, { noise, weights }] of all.entries()) {
           const result = await engine.call(
             'generate',
-            { model, precision, noise, classWeights: weights, settings: sampler },
+            { model, precision, noise, classWeights: weights, settings: settings.sampler },
             {
               signal,
               onStep: (_, state) =>

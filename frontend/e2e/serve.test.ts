@@ -1,0 +1,27 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { expect, test } from 'vitest';
+
+const SERVE = join(import.meta.dirname, '../serve.mjs');
+
+test('the server says its address or that its port is taken, in a line; a missing file is a 404; Ctrl-C stops it', async () => {
+  const server = spawn('node', [SERVE, '--port', '0']);
+  const stopped = once(server, 'exit');
+  try {
+    const [line] = (await once(createInterface(server.stdout), 'line')) as [string];
+    const [, address, port] = /^tinycats is at (http:\/\/127\.0\.0\.1:(\d+)\/) /.exec(line)!;
+    const page = await fetch(address!);
+    expect(await page.text()).toContain('<title>tinycats</title>');
+    expect(page.headers.get('Cross-Origin-Opener-Policy')).toBe('same-origin');
+    expect(page.headers.get('Cross-Origin-Embedder-Policy')).toBe('require-corp');
+    expect((await fetch(`${address}models/missing.json`)).status).toBe(404);
+    const second = spawnSync('node', [SERVE, '--port', port!], { encoding: 'utf8' });
+    expect(second.stderr).toBe(`error: Port ${port} is already in use; choose another one: make app PORT=...\n`);
+    expect(second.status).toBe(1);
+  } finally {
+    server.kill('SIGINT');
+  }
+  expect(await stopped).toEqual([null, 'SIGINT']);
+});
