@@ -1,6 +1,6 @@
 """Where a matrix product beats the convolution of oneDNN: forward and backward of ResNet18's later layers in bf16.
 
-    python benchmarks/convolutions.py
+python benchmarks/convolutions.py
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def main() -> None:
     evaluator = Evaluator.from_pretrained(root / "models/evaluator").to(device)
     generators = {
         who: TinyDiT.from_pretrained(root / "models" / name).to(device)
-        for who, name in (("teacher", "generator"), ("student", "generator_fast"))
+        for who, name in (("teacher", "generator"), ("student", "student"))
     }
     test = load_split(processed, "test", generators["teacher"].config.image_size)
     real = evaluator_features(evaluator, test.images, device)

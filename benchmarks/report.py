@@ -132,7 +132,7 @@ def headline(results: dict[str, Content]) -> str:
             add(data, what, value, name, file, None if same else "not recorded")
 
         evaluate, int8 = metrics["evaluate"], metrics["quantize"]["classifier"]
-        classifier, generator, student = (evaluate[key] for key in ("classifier", "generator", "generator_fast"))
+        classifier, generator, student = (evaluate[key] for key in ("classifier", "generator", "student"))
         measured(f"classifier, top-1 on {classifier['n']} test images", interval(classifier, "top1"))
         if "cat_or_other" in classifier:
             measured("classifier, cat or other", interval(classifier, "cat_or_other"))

@@ -29,8 +29,8 @@ from tinycats.runtime.params import SamplerSettings
 from training import composed
 
 DIST = ROOT / "frontend/dist"
-KEYS = {"teacher": "generator", "fast": "generator_fast"}  # the page's words and the manifest's
-STEPS = {"teacher": (8,), "fast": (4, 1)}
+KEYS = {"teacher": "generator"}  # the page's words and the manifest's
+STEPS = {"teacher": (8,), "student": (4, 1)}
 RUNTIMES = (("int8", 1), ("fp32", 1), ("int8", 2), ("fp32", 2))
 HEAD = ["model", "precision", "threads", "session runs", "p50 ms", "p95 ms", "p99 ms", "images/s", "MB", "memory MB"]
 

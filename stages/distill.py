@@ -1,4 +1,4 @@
-"""Distil the generator: data/processed, models/generator -> models/generator_fast, metrics/distill."""
+"""Distil the generator: data/processed, models/generator -> models/student, metrics/distill."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def main() -> None:
         stage="distill",
         function=distill_generator,
         inputs={"processed": Path("data/processed"), "teacher": Path("models/generator")},
-        outputs={"output": Path("models/generator_fast"), "metrics": Path("metrics/distill")},
+        outputs={"output": Path("models/student"), "metrics": Path("metrics/distill")},
         checks={"output": TinyDiT.from_pretrained},
         state=state,
         processes=params.compute.processes,

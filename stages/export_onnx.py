@@ -1,4 +1,4 @@
-"""Export the models to ONNX: models/classifier, generator, generator_fast -> models/onnx, metrics/export.json."""
+"""Export the models to ONNX: models/classifier, generator, student -> models/onnx, metrics/export.json."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def main() -> None:
         classifier_dir=Path("models/classifier"),
         generators={
             "generator": (Path("models/generator"), teacher_sampler(params.sampler)),
-            "generator_fast": (Path("models/generator_fast"), student_sampler(params.sampler.student_steps)),
+            "student": (Path("models/student"), student_sampler(params.sampler.student_steps)),
         },
         processed_dir=Path("data/processed"),
         output_dir=Path("models/onnx"),

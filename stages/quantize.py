@@ -13,7 +13,7 @@ def main() -> None:
     # fp32 and int8 are compared on the same short way, which shows the difference as well
     samplers = {
         "generator": teacher_sampler(params.sampler).model_copy(update={"steps": params.quantize.sampler_steps}),
-        "generator_fast": student_sampler(params.sampler.student_steps),
+        "student": student_sampler(params.sampler.student_steps),
     }
     quantize_models(
         onnx_dir=Path("models/onnx"),

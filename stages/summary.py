@@ -12,7 +12,7 @@ from rich.table import Table
 from tinycats.publishing.figures import figures
 
 METRICS = Path("metrics/evaluate.json")
-MODELS = ("classifier", "generator", "generator_fast")
+MODELS = ("classifier", "generator", "student")
 LOOK = {
     "sample grid": Path("metrics/evaluate/samples.png"),
     "teacher, student": Path("metrics/evaluate/few_steps.png"),

@@ -16,7 +16,7 @@ after=$(python .github/scripts/hub_head.py "$REPO_ID")
 verify() {
   hf download "$REPO_ID" --revision "$after" --local-dir downloaded &&
     diff --recursive --exclude .cache --exclude .gitattributes publish downloaded &&
-    tinycats verify downloaded/{classifier,generator,generator_fast} downloaded/{onnx,onnx_int8}/*.onnx
+    tinycats verify downloaded/{classifier,generator,student} downloaded/{onnx,onnx_int8}/*.onnx
 }
 
 if verify; then

@@ -36,10 +36,10 @@ test('the exported report has every sample, and the percentiles that follow from
   await page.getByTestId('machine').waitFor();
   const { content } = await downloaded(page, () => page.getByRole('button', { name: 'Export JSON' }).click());
   const report = JSON.parse(content.toString()) as Report;
-  const { generator, generator_fast } = manifest();
+  const { generator, student } = manifest();
   expect(report.results.map(({ model, session_runs, sampler }) => [model, session_runs, sampler])).toEqual([
     ['classifier', 1, null],
-    ['generator_fast', 3, { ...generator_fast!.sampler, steps: 3 }],
+    ['student', 3, { ...student!.sampler, steps: 3 }],
     ['generator', 2, { ...generator.sampler, steps: 2 }],
   ]);
   for (const { model, samples_ms, session_ms, summary_ms, images_per_second, bytes } of report.results) {
@@ -63,7 +63,7 @@ test('the exported report has every sample, and the percentiles that follow from
 test('the sampler goes through the states that the pipeline recorded, step by step', async () => {
   const { page, errors, close } = await visit(browser, isolated, '/benchmark');
   await page.getByRole('button', { name: 'Check', exact: true }).click();
-  expect(generatorNames(manifest())).toEqual(['generator_fast', 'generator']);
+  expect(generatorNames(manifest())).toEqual(['student', 'generator']);
   for (const name of generatorNames(manifest())) {
     const steps = page.getByTestId(`check-${name}`).getByTestId('check-steps');
     await steps.waitFor();
@@ -86,10 +86,10 @@ test('a duel of student against teacher, then of two precisions and two addresse
   await page.getByTestId('duel').waitFor();
   await page.getByText('A: teacher, int8').waitFor();
   await page.getByText('B: student, int8').waitFor();
-  const { generator, generator_fast } = manifest();
+  const { generator, student } = manifest();
   const stepsRow = page.getByRole('row', { name: /^Steps/ });
   expect(await stepsRow.getByRole('cell').allTextContents()).toEqual(
-    [generator, generator_fast!].map(({ sampler }) => String(sampler.steps)),
+    [generator, student!].map(({ sampler }) => String(sampler.steps)),
   );
   expect(await pixels(page.getByTestId('fighter').first())).not.toEqual(await pixels(page.getByTestId('fighter').last()));
 

@@ -96,7 +96,7 @@ test.each(['euler', 'heun'] as const)('%s takes the number of model runs that th
 
 test('the page starts with the student: its own steps, no guidance to set, the same pixels again', async () => {
   await withPage(`class=${FIRST}&seed=7&count=1`, async ({ page }) => {
-    const { steps } = generatorInfo(manifest(), 'generator_fast').sampler;
+    const { steps } = generatorInfo(manifest(), 'student').sampler;
     await page.getByText(`${steps} model runs`).waitFor();
     await page.getByText(/Guidance is built in/).waitFor();
     expect(await page.getByRole('slider', { name: 'Guidance' }).count()).toBe(0);

@@ -28,7 +28,7 @@ noise, t, h, weights = torch.randn(2, 3, 32, 32), torch.rand(2), torch.zeros(2),
 with torch.inference_mode():
     for model, subfolder, inputs in (
         (Classifier, "classifier", (images,)), (TinyDiT, "generator", (noise, t, h, weights)),
-        (TinyDiT, "generator_fast", (noise, t, h + 0.5, weights)),
+        (TinyDiT, "student", (noise, t, h + 0.5, weights)),
     ):
         here, there = model.from_pretrained(local / subfolder), model.from_pretrained("user/name", subfolder=subfolder)
         run = lambda network: network.predict(*inputs) if subfolder == "classifier" else network(*inputs)
@@ -94,10 +94,14 @@ def test_published_rolled_back_and_loaded(project: Project, tmp_path: Path) -> N
         assert set(files(project.path / "name")) == {*first, ".gitattributes"}
         loaded = project.run(sys.executable, "-c", LOAD, **env)
         assert "all models, four times" in loaded.stdout
-        from_the_hub = re.findall(r"^```python\n(.*?)^```", first["README.md"].decode(), flags=re.DOTALL | re.MULTILINE)[-1]
+        from_the_hub = re.findall(
+            r"^```python\n(.*?)^```", first["README.md"].decode(), flags=re.DOTALL | re.MULTILINE
+        )[-1]
         assert "snapshot_download" in from_the_hub
-        steps = project.run(sys.executable, "-c", f"{from_the_hub}\nprint(model.config.few_step, settings.steps)", **env)
-        assert steps.stdout == f"True {json.loads(first['generator_fast.sampler.json'])['steps']}\n"
+        steps = project.run(
+            sys.executable, "-c", f"{from_the_hub}\nprint(model.config.few_step, settings.steps)", **env
+        )
+        assert steps.stdout == f"True {json.loads(first['student.sampler.json'])['steps']}\n"
     finally:
         server.stop()
     written = [

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="a process that has loaded torch is forked"),
 ]
 
-STAGES = {"train_classifier": "classifier", "train_dit": "generator", "distill": "generator_fast"}
+STAGES = {"train_classifier": "classifier", "train_dit": "generator", "distill": "student"}
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ RUN = {
     "dvc plots show",
     "tinycats predict PHOTO.jpg",
     "tinycats generate --class Bengal --count 4 --seed 7",
-    "tinycats generate --model models/generator_fast --steps 2",
+    "tinycats generate --model models/student --steps 2",
 }
 ELSEWHERE = {
     "make test": "it is what runs this",
@@ -120,7 +120,7 @@ def test_it_runs(project: Project, command: str) -> None:
     picture = next(image for image in read_raw(project.path / "data/raw") if image.class_name == "Bengal")
     (project.path / "PHOTO.jpg").write_bytes(picture.content)
     output = shell(project, command)
-    if "generator_fast" in command:
+    if "student" in command:
         assert Image.open(project.path / "generated/Bengal-0-0.png").text["few_step"] == "True"
     elif "generate" in command:
         made = sorted(path.name for path in (project.path / "generated").iterdir())

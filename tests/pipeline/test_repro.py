@@ -57,9 +57,9 @@ def test_everything_that_the_stages_promise_exists(reproduced: Project) -> None:
     evaluation = json.loads(reproduced.read("metrics/evaluate.json"))
     assert 0 <= evaluation["classifier"]["top1"] <= 1
     assert evaluation["generator"]["fd_classifier"] > 0
-    assert evaluation["generator_fast"]["fd_classifier"] > 0
+    assert evaluation["student"]["fd_classifier"] > 0
     assert list(evaluation["few_steps"]) == ["teacher_4", "student_2", "student_1"]
-    config = json.loads(reproduced.read("models/generator_fast/config.json"))
+    config = json.loads(reproduced.read("models/student/config.json"))
     assert config == json.loads(reproduced.read("models/generator/config.json")) | {"few_step": True}
     for path in (
         "metrics/evaluate/few_steps.png",

@@ -28,13 +28,13 @@ CLASSES = ["Bengal", "Maine Coon", "Sphynx", "Birman", "Bombay", "other"]
 SIZE = 32
 SAMPLERS = {
     "generator": SamplerSettings(method="heun", steps=2, guidance=2.5, guidance_low=0.1, guidance_high=0.9),
-    "generator_fast": student_sampler(4),
+    "student": student_sampler(4),
 }
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """models/classifier, models/generator and models/generator_fast with random weights, as the pipeline leaves them."""
+    """models/classifier, models/generator and models/student with random weights, as the pipeline leaves them."""
     root = tmp_path_factory.mktemp("pipeline")
     torch.manual_seed(0)
     config = ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=SIZE, flip_at_test=True)
@@ -220,11 +220,11 @@ def test_generate_makes_all_classes_when_none_is_named(here: Path) -> None:
 
 
 def test_generate_with_a_student_takes_its_few_steps(here: Path) -> None:
-    model = ("--model", "models/generator_fast", "--class", "Bengal", "--count", "2", "--seed", "7")
+    model = ("--model", "models/student", "--class", "Bengal", "--count", "2", "--seed", "7")
     for out, steps, taken in (("four", (), 4), ("two", ("--steps", "2"), 2)):
         assert run("generate", *model, *steps, "--out", out).exit_code == 0
         pictures = sample(
-            TinyDiT.from_pretrained(here / "models/generator_fast"),
+            TinyDiT.from_pretrained(here / "models/student"),
             initial_noise(7, range(2), SIZE),
             one_hot_classes([CLASSES.index("Bengal")] * 2, len(CLASSES)),
             student_sampler(taken),
@@ -237,8 +237,8 @@ def test_generate_with_a_student_takes_its_few_steps(here: Path) -> None:
 
 def test_generate_with_a_student_takes_no_guidance(here: Path) -> None:
     for strength in ("3", "1"):
-        line = error_line(run("generate", "--model", "models/generator_fast", "--guidance", strength))
-        words = "--guidance: models/generator_fast is a student, which has guidance baked in; leave it out"
+        line = error_line(run("generate", "--model", "models/student", "--guidance", strength))
+        words = "--guidance: models/student is a student, which has guidance baked in; leave it out"
         assert line == f"error: {words}"
     assert not (here / "generated").exists()
 
@@ -266,10 +266,10 @@ def test_nearest_names() -> None:
 
 
 def test_verify_says_a_line_for_each(here: Path) -> None:
-    result = run("verify", "models/classifier", "models/generator", "models/generator_fast")
+    result = run("verify", "models/classifier", "models/generator", "models/student")
     assert result.exit_code == 0
     first, second, third = result.stdout.splitlines()
-    assert third.startswith("models/generator_fast: ")
+    assert third.startswith("models/student: ")
     assert "student, 6 classes" in third
     assert first.startswith("models/classifier: classifier, 6 classes, resnet18")
     assert second.startswith("models/generator: generator, 6 classes")

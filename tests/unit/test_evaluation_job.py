@@ -72,10 +72,10 @@ def save_models(
     classifier.save_pretrained(directory / "classifier")
     evaluator = EvaluatorConfig(classes=CLASSES, image_size=EVALUATOR_SIZE, width=evaluator_width)
     Evaluator(evaluator).save_pretrained(directory / "evaluator")
-    for name in ("generator", "generator_fast"):
+    for name in ("generator", "student"):
         config = TinyDiTConfig(
             classes=classes if name == other_classes_of else CLASSES,
-            image_size=GENERATOR_SIZE, patch_size=8, width=16, depth=1, heads=2, few_step=name == "generator_fast",
+            image_size=GENERATOR_SIZE, patch_size=8, width=16, depth=1, heads=2, few_step=name == "student",
         )  # fmt: skip
         generator = TinyDiT(config)
         for linear in (generator.final, generator.final_modulation):  # zero at first, which paints everything grey
@@ -90,12 +90,12 @@ def run(directory: Path, out: str = "out", **changes: Any) -> dict[str, Any]:
         "classifier_dir": directory / "classifier",
         "evaluator_dir": directory / "evaluator",
         "generator_dir": directory / "generator",
-        "student_dir": directory / "generator_fast",
+        "student_dir": directory / "student",
         "metrics_path": metrics_path,
         "plots_dir": directory / out / "evaluate",
         "timing_path": directory / out / "timing" / "evaluate.json",
         "generator_sampler_path": directory / out / "generator.sampler.json",
-        "student_sampler_path": directory / out / "generator_fast.sampler.json",
+        "student_sampler_path": directory / out / "student.sampler.json",
         "sampler": SAMPLER,
         "settings": SETTINGS,
         "seed": 0,
@@ -156,7 +156,7 @@ def test_an_untrained_generator_is_far_from_the_photos_and_copies_nothing(metric
 
 
 def test_the_student_is_measured_as_the_teacher_is(metrics):
-    teacher, student = metrics["generator"], metrics["generator_fast"]
+    teacher, student = metrics["generator"], metrics["student"]
     marks = {"fd_classifier_floor", "fd_classifier_noise"}  # the same for both
     assert teacher.keys() - student.keys() == marks
     assert student.keys() < teacher.keys()
@@ -171,7 +171,7 @@ def test_the_student_is_measured_as_the_teacher_is(metrics):
 
 def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics):
     """The grid: a row a class, the first picture of the class; columns teacher, teacher in 4, student in 4, 2 and 1."""
-    models = {name: TinyDiT.from_pretrained(workspace / name) for name in ("generator", "generator_fast")}
+    models = {name: TinyDiT.from_pretrained(workspace / name) for name in ("generator", "student")}
     labels = np.repeat(np.arange(3), 10)
     ways = few_step_ways(TEACHER, STUDENT)
     assert [(way.model, way.sampler.steps) for way in ways] == [
@@ -186,7 +186,7 @@ def test_each_of_the_few_step_pictures_is_what_its_name_says(workspace, metrics)
     assert (grid[:head] < 255).any()
     left = grid.shape[1] - 5 * pitch  # the names of the classes stand before it
     for column, way in enumerate(ways):
-        model = models["generator" if way.model == "teacher" else "generator_fast"]
+        model = models["generator" if way.model == "teacher" else "student"]
         made = generate(model, labels, way.sampler, 0, CPU)
         for row in range(3):
             y, x = top + row * pitch, left + column * pitch
@@ -214,13 +214,13 @@ def test_the_student_is_tried_in_fewer_steps_than_its_own(student_steps, names):
 
 
 def test_the_samplers_are_written_for_all_who_make_more_images(workspace, metrics):
-    for name, settings in (("generator", TEACHER), ("generator_fast", STUDENT)):
+    for name, settings in (("generator", TEACHER), ("student", STUDENT)):
         assert json.loads((workspace / f"out/{name}.sampler.json").read_text()) == settings.model_dump()
 
 
 def test_clock_readings_are_in_the_timing_file_alone(workspace, metrics):
     timing = json.loads((workspace / "out" / "timing" / "evaluate.json").read_text())
-    for model in ("classifier", "generator", "generator_fast"):
+    for model in ("classifier", "generator", "student"):
         assert timing[model]["one"]["batch_size"] == 1
         assert timing[model]["one"]["runs"] == 3
         assert timing[model]["batch"]["images_per_second"] > 0
@@ -291,7 +291,7 @@ def test_a_perfect_generator_is_at_no_distance_from_an_unbalanced_test_split(unb
     monkeypatch.setattr(job, "generate", lambda model, labels, *_: image_of_each_class()[labels])
     settings = SETTINGS.model_copy(update={"samples_per_class": 15})
     metrics = run(unbalanced, settings=settings)
-    for model in ("generator", "generator_fast"):
+    for model in ("generator", "student"):
         found = metrics[model]
         assert (found["n_generated"], found["n_real"]) == (45, 45)
         assert found["fd_classifier"] < 1e-6 * metrics["generator"]["fd_classifier_floor"]
@@ -388,7 +388,7 @@ def test_an_empty_test_split_is_one_line(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["generator", "generator_fast"])
+@pytest.mark.parametrize("name", ["generator", "student"])
 def test_models_of_other_classes_are_refused_and_nothing_is_written(tmp_path, name):
     write_processed(tmp_path / "processed")
     save_models(tmp_path, classes=["Bengal", "Birman", "Sphynx"], other_classes_of=name)

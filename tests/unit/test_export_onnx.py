@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 CLASSES = ["Bengal", "Korat", "Manx"]
 SIZE, OPSET = 32, 20
 SAMPLER = SamplerSettings(method="euler", steps=4, guidance=3.0, guidance_low=0.2, guidance_high=0.7)
-SAMPLERS = {"generator": SAMPLER, "generator_fast": student_sampler(2)}
+SAMPLERS = {"generator": SAMPLER, "student": student_sampler(2)}
 
 
 def make_classifier() -> Classifier:
@@ -74,7 +74,7 @@ def make_student() -> TinyDiT:
     return model
 
 
-MODELS = {"generator": make_generator, "generator_fast": make_student}
+MODELS = {"generator": make_generator, "student": make_student}
 
 
 def make_processed(directory: Path, count: int = 24) -> None:
@@ -346,12 +346,12 @@ class TestGolden:
             assert np.abs(wrong_states - tensors["states"]).max() > 1e-2
 
     def test_the_students_run_is_told_the_length_of_its_steps(self, onnx_dir):
-        content = json.loads((onnx_dir / "golden_fast.json").read_text())
+        content = json.loads((onnx_dir / "golden_student.json").read_text())
         tensors = {name: decode_tensor(tensor) for name, tensor in content["tensors"].items()}
         assert content["times"] == [0, 0.5, 1]
         assert content["sampler"] == student_sampler(2).model_dump()
         assert content["few_step"]
-        session = ort.InferenceSession(onnx_dir / "generator_fast.onnx")
+        session = ort.InferenceSession(onnx_dir / "student.onnx")
         arguments = (session, tensors["noise"], tensors["class_weights"], 1, 0, 1, 2)
         np.testing.assert_allclose(np.stack(list(euler(*arguments, length=0.5))), tensors["states"], atol=1e-4)
         for wrong in (0.0, 1.0):
@@ -371,7 +371,7 @@ class TestGolden:
 
 def stage_sampler(teacher: SamplerSettings) -> dict[str, object]:
     """The section `sampler` of params.yaml, of which a stage makes SAMPLERS."""
-    return teacher.model_dump() | {"student_steps": SAMPLERS["generator_fast"].steps}
+    return teacher.model_dump() | {"student_steps": SAMPLERS["student"].steps}
 
 
 class TestDeterminism:
@@ -388,7 +388,7 @@ class TestDeterminism:
         done = subprocess.run(stage, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         names = sorted(path.name for path in onnx_dir.iterdir())
-        assert names == ["classifier.onnx", "generator.onnx", "generator_fast.onnx", "golden.json", "golden_fast.json"]
+        assert names == ["classifier.onnx", "generator.onnx", "student.onnx", "golden.json", "golden_student.json"]
         for name in names:
             assert (tmp_path / "models/onnx" / name).read_bytes() == (onnx_dir / name).read_bytes(), name
         metrics = tmp_path / "metrics/export.json"
@@ -402,7 +402,7 @@ class TestVerify:
         said = verify_onnx(onnx_dir / "generator.onnx")
         assert said.startswith("ONNX generator, fp32, 3 classes")
         assert "opset 20" in said
-        assert verify_onnx(onnx_dir / "generator_fast.onnx").startswith("ONNX student, fp32, 3 classes")
+        assert verify_onnx(onnx_dir / "student.onnx").startswith("ONNX student, fp32, 3 classes")
 
     def test_damaged_files_are_told_apart(self, onnx_dir, tmp_path):
         content = (onnx_dir / "generator.onnx").read_bytes()

@@ -42,7 +42,7 @@ CLASSES = ["Bengal", "Maine Coon", "other"]
 SIZE = 32
 SAMPLERS = {
     "generator": SamplerSettings(method="euler", steps=4, guidance=2.0, guidance_low=0.1, guidance_high=0.9),
-    "generator_fast": student_sampler(2),
+    "student": student_sampler(2),
 }
 MODELS = ("classifier", *SAMPLERS)
 METRICS: dict[str, Any] = {
@@ -64,7 +64,7 @@ METRICS: dict[str, Any] = {
             "per_class_accuracy": {"Bengal": 0.75},
         },
         "generator": {"n_generated": 30, "class_agreement": 0.8777, "fd_classifier": 3.25, "fd_classifier_floor": 1.5},
-        "generator_fast": {"n_generated": 30, "class_agreement": 0.8444, "fd_classifier": 3.5},
+        "student": {"n_generated": 30, "class_agreement": 0.8444, "fd_classifier": 3.5},
         "few_steps": {"student_1": {"fd_classifier": 4.125}},
     },
     "export": {"classifier": {"max_abs_diff": 1e-6}},
@@ -97,7 +97,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "models/onnx").mkdir()
     export_classifier(classifier, root / "models/onnx/classifier.onnx", opset=18)
     for name, sampler in SAMPLERS.items():
-        generator = TinyDiT(generator_config(few_step=name == "generator_fast")).eval()
+        generator = TinyDiT(generator_config(few_step=name == "student")).eval()
         with torch.no_grad():
             for parameter in generator.parameters():  # it starts as zero, whatever goes in
                 parameter += 0.1 * torch.randn_like(parameter)
@@ -178,7 +178,7 @@ def test_the_folder_has_the_layout_of_the_hub(repository: Path) -> None:
     summary = run_publish(repository)
     hub, web = contents(repository / "publish"), contents(repository / "frontend/public/models")
     onnx = {f"{folder}/{name}.onnx" for folder in ("onnx", "onnx_int8") for name in MODELS}
-    for_the_page = onnx | {"golden.json", "golden_fast.json", "classifier_head.bin", "manifest.json"}
+    for_the_page = onnx | {"golden.json", "golden_student.json", "classifier_head.bin", "manifest.json"}
     models = {f"{model}/{name}" for model in MODELS for name in ("config.json", "model.safetensors")}
     samples = {f"samples/{name}.png" for name in ("confusion", "few_steps", "samples", "training")}
     assert set(web) == for_the_page
@@ -192,7 +192,7 @@ def test_the_folder_has_the_layout_of_the_hub(repository: Path) -> None:
     assert hub["samples/training.png"] == last_grid.read_bytes()
     assert verify_model(repository / "publish/classifier").startswith("classifier, 3 classes")
     assert verify_model(repository / "publish/generator").startswith("generator, 3 classes")
-    assert "student, 3 classes" in verify_model(repository / "publish/generator_fast")
+    assert "student, 3 classes" in verify_model(repository / "publish/student")
 
 
 def test_the_manifest_tells_the_truth(repository: Path) -> None:
@@ -227,12 +227,12 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
     assert manifest["generator"]["sampler"] == {
         "method": "euler", "steps": 4, "guidance": 2.0, "guidance_low": 0.1, "guidance_high": 0.9,
     }  # fmt: skip
-    assert (manifest["generator"]["few_step"], manifest["generator_fast"]["few_step"]) == (False, True)
+    assert (manifest["generator"]["few_step"], manifest["student"]["few_step"]) == (False, True)
     assert manifest["generator"]["time_convention"] == {"noise": 0, "data": 1, "h": 0}
-    assert manifest["generator_fast"]["sampler"] == {
+    assert manifest["student"]["sampler"] == {
         "method": "euler", "steps": 2, "guidance": 1, "guidance_low": 0, "guidance_high": 1,
     }  # fmt: skip
-    assert manifest["generator_fast"]["time_convention"] == {"noise": 0, "data": 1, "h": "step"}
+    assert manifest["student"]["time_convention"] == {"noise": 0, "data": 1, "h": "step"}
     differ = ("files", "sampler", "golden", "time_convention", "few_step")
     alike = [{k: v for k, v in manifest[part].items() if k not in differ} for part in SAMPLERS]
     assert alike[0] == alike[1]
@@ -287,7 +287,7 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     assert "probability is below 0.625" in text
     assert "divided by 0.750" in text.replace("\n", " ")
     assert "| FD-classifier | 3.5 |" in text.split("### Student")[1]
-    assert "| onnx_int8/generator_fast.onnx | student, int8 |" in text
+    assert "| onnx_int8/student.onnx | student, int8 |" in text
     assert "in 4 steps" in text.replace("\n", " ")
     assert text.count("(samples/few_steps.png)") == 1
     rows = text.split("| | steps | FD-classifier | KD-classifier | class agreement |")[1].splitlines()[2:5]
@@ -331,7 +331,7 @@ def test_the_code_in_the_card_runs(
     folder = repository / "publish"
     code = snippets((folder / "README.md").read_text())
     assert len(code) == 4
-    student = 'name = "generator_fast"'
+    student = 'name = "student"'
     assert student in code[3]
     code.append(code[3].replace(student, 'name = "generator"').replace("image_onnx", "image_teacher"))
     before = set(contents(folder))
@@ -346,9 +346,9 @@ def test_the_code_in_the_card_runs(
     for name in ("image_onnx.png", "image_teacher.png"):
         assert Image.open(folder / name).size == (SIZE, SIZE)
     # The same steps as the sampler's, of which test_export_onnx.py knows that other implementations follow them
-    sampler = SAMPLERS["generator_fast"]
+    sampler = SAMPLERS["student"]
     noise = torch.from_numpy(np.random.default_rng(7).standard_normal((4, 3, SIZE, SIZE), dtype=np.float32))
-    expected = sample(TinyDiT.from_pretrained(folder / "generator_fast"), noise, one_hot_classes([0] * 4, 3), sampler)
+    expected = sample(TinyDiT.from_pretrained(folder / "student"), noise, one_hot_classes([0] * 4, 3), sampler)
     shown = np.asarray(Image.open(folder / "image_onnx.png")).astype(int)
     assert np.abs(shown - to_uint8(expected)[0].numpy()).max() <= 1
     for output in (outputs[1], outputs[2]):  # both name a class and its probability
@@ -383,7 +383,7 @@ def test_the_card_says_how_to_load_from_the_hub(repository: Path, monkeypatch: p
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repo_id, **_: repository / "publish")
     loaded: dict[str, Any] = {}
     exec(compile(snippets(card)[-1], "README.md", "exec"), loaded)
-    assert (loaded["model"].config.few_step, loaded["settings"]) == (True, SAMPLERS["generator_fast"])
+    assert (loaded["model"].config.few_step, loaded["settings"]) == (True, SAMPLERS["student"])
 
 
 def nothing_changed(root: Path, action: Callable[[], object], words: str) -> None:
@@ -510,7 +510,7 @@ def test_adapters_that_cannot_be_published(repository: Path) -> None:
     torch.manual_seed(1)
     TinyDiT(TinyDiT.from_pretrained(repository / "models/generator").config).save_pretrained(repository / "new")
     save_sampler(SAMPLERS["generator"], repository / "new")
-    other = {"generator": repository / "new", "generator_fast": repository / "models/generator_fast"}
+    other = {"generator": repository / "new", "student": repository / "models/student"}
     for changes, words in (
         ({"settings": with_adapters([repository / "absent"])}, "absent/adapter_config.json: not found"),
         ({"settings": with_adapters([repository / "empty"])}, "empty/adapter_config.json: not found"),
@@ -540,7 +540,7 @@ def test_the_stage(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = json.loads((repository / "frontend/public/models/manifest.json").read_text())
     assert manifest["revision"] is None
     assert manifest["generator"]["sampler"]["steps"] == 4
-    assert manifest["generator_fast"]["sampler"] == student_sampler(2).model_dump()
+    assert manifest["student"]["sampler"] == student_sampler(2).model_dump()
 
     shutil.rmtree(repository / "publish")
     write_metrics(repository, {"evaluate": {"generator": {"class_agreement": 0.0769}}})  # what noise gets

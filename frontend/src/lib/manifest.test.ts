@@ -7,19 +7,19 @@ const FILES = [{ path: 'b.onnx', sha256: 'x', bytes: 5 }];
 const TEACHER = { ...MODEL, few_step: false, sampler: SAMPLER, golden: 'golden.json' };
 const STUDENT = { ...TEACHER, few_step: true, files: { ...MODEL.files, int8: 'c.onnx' } };
 const ALONE = { schema_version: 3, classifier: MODEL, generator: TEACHER, files: FILES };
-const BOTH = { ...ALONE, generator_fast: STUDENT };
+const BOTH = { ...ALONE, student: STUDENT };
 
 test('a version without a student has only its teacher, and says so when asked for the student', () => {
   const manifest = parseManifest(ALONE);
   expect(generatorNames(manifest)).toEqual(['generator']);
-  expect(() => generatorInfo(manifest, 'generator_fast')).toThrow('has no student');
+  expect(() => generatorInfo(manifest, 'student')).toThrow('has no student');
   expect(modelFile(manifest, 'generator', 'int8')).toEqual(FILES[0]);
 });
 
 test('a student comes first, and its files are found', () => {
   const manifest = parseManifest(BOTH);
-  expect(generatorNames(manifest)).toEqual(['generator_fast', 'generator']);
-  expect(() => modelFile(manifest, 'generator_fast', 'int8')).toThrow('lacks c.onnx');
+  expect(generatorNames(manifest)).toEqual(['student', 'generator']);
+  expect(() => modelFile(manifest, 'student', 'int8')).toThrow('lacks c.onnx');
 });
 
 test('earlier versions read as if they were published now', () => {
@@ -35,8 +35,8 @@ test.each([
   [null, 'is not a manifest'],
   [{ schema_version: 4 }, 'schema version 4; this page reads versions 1 to 3'],
   [{ ...ALONE, generator: { ...TEACHER, classes: undefined } }, 'incomplete: generator'],
-  [{ ...BOTH, generator_fast: { ...STUDENT, sampler: undefined } }, 'how to sample the generator_fast'],
-  [{ ...BOTH, generator_fast: { ...STUDENT, few_step: undefined } }, 'how to sample the generator_fast'],
+  [{ ...BOTH, student: { ...STUDENT, sampler: undefined } }, 'how to sample the student'],
+  [{ ...BOTH, student: { ...STUDENT, few_step: undefined } }, 'how to sample the student'],
   [{ ...BOTH, schema_version: 2, generator: { ...TEACHER, sampler: undefined } }, 'how to sample the generator'],
   [{ ...ALONE, files: undefined }, 'has no files'],
 ])('%j is refused', (content, message) => {

@@ -9,8 +9,8 @@ export interface ManifestFile {
 }
 
 export type Precision = 'fp32' | 'int8';
-/** `generator_fast` is the few-step student, `generator` its teacher; not every version has a student. */
-export type GeneratorName = 'generator' | 'generator_fast';
+/** `student` needs few steps, `generator` is its teacher; not every version has a student. */
+export type GeneratorName = 'generator' | 'student';
 export type ModelName = 'classifier' | GeneratorName;
 
 export interface SamplerSettings {
@@ -57,7 +57,7 @@ export interface Manifest {
     reject_threshold?: number | null;
   };
   generator: GeneratorInfo;
-  generator_fast?: GeneratorInfo;
+  student?: GeneratorInfo;
   metrics: Record<string, unknown>;
   files: ManifestFile[];
 }
@@ -74,8 +74,8 @@ export function parseManifest(content: unknown): Manifest {
       `The list of models has schema version ${String(content.schema_version)}; this page reads versions 1 to 3. Build the page again.`,
     );
   }
-  const { classifier, generator, generator_fast } = manifest;
-  const generators = Object.entries({ generator, ...(generator_fast && { generator_fast }) });
+  const { classifier, generator, student } = manifest;
+  const generators = Object.entries({ generator, ...(student && { student }) });
   for (const [name, model] of [['classifier', classifier] as const, ...generators]) {
     if (!Array.isArray(model?.classes) || !Number.isInteger(model.image_size) || typeof model.files?.fp32 !== 'string') {
       throw new UserError(`The list of models is incomplete: ${name}. Run the publish stage again.`);
@@ -92,8 +92,8 @@ export function parseManifest(content: unknown): Manifest {
 
 type EarlierGenerator = Omit<GeneratorInfo, 'few_step' | 'sampler'> & { sampler: SamplerSettings & { few_step?: boolean } };
 
-/** Version 1 had one generator, with its sampler and golden file at the top; version 2 had few_step in the sampler. */
-type EarlierManifest = Omit<Manifest, 'schema_version' | 'generator' | 'generator_fast'> &
+/** Version 1 had one generator, with its sampler and golden file at the top; version 2 called the student generator_fast. */
+type EarlierManifest = Omit<Manifest, 'schema_version' | 'generator' | 'student'> &
   Partial<Pick<EarlierGenerator, 'sampler' | 'golden'>> & {
     schema_version: 1 | 2;
     generator: EarlierGenerator;
@@ -106,7 +106,7 @@ function upgraded({ sampler, golden, generator, generator_fast, ...others }: Ear
     ...others,
     schema_version: 3,
     generator: withFewStep({ ...(sampler && golden && { sampler, golden }), ...generator }),
-    ...(generator_fast && { generator_fast: withFewStep(generator_fast) }),
+    ...(generator_fast && { student: withFewStep(generator_fast) }),
   };
 }
 
@@ -117,7 +117,7 @@ function withFewStep({ sampler, ...others }: EarlierGenerator): GeneratorInfo {
 
 /** The student first, if there is one. */
 export function generatorNames(manifest: Manifest): GeneratorName[] {
-  return manifest.generator_fast ? ['generator_fast', 'generator'] : ['generator'];
+  return manifest.student ? ['student', 'generator'] : ['generator'];
 }
 
 /** Raises UserError if this version has no such generator. */
@@ -142,7 +142,7 @@ export function modelFile(manifest: Manifest, model: ModelName, precision: Preci
 export const MODEL_NAMES: Record<ModelName, string> = {
   classifier: 'classifier',
   generator: 'teacher',
-  generator_fast: 'student',
+  student: 'student',
 };
 
 /** Class names as the pipeline has them are also file names: underscores stand for spaces. */

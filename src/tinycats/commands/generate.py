@@ -59,7 +59,7 @@ def generate(
 
     `tinycats generate --class Bengal --class Sphynx --steps 50 --guidance 3 --out cats`
 
-    `tinycats generate --model models/generator_fast --steps 2`
+    `tinycats generate --model models/student --steps 2`
 
     `tinycats generate --adapter adapters/mimi`
     """

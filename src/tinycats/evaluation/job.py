@@ -89,7 +89,7 @@ def evaluate(
     timing = {
         "classifier": _classifier_latency(classifier, test_for_classifier.images, settings.latency_runs, target),
         "generator": _generator_latency(generator, teacher_settings, settings.latency_runs, seed, target),
-        "generator_fast": _generator_latency(student, student_settings, settings.latency_runs, seed, target),
+        "student": _generator_latency(student, student_settings, settings.latency_runs, seed, target),
     }
     probabilities = predict(classifier, test_for_classifier.images, target)
     labels = labels_in_proportion(test.labels, settings.samples_per_class * len(classes))
@@ -151,7 +151,7 @@ def evaluate(
             **_marks(features, len(labels), seed),
             "copying": copying("teacher"),
         },
-        "generator_fast": {"n_train": len(train.images), **judge("student"), "copying": copying("student")},
+        "student": {"n_train": len(train.images), **judge("student"), "copying": copying("student")},
         "few_steps": {name: judge(name) for name in made if name not in ("teacher", "student")},
     }
     if settings.inception:

@@ -1,6 +1,6 @@
 """One run of the sampler through torch, step by step, for other implementations to be tested against.
 
-A golden file (golden.json; golden_fast.json of the student) holds whether the model is a student (`few_step`), the
+A golden file (golden.json; golden_student.json of the student) holds whether the model is a student (`few_step`), the
 sampler's settings, the seed, the times t_0 .. t_steps and the tensors `noise` [N, 3, S, S], `class_weights` [N, K + 1] and
 `states` [steps, N, 3, S, S]: the state after every step, not clipped. A tensor is {"shape", "dtype": "float32", "base64":
 little-endian bytes}. Image 0 is of one class, image 1 half of that and half of the next.
@@ -21,8 +21,8 @@ from tinycats.runtime.params import SamplerSettings
 
 
 def golden_name(generator: str) -> str:
-    """The file of a generator's golden run: golden_fast.json for generator_fast."""
-    return f"{generator.replace('generator', 'golden')}.json"
+    """The file of a generator's golden run: golden.json for "generator", golden_student.json for "student"."""
+    return "golden.json" if generator == "generator" else f"golden_{generator}.json"
 
 
 def golden_run(model: TinyDiT, settings: SamplerSettings, seed: int) -> dict[str, Any]:

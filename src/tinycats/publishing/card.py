@@ -25,7 +25,7 @@ GENERATION = ("unconditional-image-generation", "class-conditional image generat
 TASKS = {
     "classifier": ("image-classification", "image classification"),
     "generator": GENERATION,
-    "generator_fast": GENERATION,
+    "student": GENERATION,
     "inception": GENERATION,
 }
 # Section of evaluate.json -> key -> (the Hub's metric type, name for people)
@@ -45,7 +45,7 @@ METRICS = {
         "ece": ("expected_calibration_error", "expected calibration error"),
     },
     "generator": GENERATOR_METRICS,
-    "generator_fast": {key: (kind, f"{name}, student") for key, (kind, name) in GENERATOR_METRICS.items()},
+    "student": {key: (kind, f"{name}, student") for key, (kind, name) in GENERATOR_METRICS.items()},
     "inception": {
         "fid": ("fid", "FID"),
         "kid": ("kid", "KID"),
@@ -148,10 +148,10 @@ def _rows(section: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _few_steps(evaluate: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[list[str]]:
     """Rows of teacher and student in many and few steps: who, steps, FEW_STEPS_METRICS; none if nothing was measured."""
-    teacher, student = (manifest[name]["sampler"]["steps"] for name in ("generator", "generator_fast"))
+    teacher, student = (manifest[name]["sampler"]["steps"] for name in ("generator", "student"))
     parts = [
         ("teacher", teacher, evaluate.get("generator", {})),
-        ("student", student, evaluate.get("generator_fast", {})),
+        ("student", student, evaluate.get("student", {})),
     ]
     for name, measured in evaluate.get("few_steps", {}).items():
         who, steps = name.rsplit("_", 1)

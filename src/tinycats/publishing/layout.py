@@ -2,5 +2,5 @@
 
 CARD_NAME = "README.md"
 MANIFEST_NAME = "manifest.json"
-GENERATORS = {"generator": "golden.json", "generator_fast": "golden_fast.json"}  # and their golden files
+GENERATORS = {"generator": "golden.json", "student": "golden_student.json"}  # and their golden files
 HEAD_NAME = "classifier_head.bin"

@@ -34,10 +34,10 @@ interface Side {
 export function Duel() {
   const { manifest, folder, choice } = useModels();
   const [sides, setSides] = useState<[Side, Side]>(
-    manifest.generator_fast
+    manifest.student
       ? [
           { model: 'generator', precision: 'int8', address: '' },
-          { model: 'generator_fast', precision: 'int8', address: '' },
+          { model: 'student', precision: 'int8', address: '' },
         ]
       : [
           { model: 'generator', precision: 'fp32', address: '' },
@@ -74,7 +74,7 @@ export function Duel() {
         Duel
       </Typography>
       <Typography variant="body2" color="textSecondary" sx={{ mb: 2 }}>
-        The same class and seed on both sides: {manifest.generator_fast ? 'student against teacher, ' : ''}two precisions or two
+        The same class and seed on both sides: {manifest.student ? 'student against teacher, ' : ''}two precisions or two
         published versions, each with its published sampler settings.
       </Typography>
       <Box sx={{ display: 'grid', gap: 2, gridTemplateColumns: { xs: '1fr', sm: '1fr 1fr' } }}>

@@ -42,7 +42,7 @@ export function SelfCheck() {
         The same numbers as the pipeline?
       </Typography>
       <Typography variant="body2" color="textSecondary" sx={{ mb: 2 }}>
-        The pipeline recorded {manifest.generator_fast ? 'a run of each generator' : 'a run of the generator'}: its noise, and the
+        The pipeline recorded {manifest.student ? 'a run of each generator' : 'a run of the generator'}: its noise, and the
         result of every step. This repeats it here, in fp32.
       </Typography>
       <Button variant="contained" disabled={running} onClick={() => void run()}>

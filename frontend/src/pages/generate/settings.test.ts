@@ -6,7 +6,7 @@ const CLASSES = ['Bengal', 'British_Shorthair', 'other'];
 const GUIDED = { method: 'euler', steps: 20, guidance: 2, guidance_low: 0.1, guidance_high: 0.9 };
 const FEW_STEP = { method: 'euler', steps: 4, guidance: 1, guidance_low: 0, guidance_high: 1 };
 const TEACHER_ALONE = { generator: { classes: CLASSES, few_step: false, sampler: GUIDED } } as Manifest;
-const MANIFEST = { ...TEACHER_ALONE, generator_fast: { classes: CLASSES, few_step: true, sampler: FEW_STEP } } as Manifest;
+const MANIFEST = { ...TEACHER_ALONE, student: { classes: CLASSES, few_step: true, sampler: FEW_STEP } } as Manifest;
 
 test.each([
   'model=teacher&class=British_Shorthair&seed=4294967295&steps=7&guidance=3.5&guidance_low=0.2&guidance_high=0.55&method=heun&count=2',
@@ -37,9 +37,9 @@ test('the student, if published, is the default, and only its steps can be set',
     const { model, sampler } = parseSettings(new URLSearchParams(link), manifest);
     return [model, sampler];
   };
-  expect(parse('', MANIFEST)).toEqual(['generator_fast', FEW_STEP]);
-  expect(parse('steps=2', MANIFEST)).toEqual(['generator_fast', { ...FEW_STEP, steps: 2 }]);
-  expect(parse('model=student&steps=20&guidance=3&method=heun', MANIFEST)).toEqual(['generator_fast', { ...FEW_STEP, steps: 8 }]);
+  expect(parse('', MANIFEST)).toEqual(['student', FEW_STEP]);
+  expect(parse('steps=2', MANIFEST)).toEqual(['student', { ...FEW_STEP, steps: 2 }]);
+  expect(parse('model=student&steps=20&guidance=3&method=heun', MANIFEST)).toEqual(['student', { ...FEW_STEP, steps: 8 }]);
   expect(parse('model=student', TEACHER_ALONE)).toEqual(['generator', GUIDED]);
 });
 

@@ -75,7 +75,7 @@ function mixText(mix: Mix): string {
 }
 
 /** The generators' names in links. */
-const MODEL_PARAMS: Record<GeneratorName, string> = { generator_fast: 'student', generator: 'teacher' };
+const MODEL_PARAMS: Record<GeneratorName, string> = { student: 'student', generator: 'teacher' };
 
 function samplerOf(params: URLSearchParams, info: GeneratorInfo): SamplerSettings {
   const said = controlsOf(info).map(([key, control]) => {
