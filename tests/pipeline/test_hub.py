@@ -94,9 +94,13 @@ def test_published_rolled_back_and_loaded(project: Project, tmp_path: Path) -> N
         assert set(files(project.path / "name")) == {*first, ".gitattributes"}
         loaded = project.run(sys.executable, "-c", LOAD, **env)
         assert "all models, four times" in loaded.stdout
-        from_the_hub = re.findall(r"^```python\n(.*?)^```", first["README.md"].decode(), flags=re.DOTALL | re.MULTILINE)[-1]
+        from_the_hub = re.findall(
+            r"^```python\n(.*?)^```", first["README.md"].decode(), flags=re.DOTALL | re.MULTILINE
+        )[-1]
         assert "snapshot_download" in from_the_hub
-        steps = project.run(sys.executable, "-c", f"{from_the_hub}\nprint(model.config.few_step, settings.steps)", **env)
+        steps = project.run(
+            sys.executable, "-c", f"{from_the_hub}\nprint(model.config.few_step, settings.steps)", **env
+        )
         assert steps.stdout == f"True {json.loads(first['generator_fast.sampler.json'])['steps']}\n"
     finally:
         server.stop()
