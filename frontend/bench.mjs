@@ -18,7 +18,7 @@ try {
   page.setDefaultTimeout(PATIENCE_MS);
   await page.goto(`${address}#/benchmark`);
   await page.getByLabel('Models').click();
-  await page.getByRole('option', { name: model }).click();
+  await page.getByRole('option', { name: model }).click({ timeout: 10_000 }); // an unknown name fails soon
   await page.getByLabel('Warm-up').fill('3');
   await page.getByLabel('Runs').fill(runs);
   if (steps && model !== 'classifier') await page.getByLabel(`Steps, ${model}`).fill(steps);
