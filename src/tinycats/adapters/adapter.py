@@ -81,7 +81,7 @@ def add_class(base: TinyDiT, name: str, like: str) -> TinyDiT:
     if name in classes:
         raise UserError(f"{name!r} is already a class of the generator; choose another name")
     if like not in classes:
-        raise UserError(f"there is no class {like!r}; there are {', '.join(sorted(classes))}")
+        raise UserError(f"no class {like!r}; the classes are {', '.join(sorted(classes))}")
     model = TinyDiT(base.config.model_copy(update={"classes": [*classes, name]}))
     state = base.state_dict()
     columns = state[f"{CLASS_EMBEDDING}.weight"]  # (D, K + 1), the null class last

@@ -51,5 +51,5 @@ def read_photos(folder: Path, size_px: int, fit: Fit) -> Photos:
         names.append(path.name)
     if not images:
         found = f"; left out: {', '.join(left_out)}" if left_out else ""
-        raise UserError(f"{folder}: holds no photos{found}")
+        raise UserError(f"{folder}: has no photos{found}")
     return Photos(np.stack(images), names, left_out)

@@ -74,7 +74,7 @@ def train_adapter(
     import_peft()
     if len(images) < MIN_PHOTOS:
         raise UserError(
-            f"there are {len(images)} photos; an adapter needs at least {MIN_PHOTOS}, better 10 to {MAX_PHOTOS}"
+            f"{len(images)} photos are too few; an adapter needs at least {MIN_PHOTOS}, better 10 to {MAX_PHOTOS}"
         )
     generator = TinyDiT.from_pretrained(base)
     if generator.config.few_step:

@@ -38,7 +38,7 @@ def generate(
         float | None,
         typer.Option(
             min=0,
-            help="Strength of the guidance; 1 is none. Not for a student.  [default: as evaluated]",
+            help="Strength of the guidance; 1 is none. Not for the student.  [default: as evaluated]",
             show_default=False,
         ),
     ] = None,

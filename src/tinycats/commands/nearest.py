@@ -20,8 +20,8 @@ def nearest_names(name: str, valid: Collection[str]) -> list[str]:
 def unknown_class(name: str, classes: Collection[str]) -> str:
     """One line about an unknown class, with the most similar ones, or all if none is similar."""
     near = nearest_names(name, classes)
-    hint = f"did you mean {_join(near)}?" if near else f"there are {', '.join(sorted(classes))}"
-    return f"there is no class {name!r}; {hint}"
+    hint = f"did you mean {_join(near)}?" if near else f"the classes are {', '.join(sorted(classes))}"
+    return f"no class {name!r}; {hint}"
 
 
 def not_found(path: Path) -> str:

@@ -66,7 +66,7 @@ def compose(root: Path, overrides: list[str]) -> str:
         try:
             compose_and_dump(output, str(root / "conf"), None, "config", str(root), overrides)
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(f"conf: does not compose: {' '.join(str(error).split())}") from None
+            raise UserError(f"conf: cannot be composed: {' '.join(str(error).split())}") from None
         text = output.read_text(encoding="utf-8")
     missing = [key for key, value in flatten(yaml.safe_load(text), reducer="dot").items() if value == MISSING]
     if missing:

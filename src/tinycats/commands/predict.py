@@ -117,7 +117,7 @@ def _print_table(results: list[dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("file", "class", "probability", "then", box=None, header_style="bold")
+    table = Table("file", "class", "probability", "next", box=None, header_style="bold")
     for result in results:
         rest = ", ".join(f"{item['class']} {item['probability']:.1%}" for item in result["top"][1:])
         name = f"not sure ({result['class']}?)" if result["sure"] is False else result["class"]

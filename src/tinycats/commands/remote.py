@@ -11,8 +11,8 @@ from tinycats.runtime.errors import UserError
 ADVICE = {
     "SignatureDoesNotMatch": "the secret is not that of the key; set both again (AWS_SECRET_ACCESS_KEY or the profile)",
     "InvalidAccessKeyId": "the service does not know this key; does it belong to another service, or was it revoked?",
-    "AccessDenied": "the key may not list this bucket; docs/remote.md has the policy that it needs",
-    "NoSuchBucket": "there is no such bucket; create it, or correct the url of the remote",
+    "AccessDenied": "the key may not list this bucket; docs/remote.md has the policy it needs",
+    "NoSuchBucket": "no such bucket; create it, or correct the url of the remote",
     "ExpiredToken": "the credentials have expired; log in again",
 }
 
@@ -46,7 +46,7 @@ def remote(
     _list(storage.fs, storage.path, f"remote {storage.name} ({where})")
     typer.echo(f"remote {storage.name}: {where} can be read")
     if not verified:
-        typer.echo(f"but downloads are not checked: dvc remote modify {storage.name} verify true", err=True)
+        typer.echo(f"but downloads are not verified; run dvc remote modify {storage.name} verify true", err=True)
 
 
 def _list(filesystem: Any, path: str, remote: str) -> None:

@@ -80,6 +80,6 @@ def cancel(
 
     state, record = find_record(root, run)
     if record.state != "running":
-        raise UserError(f"{record.name}: is not running, it is {record.state}")
+        raise UserError(f"{record.name}: is not running but {record.state}")
     cancel_there(state, record)
     print(f"cancelled {record.name}")

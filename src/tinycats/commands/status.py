@@ -12,7 +12,7 @@ def status(
     root: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Update it every second, until Ctrl-C.")] = False,
     all_runs: Annotated[bool, typer.Option("--all", "-a", help="Finished runs too, and sizes on disk.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, finished runs too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, including finished runs.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Delete unfinished runs that are not running.")] = False,
 ) -> None:
     """Show the training runs here, in other terminals and in DVC's queue.

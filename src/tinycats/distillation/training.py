@@ -40,7 +40,7 @@ def distill_generator(
         raise UserError(f"{teacher}: is a student; the teacher must be the generator that train_dit made")
     classes, _ = load_classes(processed)
     if network.config.classes != classes:
-        raise UserError(f"{teacher}: was trained on other classes than those of {processed}; train it again")
+        raise UserError(f"{teacher}: was not trained on the classes of {processed}; train it again")
     size = network.config.image_size
     split = load_split(processed, "train", size)
     student = TinyDiT(network.config.model_copy(update={"few_step": True}))

@@ -109,5 +109,5 @@ def _predict(
 def to_uint8(pictures: Tensor) -> Tensor:
     """Float (N, 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3). Raises UserError on NaN, which would pass as black."""
     if not pictures.isfinite().all():
-        raise UserError("the generator gives values that are not finite: train it again")
+        raise UserError("the generator produces values that are not finite: train it again")
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)

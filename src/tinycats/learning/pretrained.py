@@ -90,15 +90,15 @@ def _download(repo_id: str, subfolder: str, revision: str | None) -> Path:
         try:
             return Path(snapshot_download(repo_id, revision=revision, allow_patterns=files))
         except RepositoryNotFoundError:
-            reason = "no repository on the Hugging Face Hub that the token (HF_TOKEN or `hf auth login`) may see"
-            raise UserError(f"{repo_id}: is no directory here, and {reason}") from None
+            reason = "no repository on the Hugging Face Hub that the token (HF_TOKEN or `hf auth login`) can see"
+            raise UserError(f"{repo_id}: is not a local directory, and {reason}") from None
         except RevisionNotFoundError:
             raise UserError(f"{repo_id}: has no revision {revision} on the Hugging Face Hub") from None
         except (HTTPError, OSError, ValueError) as error:
             if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError) and attempt < DOWNLOAD_ATTEMPTS:
                 continue  # after a reset connection the client itself does not try again
             reason = f"unavailable on the Hugging Face Hub: {' '.join(str(error).split())}"
-            raise UserError(f"{repo_id}: is no directory here, and {reason}") from None
+            raise UserError(f"{repo_id}: is not a local directory, and {reason}") from None
     raise AssertionError(DOWNLOAD_ATTEMPTS)
 
 
@@ -129,7 +129,7 @@ def read_tensors(path: Path, if_missing: str) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise UserError(f"{path}: not found; {if_missing}") from None
     except safetensors.SafetensorError as error:
-        raise UserError(f"{path}: is not a whole safetensors file ({first_line(error)})") from None
+        raise UserError(f"{path}: is not an intact safetensors file ({first_line(error)})") from None
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{path}: {name} has values that are not finite")

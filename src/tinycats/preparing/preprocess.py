@@ -56,7 +56,7 @@ def preprocess(
         good = [image for image in images if image.bad is None]
         classes = sorted({image.class_name for image in images})
         if other_class is not None and other_class not in classes:
-            raise UserError(f"{raw_dir}: other_class {other_class!r} is none of its classes: {', '.join(classes)}")
+            raise UserError(f"{raw_dir}: other_class {other_class!r} is not among its classes: {', '.join(classes)}")
         bad = Counter(image.bad for image in images if image.bad is not None)
         _check_bad(raw_dir, bad, len(images), settings.max_bad_fraction)
 

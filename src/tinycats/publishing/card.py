@@ -30,7 +30,7 @@ TASKS = {
 }
 # Section of evaluate.json -> key -> (the Hub's metric type, name for people)
 GENERATOR_METRICS = {
-    "class_agreement": ("accuracy", "class agreement (the classifier's top-1 against the class asked for)"),
+    "class_agreement": ("accuracy", "class agreement (the classifier's top-1 against the requested class)"),
     "fd_classifier": ("fd_classifier", "FD-classifier"),
     "kd_classifier": ("kd_classifier", "KD-classifier"),
     "precision": ("precision", "precision on the evaluator's features"),

@@ -85,7 +85,7 @@ def rollback(repo_id: str, to: str) -> tuple[str, str]:
         revision = _find(api, repo_id, to)
         wanted = _retry(lambda: _files(api, repo_id, revision))
         if MANIFEST_NAME not in wanted:
-            raise UserError(f"{repo_id}: {to} holds no published models (it has no {MANIFEST_NAME})")
+            raise UserError(f"{repo_id}: {to} has no published models (it has no {MANIFEST_NAME})")
 
         def operations(head: str) -> list[Operation]:
             there = _files(api, repo_id, head)
@@ -208,9 +208,9 @@ def _explained_errors(api: HfApi, repo_id: str) -> Iterator[None]:
 
 def _explain(api: HfApi, error: Exception) -> str:
     if isinstance(error, RepositoryNotFoundError):
-        return "there is no such repository on the Hub, or the token may not see it"
+        return "no such repository on the Hub, or the token cannot see it"
     if isinstance(error, RevisionNotFoundError):
-        return "there is no such revision on the Hub"
+        return "no such revision on the Hub"
     match _status(error):
         case None if isinstance(error, HTTPError):
             return f"the Hub cannot be reached ({_said(error)}); nothing is half published, run this again"
@@ -221,7 +221,7 @@ def _explain(api: HfApi, error: Exception) -> str:
         case 429:
             asked_s = _asked_to_wait_s(error)
             when = f"in {asked_s:g} s" if asked_s else "later"
-            return f"the Hub takes no more requests for now (429); nothing is half published, run this again {when}"
+            return f"the Hub accepts no more requests for now (429); nothing is half published: run this again {when}"
         case _:
             return f"the Hub refuses: {_said(error)}"
 

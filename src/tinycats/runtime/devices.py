@@ -14,7 +14,7 @@ def resolve_device(name: DeviceName) -> torch.device:
     Raises UserError where CUDA is asked for and missing.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("compute.device: there is no CUDA device here; use compute.device=auto")
+        raise UserError("compute.device: no CUDA device found; use compute.device=auto")
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
         return torch.device("cuda", torch.cuda.current_device())  # "cuda" alone is another GPU in another thread
     return torch.device("cpu")

@@ -100,7 +100,7 @@ class PreprocessParams(Section):
     @model_validator(mode="after")
     def _leaves_some_for_training(self) -> Self:
         if self.val_fraction + self.test_fraction >= 0.9:
-            raise ValueError("val_fraction + test_fraction must stay below 0.9, else nothing is left to train on")
+            raise ValueError("val_fraction + test_fraction must stay below 0.9, otherwise nothing is left to train on")
         return self
 
 
@@ -461,7 +461,7 @@ def _describe(detail: Any) -> str:
         location = (location[0], *location[2:])
     key = ".".join(str(part) for part in location) or "the whole file"
     if detail["type"] == "extra_forbidden":
-        return f"{key}: there is no such key"
+        return f"{key}: unknown key"
     if detail["type"] == "missing":
         return f"{key}: is missing"
     message = detail["msg"].removeprefix("Value error, ")

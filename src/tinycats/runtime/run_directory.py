@@ -116,7 +116,9 @@ class RunDirectory:
                 return checkpoint
             damaged = path
         if damaged:
-            raise UserError(f"{damaged}: is damaged, and there is none before it; delete {self.path} to start over")
+            raise UserError(
+                f"{damaged}: is damaged, and there is no earlier checkpoint; delete {self.path} to start over"
+            )
         return None
 
     def _checkpoints(self) -> list[CheckpointFile]:

@@ -43,7 +43,7 @@ def open_members(source: Path) -> Iterator[list[Member]]:
     if not source.exists():
         raise UserError(f"{source}: not found; name a directory, tar or zip")
     if source.is_file() and source.stat().st_size == 0:
-        raise UserError(f"{source}: has zero bytes")
+        raise UserError(f"{source}: is an empty file")
     try:
         if source.is_dir():
             yield _visible(_walk(source, PurePosixPath()))
@@ -97,9 +97,7 @@ def _open_tar(source: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(source, "r:*")
     except tarfile.ReadError:
-        raise UserError(
-            f"{source}: is not a directory, tar (.gz, .xz, .bz2) or zip, or is cut off at its start"
-        ) from None
+        raise UserError(f"{source}: is not a directory, tar (.gz, .xz, .bz2) or zip, or its start is damaged") from None
 
 
 def _tar_member(source: Path, tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
@@ -122,7 +120,7 @@ def _checked(source: Path, name: str, size: int) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or name[1:3] == ":/":
         raise UserError(f"{source}: {name!r} points outside the archive; refused")
     if size > MAX_MEMBER_BYTES:
-        raise UserError(f"{source}: {name!r} has {size} bytes; no more than {MAX_MEMBER_BYTES} are read")
+        raise UserError(f"{source}: {name!r} has {size} bytes; the limit is {MAX_MEMBER_BYTES}")
     return path
 
 

@@ -38,7 +38,7 @@ def image_folder(source: Path) -> Iterator[RawImage]:
             if member.is_directory or member.path.suffix.lower() not in SUFFIXES:
                 continue
             if len(in_split) > 2:
-                raise UserError(f"{source}: {member.path} lies too deep; it must be {LAYOUT}")
+                raise UserError(f"{source}: {member.path} is nested too deeply; it must be {LAYOUT}")
             images.append((member, in_split[0], split))
         if not images:
             raise UserError(f"{source}: holds no images as {LAYOUT}")

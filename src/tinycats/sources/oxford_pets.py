@@ -83,14 +83,12 @@ def _read_annotations(path: Path) -> list[Listed]:
         files = {member.path.name: member for member in members}
         for file_name, split in (("trainval.txt", ""), ("test.txt", "test")):
             if file_name not in files:
-                raise UserError(f"{path}: holds no {file_name}")
+                raise UserError(f"{path}: has no {file_name}")
             for line in files[file_name].read().decode().splitlines():
                 try:
                     name, _, species, _ = line.split()
                 except ValueError:
-                    raise UserError(
-                        f"{path}: {file_name} has {line!r} where 'NAME CLASS SPECIES BREED' belongs"
-                    ) from None
+                    raise UserError(f"{path}: {file_name} has {line!r} instead of 'NAME CLASS SPECIES BREED'") from None
                 listed.append(Listed(name, name.rsplit("_", 1)[0], species == CAT, split))
     return listed
 

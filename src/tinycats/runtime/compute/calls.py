@@ -71,6 +71,4 @@ def find_record(root: Path, run: str) -> tuple[Path, CallRecord]:
     if len(found) == 1:
         return found[0]
     names = ", ".join(record.name for _, record in found or records)
-    raise UserError(
-        f"{run}: {'several runs begin so' if found else 'there is no such run'}; there are: {names or 'none'}"
-    )
+    raise UserError(f"{run}: {'matches several runs' if found else 'no such run'}; known runs: {names or 'none'}")

@@ -123,7 +123,7 @@ class VolumeCheckpoints:
         try:
             self.save()
         except Exception as error:  # whatever Modal's client raises
-            print(f"the Volume could not be committed ({error}); tries again", file=sys.stderr, flush=True)
+            print(f"the Volume could not be committed ({error}); trying again", file=sys.stderr, flush=True)
 
     def write_seconds(self) -> dict[str, float]:
         """Write and return the time that each attempt at the call has taken so far."""

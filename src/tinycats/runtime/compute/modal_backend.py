@@ -132,8 +132,8 @@ def check_token() -> None:
     names = ("token_id", "token_secret"), ("oauth_refresh_token", "oauth_client_id")
     if not any(all(modal.config.config.get(name) for name in pair) for pair in names):
         raise UserError(
-            "compute.backend: there is no token for Modal: `modal token new` makes one, or set MODAL_TOKEN_ID and "
-            "MODAL_TOKEN_SECRET; or run here with -S compute=local"
+            "compute.backend: no token for Modal: run `modal token new`, set MODAL_TOKEN_ID and "
+            "MODAL_TOKEN_SECRET, or run locally with -S compute=local"
         )
 
 
@@ -209,7 +209,7 @@ def _spawn(compute: ModalCompute, job: Job, request: Request, volume: modal.Volu
     """Deploy the app as it is here, call the stage's function, and write down the call."""
     if not Path("requirements.lock").exists():
         raise UserError(
-            "requirements.lock: not found; it says what the image on Modal is made of; run this from the repository root"
+            "requirements.lock: not found; it defines the image on Modal; run this from the repository root"
         )
     from tinycats.runtime.compute.modal_app import MOUNT, app  # reads requirements.lock
 
@@ -229,7 +229,7 @@ def _spawn(compute: ModalCompute, job: Job, request: Request, volume: modal.Volu
     write_record(job.state, record)
     _say(
         job.stage,
-        f"runs on Modal as {call.object_id} on {machine.count} x {machine.gpu}; this end may be stopped and started again; "
+        f"runs on Modal as {call.object_id} on {machine.count} x {machine.gpu}; you may stop this command and run it again; "
         f"`tinycats cancel {request.name}` ends the run",
     )
     return record
@@ -339,13 +339,13 @@ def _download(
                     job,
                     record,
                     volume,
-                    f"{job.stage}: {path} comes back from Modal damaged; run the same command again",
+                    f"{job.stage}: {path} arrived damaged from Modal; run the same command again",
                 )
     try:
         for argument, check in job.checks.items():
             check(scratch / job.outputs[argument])
     except UserError as error:
-        _fail(job, record, volume, f"{job.stage}: came back from Modal, but {error}")
+        _fail(job, record, volume, f"{job.stage}: arrived from Modal, but {error}")
     for output in job.outputs.values():
         if (scratch / output).is_dir():
             with atomic_directory(output) as directory:
@@ -394,7 +394,7 @@ def _one_line(stage: str) -> Iterator[None]:
             f"{stage}: Modal refuses the token ({first_line(error)}); `modal token new` makes another"
         ) from None
     except modal.exception.NotFoundError as error:
-        raise UserError(f"{stage}: Modal knows no such thing: {first_line(error)}") from None
+        raise UserError(f"{stage}: not found on Modal: {first_line(error)}") from None
     except LOST as error:
         raise UserError(f"{stage}: no connection to Modal ({first_line(error)}); run the same command again") from None
     except modal.exception.Error as error:
