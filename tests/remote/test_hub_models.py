@@ -83,11 +83,11 @@ def test_models_from_the_hub(hub: HubServer, tmp_path: Path) -> None:
         "local_subfolder": first_sum,
     }
     assert not any("\n" in text for text in said.values())
-    assert "bob/secret: is no directory here, and no repository on the Hugging Face Hub" in said["no_token"]
+    assert "bob/secret: is not a local directory, and no repository on the Hugging Face Hub" in said["no_token"]
     assert "Invalid credentials" in said["bad_token"]
     assert said["no_revision"] == "ann/cats: has no revision v9 on the Hugging Face Hub"
     assert "classifier/config.json: not found" in said["no_subfolder"]
-    assert "ann/ca--ts: is no directory here" in said["no_name"]
+    assert "ann/ca--ts: is not a local directory" in said["no_name"]
 
 
 @pytest.mark.parametrize("path", [Path("models/none"), "none", "a/b/c"])

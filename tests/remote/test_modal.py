@@ -270,7 +270,7 @@ def test_commits_that_fail_now_and_then_are_made_up_for(checkout, service: Modal
     until(lambda: not service.faults["VolumeCommit"], process)
     gate.touch()
     there.finish(process)
-    assert "the Volume could not be committed (the volume is busy); tries again" in there.log()
+    assert "the Volume could not be committed (the volume is busy); trying again" in there.log()
     assert len(service.containers) == 1
 
 
@@ -288,8 +288,8 @@ def test_without_a_token_nothing_is_sent(checkout, service: ModalDouble) -> None
     there = checkout()
     output = there.finish(there.light({"MODAL_TOKEN_ID": "", "MODAL_TOKEN_SECRET": ""}), code=1)
     assert output == (
-        "error: compute.backend: there is no token for Modal: `modal token new` makes one, or set MODAL_TOKEN_ID and "
-        "MODAL_TOKEN_SECRET; or run here with -S compute=local\n"
+        "error: compute.backend: no token for Modal: run `modal token new`, set MODAL_TOKEN_ID and "
+        "MODAL_TOKEN_SECRET, or run locally with -S compute=local\n"
     )
     assert not service.requests
     output = there.finish(there.light({"MODAL_TOKEN_SECRET": "as-other"}), code=1)
@@ -321,7 +321,7 @@ def test_a_run_is_shown_and_cancelled_and_resumes_later(checkout, service: Modal
     there.tinycats("cancel", "train_dit")
     assert "train_dit: the run was cancelled; its checkpoints are kept" in error(there.finish(process, code=1))
     assert "is not running, it is cancelled" in error(there.tinycats("cancel", "train_dit", code=1))
-    assert "there is no such run; there are: train_dit-" in error(there.tinycats("cancel", "none", code=1))
+    assert "no such run; known runs: train_dit-" in error(there.tinycats("cancel", "none", code=1))
     until(lambda: all(container.process.returncode is not None for container in service.containers.values()))
     stopped = re.findall(r"stopped by SIGTERM after step (\d+)", there.log())
     there.finish(there.light(steps=int(stopped[0]) + 1))
@@ -339,7 +339,7 @@ def test_an_output_that_is_damaged_on_the_way_is_fetched_again(checkout, service
 def test_outputs_that_stay_damaged_replace_nothing(checkout, service: ModalDouble) -> None:
     there = checkout()
     service.damaged = ["light/b", "light/b"]
-    assert "models/light/b comes back from Modal damaged" in error(there.finish(there.light(), code=1))
+    assert "models/light/b arrived damaged from Modal" in error(there.finish(there.light(), code=1))
     assert_nothing_in_place(there)
     there.finish(there.light())
     assert_outputs(there)
@@ -349,14 +349,14 @@ def test_outputs_that_stay_damaged_replace_nothing(checkout, service: ModalDoubl
 def test_outputs_that_are_not_what_they_should_be_replace_nothing(checkout, service: ModalDouble) -> None:
     there = checkout()
     line = error(there.finish(there.light(omit="a"), code=1))
-    assert re.search(r"train_dit: came back from Modal, but .*models/light: has no a", line)
+    assert re.search(r"train_dit: arrived from Modal, but .*models/light: has no a", line)
     assert_nothing_in_place(there)
     assert record(there)["state"] == "failed"
 
 
 def test_a_secret_that_is_not_there_is_one_line(checkout, service: ModalDouble) -> None:
     there = checkout(secrets=["wandb"])
-    assert "Modal knows no such thing: Secret 'wandb' not found" in error(there.finish(there.light(), code=1))
+    assert "not found on Modal: Secret 'wandb' not found" in error(there.finish(there.light(), code=1))
     assert not service.calls
 
 

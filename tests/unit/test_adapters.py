@@ -140,7 +140,7 @@ def test_verify_names_what_is_wrong_in_the_tensors(adapter: Path) -> None:
     whole = load_file(path)
     embedding, lora = "base_model.model.class_embedding.weight", "base_model.model.blocks.0.mlp.0.lora_A.weight"
     path.write_bytes(path.read_bytes()[:-1])
-    assert "not a whole safetensors file" in complaint(adapter)
+    assert "not an intact safetensors file" in complaint(adapter)
     for tensors, words in (
         ({name: tensor for name, tensor in whole.items() if name != embedding}, f"no {embedding}"),
         (whole | {"stray": torch.zeros(1)}, "unknown stray"),
@@ -253,12 +253,12 @@ def test_what_is_refused_in_one_line_leaves_nothing(here: Path) -> None:
     arguments = ("--name", "Mimi", "--steps", "1")
     for command, words in (
         (("absent", *arguments), "absent: not found"),
-        (("empty", *arguments), "empty: holds no photos"),
-        (("prose", *arguments), "holds no photos; left out: a.jpg (undecodable)"),
-        (("four", *arguments), "there are 4 photos; an adapter needs at least 5"),
+        (("empty", *arguments), "empty: has no photos"),
+        (("prose", *arguments), "has no photos; left out: a.jpg (undecodable)"),
+        (("four", *arguments), "4 photos are too few; an adapter needs at least 5"),
         (("photos", "--name", "red"), "--name: 'red' is already a class of models/generator"),
         (("photos", "--name", "/"), "--name: must have letters"),
-        (("photos", *arguments, "--breed", "rod"), "--breed: there is no class 'rod'; did you mean red?"),
+        (("photos", *arguments, "--breed", "rod"), "--breed: no class 'rod'; did you mean red?"),
         (("photos", *arguments, "--base", "absent"), "absent: not found"),
         (("photos", *arguments, "--out", "models"), "models: exists and is not an adapter"),
     ):

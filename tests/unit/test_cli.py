@@ -253,7 +253,7 @@ def test_generate_leaves_no_half_written_file(here: Path, monkeypatch: pytest.Mo
 
 
 def test_wrong_class_names_the_nearest(here: Path) -> None:
-    assert error_line(run("generate", "--class", "bengl")).endswith("there is no class 'bengl'; did you mean Bengal?")
+    assert error_line(run("generate", "--class", "bengl")).endswith("no class 'bengl'; did you mean Bengal?")
     far = error_line(run("generate", "--class", "12345"))
     assert all(name in far for name in CLASSES)
     assert not (here / "generated").exists()
@@ -333,7 +333,7 @@ def test_params_check_names_what_differs_and_writes_nothing(repository: Path) ->
         ("train.lr=-1", "train.lr: input should be greater than 0, got -1"),
         ("trian.lr=1", "trian.lr"),
         ("data=horses", "data/horses"),
-        ("train.lr=[", "does not compose"),
+        ("train.lr=[", "cannot be composed"),
         ("data=image_folder", "data.path"),
         ("dit.patch_size=7", "patch_size 7 does not divide image_size 64"),
     ],

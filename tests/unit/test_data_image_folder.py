@@ -93,7 +93,7 @@ def test_clutter_is_ignored(tmp_path, kind):
     [
         ({"README.md": b"x"}, "holds no images"),
         (PLAIN | {"bird/list.txt": b"x"}, "class 'bird' has no images"),
-        (PLAIN | {"bird/wings/1.jpg": b"x"}, r"bird/wings/1\.jpg lies too deep"),
+        (PLAIN | {"bird/wings/1.jpg": b"x"}, r"bird/wings/1\.jpg is nested too deeply"),
     ],
 )
 def test_folders_that_cannot_be_used(tmp_path, kind, files, message):

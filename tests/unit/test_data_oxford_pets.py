@@ -86,7 +86,7 @@ def test_archives_that_lack_what_they_should_hold(tmp_path, archives):
     fewer = pack(tmp_path / "fewer.tar.gz", {"images/Bengal_0.jpg": b""})
     with pytest.raises(UserError, match=r"lacks 23 images of the annotations, such as Bengal_1\.jpg"):
         list(oxford_pets(fewer, annotations, 100, 0))
-    with pytest.raises(UserError, match=r"holds no trainval\.txt"):
+    with pytest.raises(UserError, match=r"has no trainval\.txt"):
         next(oxford_pets(images, fewer, 100, 0))
     strange = pack(tmp_path / "strange.tar.gz", {"annotations/trainval.txt": b"Bengal_0 1\n"})
     with pytest.raises(UserError, match="has 'Bengal_0 1' where"):

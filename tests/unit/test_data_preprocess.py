@@ -190,7 +190,7 @@ def test_too_many_bad_images_fail_with_the_figures_and_leave_what_was_there(tmp_
         (
             good("a", range(9)) + good("b", range(10, 19)),
             {"other_class": "dog"},
-            "other_class 'dog' is none of .* a, b",
+            "other_class 'dog' is not among .* a, b",
         ),
         ([RawImage("a/1.jpg", "a", "", b"")], {"max_bad_fraction": 1.0}, "none of its 1 images can be used"),
     ],

@@ -83,7 +83,7 @@ def test_synthetic_data_is_fetched_whole(tmp_path):
     [
         ({"source": "image_folder", "path": "nowhere"}, "error: nowhere: not found"),
         ({"source": "image_folder", "path": "one"}, "error: one: only one class, 'cat'"),
-        ({"source": "image_folder", "path": "zero.zip"}, "error: zero.zip: has zero bytes"),
+        ({"source": "image_folder", "path": "zero.zip"}, "error: zero.zip: is an empty file"),
         (
             {
                 "source": "oxford_pets",

@@ -45,7 +45,7 @@ def test_the_cpu_can_be_asked_for_where_there_are_gpus(gpus: None) -> None:
 def test_without_cuda_auto_is_the_cpu_and_cuda_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == torch.device("cpu")
-    with pytest.raises(UserError, match=r"compute\.device: there is no CUDA device here; use compute\.device=auto"):
+    with pytest.raises(UserError, match=r"compute\.device: no CUDA device found; use compute\.device=auto"):
         resolve_device("cuda")
 
 

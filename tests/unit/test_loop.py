@@ -189,7 +189,7 @@ def test_where_all_states_are_damaged_it_is_one_line(tmp_path: Path) -> None:
     run(LineTask(), tmp_path, **EVERY_STEP)
     for state in checkpoints(tmp_path):
         state.write_bytes(state.read_bytes()[:500])
-    with pytest.raises(UserError, match=r"damaged, and there is none before it; delete .*run to start over"):
+    with pytest.raises(UserError, match=r"damaged, and there is no earlier checkpoint; delete .*run to start over"):
         run(LineTask(), tmp_path)
 
 

@@ -86,7 +86,7 @@ def test_a_smoke_run_is_short_with_every_data_set(data: str, distill: str) -> No
     [
         ("train.lr", "fast", "train.lr: input should be a valid number, got 'fast'"),
         ("train.lr", -1.0, "train.lr: input should be greater than 0, got -1.0"),
-        ("train.stepz", 5, "train.stepz: there is no such key"),
+        ("train.stepz", 5, "train.stepz: unknown key"),
         ("train.steps", 1.5, "train.steps: input should be a valid integer, got 1.5"),
         ("train.steps", True, "train.steps: input should be a valid integer, got True"),
         ("classifier.arch", "vgg", "classifier.arch: input should be 'resnet18', 'resnet34' or 'resnet50', got 'vgg'"),
@@ -101,7 +101,7 @@ def test_a_smoke_run_is_short_with_every_data_set(data: str, distill: str) -> No
         ("distill.accumulation", 3, "distill: accumulation 3 does not divide batch_size 16"),
         ("distill.levels", 7, "distill.levels: input should be less than or equal to 6, got 7"),
         ("distill.teacher_share", 1.0, "distill.teacher_share: input should be less than 1, got 1.0"),
-        ("distill.guidance", 2.0, "distill.guidance: there is no such key"),
+        ("distill.guidance", 2.0, "distill.guidance: unknown key"),
         (
             "sampler.student_steps",
             3,
@@ -118,8 +118,8 @@ def test_a_smoke_run_is_short_with_every_data_set(data: str, distill: str) -> No
         ("publish.hub.repo_id", "cats", "publish.hub.repo_id: must be user/name, got 'cats'"),
         ("publish.hub.repo_id", "ann/ca--ts", "publish.hub.repo_id: Cannot have -- or .. in repo_id: 'ann/ca--ts'"),
         ("publish.hub.repo_id", "ann/c ts", "publish.hub.repo_id: Repo id must use alphanumeric chars"),
-        ("publish.hub.token", "hf_x", "publish.hub.token: there is no such key"),
-        ("sead", 1, "sead: there is no such key"),
+        ("publish.hub.token", "hf_x", "publish.hub.token: unknown key"),
+        ("sead", 1, "sead: unknown key"),
     ],
 )
 def test_a_wrong_value_is_one_line(key: str, value: Any, message: str) -> None:

@@ -138,7 +138,7 @@ def test_missing_and_truncated_weights_are_refused(tmp_path) -> None:
     random_model().save_pretrained(tmp_path / "model")
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="not an intact safetensors file"):
         TinyDiT.from_pretrained(tmp_path / "model")
     weights.unlink()
     with pytest.raises(UserError, match="not found"):

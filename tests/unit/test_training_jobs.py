@@ -254,7 +254,7 @@ def test_another_guidance_or_teacher_is_another_student(processed: Path, tmp_pat
 def test_a_teacher_of_other_classes_is_one_line(processed: Path, tmp_path: Path) -> None:
     config = TinyDiTConfig(classes=["a", "b"], image_size=SIZE, patch_size=8, width=32, depth=1, heads=1)
     TinyDiT(config).save_pretrained(tmp_path / "teacher")
-    with pytest.raises(UserError, match="teacher: was trained on other classes"):
+    with pytest.raises(UserError, match="teacher: was not trained on the classes of"):
         run_distillation(processed, tmp_path)
     assert not (tmp_path / "runs").exists()
 
