@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from tinycats.classifier.task import ClassificationTask
 from tinycats.data.pixels import middle
@@ -15,7 +16,6 @@ from tinycats.learning.pretrained import PretrainedModel
 from tinycats.learning.run_task import run_task
 from tinycats.runtime.devices import resolve_device
 from tinycats.runtime.params import ClassificationParams
-from tinycats.runtime.processes import is_main
 from tinycats.runtime.run_settings import RunSettings
 
 
@@ -58,17 +58,12 @@ def fit(
     )
     names = ("index.csv", "classes.json", f"train_{source_size}.npy", f"val_{image_size}.npy")
     determines = {"seed": seed, "mirror": mirror, "config": model.config.model_dump()}
-    _, history = run_task(task, training, run, device, determines, [processed / name for name in names], metrics)
-    model.load_state_dict(task.best)
-    if is_main():
+
+    def best(_averaged: nn.Module) -> PretrainedModel:
+        model.load_state_dict(task.best)
         if finish is not None:
             finish(val)
-        model.save_pretrained(output)
-    history.finish(
-        {
-            "n_train": len(train.labels),
-            "n_val": len(val.labels),
-            "best_val_top1": task.best_accuracy,
-            "best_step": task.best_step,
-        }
-    )
+        return model
+
+    inputs = [processed / name for name in names]
+    run_task(task, training, run, device, determines, inputs, output, metrics, best)

@@ -131,6 +131,14 @@ class ClassificationTask:
             to_image(confusion_figure(self.val.labels, self.best_predicted.numpy(), self.classes)),
         )
 
+    def summary(self) -> dict[str, float]:
+        return {
+            "n_train": len(self.train.labels),
+            "n_val": len(self.val.labels),
+            "best_val_top1": self.best_accuracy,
+            "best_step": self.best_step,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "best": self.best,

@@ -173,6 +173,9 @@ class DistillationTask:
     def _images(self, model: TinyDiT, settings: SamplerSettings) -> Tensor:
         return sample_classes(model, settings, self.device, self.dtype)
 
+    def summary(self) -> dict[str, float]:
+        return {"n_train": len(self.train.labels)}
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 

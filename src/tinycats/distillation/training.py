@@ -13,7 +13,6 @@ from tinycats.learning.run_task import run_task
 from tinycats.runtime.devices import resolve_device
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.params import DistillParams, SamplerSettings
-from tinycats.runtime.processes import is_main
 from tinycats.runtime.run_settings import RunSettings
 
 
@@ -62,8 +61,4 @@ def distill_generator(
     inputs = [processed / name for name in ("index.csv", "classes.json", f"train_{size}.npy")]
     inputs += [teacher / name for name in (CONFIG_NAME, WEIGHTS_NAME)]
     determines = {"seed": seed, "mirror": mirror, "guidance": guidance.model_dump(exclude={"steps", "method"})}
-    averaged, history = run_task(task, training, run, device, determines, inputs, metrics)
-    assert isinstance(averaged, TinyDiT)
-    if is_main():
-        averaged.save_pretrained(output)
-    history.finish({"steps": task.steps, "images_seen": task.steps * training.batch_size, "n_train": len(split.labels)})
+    run_task(task, training, run, device, determines, inputs, output, metrics)

@@ -134,6 +134,9 @@ class FlowMatchingTask:
                 squares[number] += (prediction.float().cpu() - x).square().mean(dim=(1, 2, 3)).sum().double()
         return (squares / len(chosen)).tolist()
 
+    def summary(self) -> dict[str, float]:
+        return {"n_train": len(self.train.labels)}
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 

@@ -13,7 +13,6 @@ from tinycats.learning.precision import resolve_dtype
 from tinycats.learning.run_task import run_task
 from tinycats.runtime.devices import resolve_device
 from tinycats.runtime.params import DitParams, TrainParams
-from tinycats.runtime.processes import is_main
 from tinycats.runtime.run_settings import RunSettings
 
 
@@ -43,8 +42,4 @@ def train_generator(
     task = FlowMatchingTask("train_dit", model, split, val, seed, mirror, training, run.sample_every, device, dtype)
     inputs = [processed / name for name in ("index.csv", "classes.json", f"train_{size}.npy", f"val_{size}.npy")]
     determines = {"seed": seed, "mirror": mirror, "network": network.model_dump()}
-    averaged, history = run_task(task, training, run, device, determines, inputs, metrics)
-    assert isinstance(averaged, TinyDiT)
-    if is_main():
-        averaged.save_pretrained(output)
-    history.finish({"steps": task.steps, "images_seen": task.steps * training.batch_size, "n_train": len(split.labels)})
+    run_task(task, training, run, device, determines, inputs, output, metrics)

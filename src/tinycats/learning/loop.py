@@ -73,6 +73,9 @@ class Task(Stateful, Protocol):
     def validate(self, done: int, averaged: nn.Module, history: History) -> bool:
         """Validate the averaged model. Returns True to stop early."""
 
+    def summary(self) -> dict[str, float]:
+        """Figures of the whole run, for metrics.json."""
+
 
 def learning_rate(step: int, lr: float, warmup_steps: int, steps: int, schedule: Schedule) -> float:
     """Linear warm-up to `lr`, then constant or a half cosine down to 0 at `steps`."""
