@@ -42,7 +42,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, sampler in SAMPLERS.items():
         generator = TinyDiT(
             TinyDiTConfig(
-                classes=CLASSES, image_size=SIZE, patch_size=8, width=32, depth=1, heads=2, few_step="fast" in name
+                classes=CLASSES, image_size=SIZE, patch_size=8, width=32, depth=1, heads=2, few_step=name == "student"
             )
         )
         with torch.no_grad():

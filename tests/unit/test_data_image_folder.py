@@ -110,7 +110,7 @@ def test_missing_empty_and_foreign_sources(tmp_path):
     (tmp_path / "folder").mkdir()
     for name, message in [
         ("nowhere", "not found"),
-        ("zero.tar", "zero bytes"),
+        ("zero.tar", "is an empty file"),
         ("text.zip", "is not a directory, tar"),
         ("folder", "holds no images"),
     ]:
@@ -137,7 +137,7 @@ def test_archives_that_were_cut_off_are_refused_wherever_the_cut_is(tmp_path, ki
     source.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
     assert source.stat().st_size > 0
     if source.stat().st_size < len(whole):
-        with pytest.raises(UserError, match=f"cut_{kind}: .*(truncated|cut off)"):
+        with pytest.raises(UserError, match=f"cut_{kind}: .*(truncated|damaged)"):
             read(source)
 
 
@@ -196,5 +196,5 @@ def test_links_and_passwords_in_zips_are_refused(tmp_path):
 def test_members_too_big_for_an_image_are_not_read(tmp_path, kind, monkeypatch):
     source = make(tmp_path / kind, PLAIN | {"cat/huge.jpg": bytes(2000)})
     monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 1999)
-    with pytest.raises(UserError, match=r"'cat/huge\.jpg' has 2000 bytes; no more than 1999"):
+    with pytest.raises(UserError, match=r"'cat/huge\.jpg' has 2000 bytes; the limit is 1999"):
         read(source)

@@ -89,7 +89,7 @@ def test_archives_that_lack_what_they_should_hold(tmp_path, archives):
     with pytest.raises(UserError, match=r"has no trainval\.txt"):
         next(oxford_pets(images, fewer, 100, 0))
     strange = pack(tmp_path / "strange.tar.gz", {"annotations/trainval.txt": b"Bengal_0 1\n"})
-    with pytest.raises(UserError, match="has 'Bengal_0 1' where"):
+    with pytest.raises(UserError, match="has 'Bengal_0 1' instead of"):
         next(oxford_pets(images, strange, 100, 0))
 
 

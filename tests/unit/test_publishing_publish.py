@@ -268,7 +268,7 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     assert results["macro F1"] == 0.91
     assert results["FD-classifier"] == 3.25
     assert results["FD-classifier, student"] == 3.5
-    assert results["class agreement (the classifier's top-1 against the class asked for), student"] == 0.8444
+    assert results["class agreement (the classifier's top-1 against the requested class), student"] == 0.8444
     assert all("synthetic" in result.dataset_name for result in card.data.eval_results)
     header = yaml.safe_load(str(card).split("---")[1])
     assert header["model-index"][0]["name"] == "tinycats"
