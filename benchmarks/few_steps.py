@@ -1,4 +1,4 @@
-"""The few-step student beside its teacher, on a finished pipeline: python benchmarks/few_steps.py NAME --root DIR
+"""The student compared with its teacher, on a finished pipeline: python benchmarks/few_steps.py NAME --root DIR
 
 DIR is a checkout after `dvc repro`: its params.yaml, data/processed and models are read. NAME names the run (default,
 oxford_pets). Writes benchmarks/results/few_steps_NAME.json and docs/few-steps-NAME.png.

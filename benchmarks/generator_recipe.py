@@ -178,7 +178,7 @@ def make_task(variant: Variant, judge: Judge, seed: int, steps: int) -> FlowMatc
 
 @dataclass
 class Training:
-    """A variant in training: goes on from the state in `path`, where there is one."""
+    """A variant in training: resumes from the checkpoint in `path`, where there is one."""
 
     variant: Variant
     task: FlowMatchingTask

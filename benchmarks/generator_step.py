@@ -1,4 +1,4 @@
-"""A training step of TinyDiT in the pipeline's loop, beside diffusers' DiT of the same size in a minimal loop.
+"""A training step of TinyDiT in the pipeline's loop, compared with diffusers' DiT of the same size in a minimal loop.
 
     pip install -e '.[benchmarks]'
     python benchmarks/generator_step.py
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-import tinycats.runtime.vision  # noqa: F401  # diffusers needs torchvision, which needs this beside a CPU-only torch
+import tinycats.runtime.vision  # noqa: F401  # diffusers needs torchvision, which needs this with a CPU-only torch
 from machine import machine, write_tables
 from tinycats.generator.task import FlowMatchingTask
 from tinycats.learning import loop, precision
@@ -177,7 +177,7 @@ def main() -> None:
     head = ["dit=small, bf16: batch", *switches, "ms a step", "MB above the start"]
     tables.append({"head": head, "rows": rows})
     notes = (
-        "The pipeline's own loop (batches, clipping, fused AdamW, EMA, guard, status) beside diffusers' DiTTransformer2DModel "
+        "The pipeline's own loop (batches, clipping, fused AdamW, EMA, guard, status) compared with diffusers' DiTTransformer2DModel "
         "of the same width, depth, heads and tokens in a loop of forward, backward and AdamW alone. Medians; every row is a "
         f"process of its own. {auto}"
     )

@@ -1,4 +1,4 @@
-"""preprocess, beside decoding the same files with Pillow alone on all cores.
+"""preprocess, compared with decoding the same files with Pillow alone on all cores.
 
     python benchmarks/preprocessing.py data/raw        # of a run with real photos: dvc repro fetch
 

@@ -159,7 +159,7 @@ def headline(results: dict[str, Content]) -> str:
         compare(name, data, "adapter for an unseen breed: images that the classifier takes for it", lines, column, "")
 
     committed = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "metrics").glob("*.json"))}
-    title = yaml.safe_load((ROOT / "params.yaml").read_text())["data"]["title"].split(",")[0]
+    title = yaml.safe_load((ROOT / "params.yaml").read_text())["publish"]["data"]["title"].split(",")[0]
     run("synthetic cats", "default")
     again = results["default"]
     add(

@@ -9,7 +9,7 @@ if [[ $status == 124 ]]; then
   tinycats share # the stages that are done
   gh workflow run train.yml --ref "$REF" -f "data=$DATA" -f "steps=$STEPS" -f "batch_size=$BATCH_SIZE" -f "lr=$LR" \
     -f "compute=$COMPUTE"
-  echo "not done after $WAIT: another run of this workflow goes on waiting"
+  echo "not done after $WAIT: another run of this workflow continues to wait"
   echo "finished=false" >> "$GITHUB_OUTPUT"
   exit
 fi

@@ -225,7 +225,7 @@ def test_a_training_that_takes_longer_is_waited_for_by_the_next_run(runner: Runn
     environment = {"COMPUTE": "local", "DATA": "", "STEPS": "", "BATCH_SIZE": "", "LR": "0.001", "REF": "main"}
     done = runner.run(".github/scripts/set_params.sh && .github/scripts/train.sh", WAIT="0.5s", **environment)
     assert done.returncode == 0, done.stderr
-    assert "another run of this workflow goes on waiting" in done.stdout
+    assert "another run of this workflow continues to wait" in done.stdout
     assert runner.output.read_text() == "finished=false\n"
     assert runner.log.read_text() == (
         "workflow run train.yml --ref main -f data= -f steps= -f batch_size= -f lr=0.001 -f compute=local\n"

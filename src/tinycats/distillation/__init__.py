@@ -1,1 +1,1 @@
-"""The few-step student of the generator."""
+"""The student of the generator, which needs few steps."""

@@ -2,7 +2,7 @@
 
 After DiT (Peebles & Xie 2023), with x-prediction on large patches (Li & He 2025), qk-norm and RMSNorm. t=0 is noise, t=1 is
 data. The second time h is the length of the step that the prediction is for; 0 asks for the instantaneous prediction, which is
-all that the teacher learns. The few-step student learns the others (distillation/task.py).
+all that the teacher learns. The student learns the others (distillation/task.py).
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class TinyDiT(PretrainedModel):
     def initialize(self) -> None:
         """Xavier for the matrices; zero where the network must start as the identity.
 
-        The patches start smaller: beside them the positions and the class must be heard from the first step, or a short
+        The patches start smaller: next to them the positions and the class must be heard from the first step, or a short
         training never learns what belongs where (tests/unit/test_flow_matching.py fails without it).
         """
         for module in self.modules():

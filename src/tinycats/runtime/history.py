@@ -1,4 +1,4 @@
-"""What a training run logs: kept with its state, so that a run that was stopped and continued shows one whole curve."""
+"""What a training run logs: kept with its checkpoints, so that a run that was stopped and resumed shows one whole curve."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 def keep_freed_memory() -> None:
     """Let malloc keep what is freed (up to 1 GB, and blocks up to 32 MB) for the next allocation. Only on glibc.
 
-    By default it gives large blocks back to the system at once, and every step of a training pays for new pages again
+    By default it gives large blocks back to the system at once, and every step of training pays for new pages again
     (benchmarks/generator_step.py has both).
     """
     if sys.platform == "linux":

@@ -300,7 +300,7 @@ class ComputeCommon(Section):
     """Where and how things run. Cannot change a result, so no stage depends on it."""
 
     device: DeviceName
-    processes: Count | None  # that share a training; null: one for each GPU
+    processes: Count | None  # that share a training run; null: one for each GPU
     checkpoint_every_s: Positive
 
 

@@ -1,6 +1,6 @@
-"""torchvision, importable beside a CPU-only torch.
+"""torchvision, importable with a CPU-only torch.
 
-PyPI's torchvision wheel for Linux is linked to CUDA, so beside a CPU torch its C++ operators do not load and its import
+PyPI's torchvision wheel for Linux is linked to CUDA, so with a CPU torch its C++ operators do not load and its import
 fails on the missing schemas. Declaring the two schemas first cures that; none of those operators is used here.
 `torchvision.io` stays unusable on such a machine: pictures are decoded with Pillow.
 """

@@ -47,7 +47,7 @@ def train_dit(request: str, volume: str) -> Result:
 
 @app.function()
 def distill(request: str, volume: str) -> Result:
-    """Train the few-step student; called by `dvc repro`."""
+    """Train the student; called by `dvc repro`."""
     return _execute(request, volume)
 
 
