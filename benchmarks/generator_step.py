@@ -130,7 +130,7 @@ def automatic() -> str:
     candidates = [torch.float32, *precision.candidates(DEVICE)]
     times = [f"{NAMES[dtype]} {1000 * precision.measure(DEVICE, dtype):.1f} ms" for dtype in candidates]
     return (
-        f"precision: auto is {chosen} on this machine; a step of the small block that decides it: {', '.join(times)}."
+        f"precision: auto is {chosen} on this machine; the step of a small block that decides it takes {', '.join(times)}."
     )
 
 
