@@ -1,4 +1,4 @@
-"""An epoch of the classifier in the pipeline's loop, compared with torchvision's ImageFolder and DataLoader with the same network.
+"""An epoch of the classifier in the pipeline's loop, against torchvision's ImageFolder and DataLoader with the same network.
 
     python benchmarks/classifier_epoch.py data/raw        # of a run with real photos: dvc repro fetch
 

@@ -128,10 +128,9 @@ def automatic() -> str:
     """What `precision: auto` is on this machine, and what that is decided by, measured again."""
     chosen = NAMES[resolve_dtype("auto", DEVICE)]
     candidates = [torch.float32, *precision.candidates(DEVICE)]
-    times = [f"{NAMES[dtype]} {1000 * precision.measure(DEVICE, dtype):.1f} ms" for dtype in candidates]
-    return (
-        f"precision: auto is {chosen} on this machine; the step of a small block that decides it takes {', '.join(times)}."
-    )
+    seconds = precision.measure(DEVICE, candidates)
+    times = [f"{NAMES[dtype]} {1000 * seconds[dtype]:.1f} ms" for dtype in candidates]
+    return f"precision: auto is {chosen} on this machine; the step of a small block that decides it takes {', '.join(times)}."
 
 
 def main() -> None:
@@ -177,7 +176,7 @@ def main() -> None:
     head = ["dit=small, bf16: batch", *switches, "ms a step", "MB above the start"]
     tables.append({"head": head, "rows": rows})
     notes = (
-        "The pipeline's own loop (batches, clipping, fused AdamW, EMA, guard, status) compared with diffusers' DiTTransformer2DModel "
+        "The pipeline's own loop (batches, clipping, fused AdamW, EMA, guard, status) against diffusers' DiTTransformer2DModel "
         "of the same width, depth, heads and tokens in a loop of forward, backward and AdamW alone. Medians; every row is a "
         f"process of its own. {auto}"
     )

@@ -42,7 +42,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def measured(monkeypatch: pytest.MonkeyPatch) -> dict[torch.dtype, float]:
     """Seconds that `measure` answers with, to be changed; each is given once."""
     seconds = {torch.float32: 1.0, torch.bfloat16: 0.5}
-    monkeypatch.setattr(precision, "measure", lambda device, dtype: seconds.pop(dtype))
+    monkeypatch.setattr(precision, "measure", lambda device, dtypes: {dtype: seconds.pop(dtype) for dtype in dtypes})
     return seconds
 
 
