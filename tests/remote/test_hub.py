@@ -189,7 +189,7 @@ def test_too_many_requests_are_waited_out(hub: HubServer, folder: Path) -> None:
 
 def test_a_limit_of_hours_is_not_waited_out(hub: HubServer, folder: Path) -> None:
     hub.faults = [Fault("POST", "/commit/", "status", times=99, status=429, headers={"Retry-After": "7200"})]
-    assert "takes no more requests for now (429)" in (line := error_line(upload(hub, folder)))
+    assert "accepts no more requests for now (429)" in (line := error_line(upload(hub, folder)))
     assert "run this again in 7200 s" in line
     assert hub.repositories["ann/cats"].contents() == {}
     hub.faults.clear()

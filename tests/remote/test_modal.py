@@ -320,7 +320,7 @@ def test_a_run_is_shown_and_cancelled_and_resumes_later(checkout, service: Modal
     assert "train_dit-" in there.tinycats("runs")
     there.tinycats("cancel", "train_dit")
     assert "train_dit: the run was cancelled; its checkpoints are kept" in error(there.finish(process, code=1))
-    assert "is not running, it is cancelled" in error(there.tinycats("cancel", "train_dit", code=1))
+    assert "is not running but cancelled" in error(there.tinycats("cancel", "train_dit", code=1))
     assert "no such run; known runs: train_dit-" in error(there.tinycats("cancel", "none", code=1))
     until(lambda: all(container.process.returncode is not None for container in service.containers.values()))
     stopped = re.findall(r"stopped by SIGTERM after step (\d+)", there.log())

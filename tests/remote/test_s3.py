@@ -139,7 +139,7 @@ def test_dvc_refuses_a_wrong_secret(team: Team) -> None:
     ("environment", "line"),
     [
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch: the secret is not that of the key"),
-        ({"AWS_ACCESS_KEY_ID": "wrong"}, "InvalidAccessKeyId: the service knows no such key"),
+        ({"AWS_ACCESS_KEY_ID": "wrong"}, "InvalidAccessKeyId: the service does not know this key"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Unable to locate credentials"),
         ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found"),
     ],
@@ -165,7 +165,7 @@ def test_a_remote_is_checked(team: Team) -> None:
     assert "AccessDenied: the key may not list this bucket" in refused.stderr
     config.write_text(config.read_text().replace("s3://another", f"s3://{BUCKET}"))
     unverified = member.run("tinycats", "remote", PYTHONPATH=SOURCES)
-    assert "downloads are not checked: dvc remote modify storage verify true" in unverified.stderr
+    assert "downloads are not verified; run dvc remote modify storage verify true" in unverified.stderr
 
 
 def test_what_the_policy_does_not_grant_is_refused(team: Team) -> None:
