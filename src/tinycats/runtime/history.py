@@ -13,7 +13,7 @@ from tinycats.runtime.processes import is_main
 
 
 class Sink(Protocol):
-    """Where curves and pictures go besides DVCLive."""
+    """Where curves and images go besides DVCLive."""
 
     def log(self, step: int, scalars: dict[str, float]) -> None: ...
 
@@ -45,7 +45,7 @@ class LiveSink:
 
 
 class History:
-    """Scalars and pictures by step, mirrored by the main process into a DVCLive directory and a further sink.
+    """Scalars and images by step, mirrored by the main process into a DVCLive directory and a further sink.
 
     `images` is kept in the run directory, since DVC empties the DVCLive directory (an out) before each run.
     """
@@ -65,7 +65,7 @@ class History:
         self._replay(self.records[-1])
 
     def log_image(self, step: int, name: str, image: Image.Image) -> None:
-        """Log a picture under `name` (a PNG file name)."""
+        """Log an image under `name` (a PNG file name)."""
         self.image_steps[name] = step
         if is_main():
             self.images.mkdir(parents=True, exist_ok=True)

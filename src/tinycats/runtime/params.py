@@ -73,7 +73,7 @@ class Archives(Section):
 class OxfordPetsData(DataCommon):
     source: Literal["oxford_pets"]
     archives: Archives
-    other_max: Count  # pictures of dogs kept as `other`, spread evenly over the breeds
+    other_max: Count  # images of dogs kept as `other`, spread evenly over the breeds
 
 
 class ImageFolderData(DataCommon):

@@ -73,7 +73,7 @@ class ProgressReport:
         raise SystemExit(128 + received)
 
     def _rate(self) -> float:
-        """Pictures a second since this process began to train."""
+        """Images a second since this process began to train."""
         return (self.done - self.start) * self.batch_size / max(time.monotonic() - self.started, 1e-9)
 
     def _say(self, line: str) -> None:

@@ -2,7 +2,7 @@
 
 PyPI's torchvision wheel for Linux is linked to CUDA, so with a CPU torch its C++ operators do not load and its import
 fails on the missing schemas. Declaring the two schemas first cures that; none of those operators is used here.
-`torchvision.io` stays unusable on such a machine: pictures are decoded with Pillow.
+`torchvision.io` stays unusable on such a machine: images are decoded with Pillow.
 """
 
 from __future__ import annotations
