@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tests.unit.training import TRAIN, split
 from tinycats.data.randomness import generator_for
 from tinycats.learning.average import WeightAverage
 from tinycats.learning.loop import Batch, learning_rate, train
@@ -21,16 +22,11 @@ from tinycats.runtime.checkpoints import Checkpoints
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.guard import LossGuard
 from tinycats.runtime.history import History
-from tinycats.runtime.params import TrainParams
 from tinycats.runtime.run_directory import RunDirectory, open_run
 from tinycats.runtime.run_settings import RunSettings
 from tinycats.runtime.status import write_status
 
-TRAINING = TrainParams(
-    steps=20, batch_size=8, accumulation=1, lr=0.05, warmup_steps=4, schedule="constant", beta2=0.95, weight_decay=0.0,
-    clip_norm=1.0, ema_decay=0.9, augmentation="none", precision="fp32", compile=False, gradient_checkpointing=False,
-    label_dropout=0.1, t_mean=0.0, t_std=1.0,
-)  # fmt: skip
+TRAINING = TRAIN.model_copy(update={"steps": 20, "lr": 0.05, "warmup_steps": 4})
 EVERY_STEP = {"checkpoint_every_s": 0.0, "checkpoint_share": 1e9}
 SELDOM = {"checkpoint_every_s": 1e9}
 
@@ -80,10 +76,7 @@ class LineTask:
 
 def run(task: LineTask, path: Path, **changes: Any) -> nn.Module:
     """Train with TRAINING and a RunSettings, changed so."""
-    training = TRAINING.model_copy(
-        update={key: value for key, value in changes.items() if key in TrainParams.model_fields}
-    )
-    others = {key: value for key, value in changes.items() if key not in TrainParams.model_fields}
+    training, others = split(TRAINING, changes)
     settings = RunSettings(path / "runs", device="cpu", every_steps=5, **{"guard_steps": 16, **SELDOM, **others})
     task.steps = training.steps
     history = History(path / "live", path / "images")
