@@ -15,11 +15,11 @@ from typer.testing import CliRunner, Result
 
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.cli import app
-from tinycats.commands.nearest import nearest_names
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, save_sampler, student_sampler, to_uint8
 from tinycats.preparing.decode import to_square
 from tinycats.runtime.params import SamplerSettings
+from tinycats.runtime.words import nearest_names
 
 pytestmark = pytest.mark.xdist_group("cli")  # the same models serve them all
 

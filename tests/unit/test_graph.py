@@ -27,7 +27,7 @@ SOURCE = ROOT / "src/tinycats"
 ROOM = SOURCE / "runtime"  # nothing in it can change a result
 # Rooms in the order in which they may import: each from those before it alone
 ROOMS = [
-    "runtime", "data", "figures", "sources", "preparing", "learning", "classifier", "evaluator", "generator", "distillation",
+    "runtime", "data", "figures", "backbones", "inspection", "sources", "preparing", "learning", "classifier", "evaluator", "generator", "distillation",
     "adapters", "evaluation", "export", "verification", "publishing", "experiments", "commands", "cli",
 ]  # fmt: skip
 

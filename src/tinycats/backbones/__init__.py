@@ -1,0 +1,1 @@
+"""Image networks of timm, their ImageNet weights, and the features of a frozen one."""

@@ -1,0 +1,32 @@
+"""Names of timm's image networks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from tinycats.runtime.words import did_you_mean, nearest_names
+
+# Known without timm, whose import takes seconds
+KNOWN = (
+    "resnet18", "resnet34", "resnet50", "tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2",
+)  # fmt: skip
+
+
+def check_network(name: str) -> str:
+    """The name, as it is. Raises ValueError, with the nearest names, where timm has no such network."""
+    if name in KNOWN:
+        return name
+    import tinycats.runtime.vision  # noqa: F401  # timm imports torchvision, which needs this first
+
+    # isort: split
+    import timm
+
+    known = timm.list_models()
+    if name.split(".")[0] not in known:  # what follows the dot names weights
+        raise ValueError(f"timm has no network {name!r}{did_you_mean(nearest_names(name, known))}")
+    return name
+
+
+NetworkName = Annotated[str, AfterValidator(check_network)]
