@@ -18,7 +18,6 @@ def main() -> None:
         inputs={
             "processed_dir": Path("data/processed"),
             "classifier_dir": Path("models/classifier"),
-            "evaluator_dir": Path("models/evaluator"),
             "generator_dir": Path("models/generator"),
             "student_dir": Path("models/student"),
         },

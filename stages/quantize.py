@@ -17,12 +17,12 @@ def main() -> None:
     }
     quantize_models(
         onnx_dir=Path("models/onnx"),
-        evaluator_dir=Path("models/evaluator"),
         processed_dir=Path("data/processed"),
         output_dir=Path("models/onnx_int8"),
         metrics_path=Path("metrics/quantize.json"),
         timing_path=Path("metrics/timing/quantize.json"),
         samplers=samplers,
+        features=params.evaluate.features,
         settings=params.quantize,
         seed=params.seed,
     )

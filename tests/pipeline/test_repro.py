@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.pipeline.conftest import Project, copy_project, link_large
 from tests.pipeline.test_readme import readme, shell
 
-ALL = ["fetch", "preprocess", "train_classifier", "train_evaluator", "train_dit", "distill", "evaluate", "export_onnx",
+ALL = ["fetch", "preprocess", "train_classifier", "train_dit", "distill", "evaluate", "export_onnx",
        "quantize", "publish"]  # fmt: skip
 AFTER_GENERATOR = ["train_dit", "distill", "evaluate", "export_onnx", "quantize", "publish"]
 
@@ -187,7 +187,7 @@ def test_the_learning_rate_retrains_the_generator_alone(project: Project) -> Non
 
 def test_where_it_runs_and_what_is_watched_retrain_nothing(project: Project) -> None:
     changes = ["compute=modal", "logging.every_steps=7"]
-    changes += [f"monitor.{stage}.guard_steps=null" for stage in ("train_classifier", "train_evaluator", "train_dit")]
+    changes += [f"monitor.{stage}.guard_steps=null" for stage in ("train_classifier", "train_dit")]
     changes += [f"monitor.{stage}.sample_every=7" for stage in ("train_dit", "distill")]
     output = project.dvc("exp", "run", *(word for change in changes for word in ("-S", change)))
     assert yaml.safe_load(project.read("params.yaml"))["compute"]["backend"] == "modal"

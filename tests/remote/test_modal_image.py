@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.remote.modal_double import ModalDouble
 from tests.unit.test_locks import RUN, locked, needed
 
-STAGES = ("train_classifier", "train_evaluator", "train_dit", "distill", "evaluate")
+STAGES = ("train_classifier", "train_dit", "distill", "evaluate")
 
 
 @pytest.fixture

@@ -107,7 +107,18 @@ def adapter_task(
     """Flow matching on photos, uint8 [N, S, S, 3], all of the class `label`."""
     photos = Split(images, np.full(len(images), label), [str(row) for row in range(len(images))])
     dtype = resolve_dtype(training.precision, device)
-    return AdapterTask("adapt", model, photos, photos, seed, True, training, None, device, dtype)
+    return AdapterTask(
+        name="adapt",
+        model=model,
+        train=photos,
+        val=photos,
+        seed=seed,
+        mirror=True,
+        training=training,
+        sample_every=None,
+        device=device,
+        dtype=dtype,
+    )
 
 
 def nearest_class(model: TinyDiT, images: np.ndarray, seed: int, training: TrainParams, device: torch.device) -> str:

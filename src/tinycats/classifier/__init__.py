@@ -1,1 +1,1 @@
-"""The breed classifier: network, the task that trains it (and the evaluator), calibration."""
+"""The breed classifier: network, the task that trains it, calibration."""

@@ -1,4 +1,4 @@
-"""What a trained classifier's confidence is worth: its temperature and the confidence below which it is "not sure"."""
+"""What a trained classifier's answers are worth: temperature, when it is "not sure", and what is unlike anything it has seen."""
 
 from __future__ import annotations
 
@@ -8,33 +8,62 @@ import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from tinycats.backbones.features import resize
+from tinycats.classifier.distance import fit_distance
 from tinycats.classifier.network import Classifier
 from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import Split
 
-BATCH_SIZE = 128
+BATCH_SIZE = 64
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 PRECISION = 0.95  # of the answers that are accepted
+UNLIKE = 0.05  # share of images like those of the training that are taken for others, at most
 
 
 @torch.inference_mode()
-def calibrate(model: Classifier, val: Split) -> None:
-    """Set temperature and reject_threshold in model.config from the validation split.
+def calibrate(model: Classifier, train: Split, val: Split) -> Classifier:
+    """The model with its distance fitted on the training images, and temperature, limit and threshold on those for validation.
 
     The temperature is fitted on the logits, the threshold then on what predict() answers.
     """
     model.eval()
-    device = next(model.parameters()).device
-    batches = [
-        as_tensor(val.images[start : start + BATCH_SIZE]).to(device) for start in range(0, len(val.labels), BATCH_SIZE)
-    ]
-    logits = torch.cat([model.views(batch)[0].cpu() for batch in batches], dim=1)  # (V, N, K)
-    temperature = fit_temperature(logits, torch.from_numpy(val.labels))
-    model.config = model.config.model_copy(update={"temperature": temperature})
-    probabilities = torch.cat([model.predict(batch).cpu() for batch in batches]).numpy()
+    _, train_features = _outputs(model, train)
+    model.distance = fit_distance(train_features, train.labels, model.config.num_classes)
+    logits, features = _outputs(model, val)
+    labels = torch.from_numpy(val.labels)
+    temperature = fit_temperature(logits, labels)
+    probabilities = (logits / temperature).softmax(dim=2).mean(dim=0).numpy()
     right = probabilities.argmax(axis=1) == val.labels
-    threshold = reject_threshold(probabilities.max(axis=1), right)
-    model.config = model.config.model_copy(update={"reject_threshold": threshold})
+    changes = {
+        "temperature": temperature,
+        "reject_threshold": reject_threshold(probabilities.max(axis=1), right),
+        "distance_dims": model.distance.means.shape[1],
+        "distance_limit": distance_limit(model.distance(features).numpy()),
+    }
+    model.config = model.config.model_copy(update=changes)
+    return model
+
+
+def _outputs(model: Classifier, split: Split) -> tuple[Tensor, Tensor]:
+    """Logits (V, N, K) of all views and pooled features (N, C), on the CPU, of images of any size."""
+    device = next(model.parameters()).device
+    logits, features = [], []
+    for start in range(0, len(split.labels), BATCH_SIZE):
+        images = resize(as_tensor(split.images[start : start + BATCH_SIZE]).to(device), model.config.image_size)
+        of_batch, maps = model.views(images)
+        logits.append(of_batch.cpu())
+        features.append(maps.mean(dim=(2, 3)).cpu())
+    return torch.cat(logits, dim=1), torch.cat(features)
+
+
+def distance_limit(distances: np.ndarray, unlike: float = UNLIKE) -> float | None:
+    """The distance that an image like the N given ones exceeds with a probability of at most `unlike`; None if N is too small.
+
+    The (N + 1)(1 - unlike)-th smallest, rounded up: a conformal bound, which holds on average for any distribution (Vovk et
+    al. 2005; Bates et al. 2023 for outliers).
+    """
+    rank = int(np.ceil((len(distances) + 1) * (1 - unlike)))
+    return float(np.sort(distances)[rank - 1]) if rank <= len(distances) else None
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -55,14 +84,18 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def reject_threshold(confidence: np.ndarray, right: np.ndarray, precision: float = PRECISION) -> float | None:
-    """The smallest confidence such that of the answers with at least that, a share of `precision` is right.
+    """The smallest confidence such that `precision` of other images' answers with at least that can be expected to be right.
 
-    confidence: float [N]; right: bool [N]. 0 where that holds of all answers, None where no confidence is enough.
+    confidence: float [N]; right: bool [N]. The smallest t with (1 + wrong answers at or above t) / (1 + answers at or above t)
+    <= 1 - precision, which bounds the expected share of wrong answers among those accepted (Barber & Candes 2015; Jin & Candes
+    2023 for predictions): the bare share would be too good by its choice. 0 where all answers pass, None where no confidence
+    does.
     """
     order = np.argsort(-confidence, kind="stable")
-    confidence, share_right = confidence[order], np.cumsum(right[order]) / np.arange(1, len(right) + 1)
+    confidence, wrong = confidence[order], np.cumsum(~right[order])
     ends = np.append(confidence[1:] < confidence[:-1], True)  # equal confidences are accepted together or not at all
-    enough = np.flatnonzero(ends & (share_right >= precision))
+    bound = (1 + wrong) / (1 + np.arange(1, len(right) + 1))
+    enough = np.flatnonzero(ends & (bound <= 1 - precision + 1e-12))
     if not len(enough):
         return None
     return 0.0 if enough[-1] == len(right) - 1 else float(confidence[enough[-1]])

@@ -44,8 +44,10 @@ class MatmulConv2d(nn.Conv2d):
 
 
 def use_matmul(trunk: nn.Module) -> None:
-    """Replace every 3 x 3 convolution below `trunk`."""
+    """Replace every 3 x 3 convolution below `trunk` that is one of those."""
     for parent in list(trunk.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, nn.Conv2d) and child.kernel_size == (3, 3):
-                setattr(parent, name, MatmulConv2d.like(child))
+            if type(child) is nn.Conv2d and child.kernel_size == (3, 3):  # not of a class with a forward of its own
+                assert isinstance(child, nn.Conv2d)
+                if child.groups == 1 and child.dilation == (1, 1) and child.bias is None:
+                    setattr(parent, name, MatmulConv2d.like(child))

@@ -1,8 +1,8 @@
-"""Training a classifier: the task that the breed classifier and the evaluator share."""
+"""Training the classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,35 +12,30 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinycats.data.augment import augment, cut, mix
-from tinycats.data.batches import batch_indices
-from tinycats.data.feed import Images, feed
+from tinycats.data.feed import Images
 from tinycats.data.pixels import as_tensor, to_float
 from tinycats.data.processed import Split
 from tinycats.data.randomness import RowRandom, derive_seed
 from tinycats.learning.loop import Batch
 from tinycats.learning.precision import autocast
+from tinycats.learning.task import ImageTask
 from tinycats.runtime.history import History
-from tinycats.runtime.params import ClassificationParams
+from tinycats.runtime.params import ClassifierParams
 
 
 @dataclass
-class ClassificationTask:
-    """Cross-entropy on augmented images; keeps the weights with the best validation accuracy, of equal ones the latest.
+class ClassificationTask(ImageTask):
+    """Cross-entropy on augmented images; keeps the latest weights or, with early stopping, those that validated best.
 
-    `model` maps float pixels (B, 3, H, W) in [0, 1] to (logits (B, K), anything). The images of `train` may be larger than those
-    of `val`, which have the size that the network sees.
+    Without it, the learning rate ends low and the latest are as good; to choose by a few images would spoil them for calibration.
+    `model` maps float pixels (B, 3, H, W) in [0, 1] to (logits (B, K), anything). It sees crops of `crop_size` pixels of the
+    images of `train`, and those of `val` as they are.
     """
 
-    name: str
-    model: nn.Module
-    train: Split
+    training: ClassifierParams
     val: Split
     classes: list[str]
-    seed: int
-    mirror: bool
-    training: ClassificationParams
-    device: torch.device
-    dtype: torch.dtype
+    crop_size: int
     best: dict[str, Tensor] = field(default_factory=dict)
     best_accuracy: float = -1.0
     best_step: int = 0  # of the weights that are kept
@@ -57,21 +52,17 @@ class ClassificationTask:
         return min(steps, self.training.max_steps or steps)
 
     @property
+    def lr_scales(self) -> Mapping[str, float]:
+        return {"head.": self.training.head_lr}
+
+    @property
     def warmup_steps(self) -> int:
         return round(self.training.warmup_fraction * self.steps)
-
-    def indices(self, step: int) -> list[int]:
-        return batch_indices(self.seed, step, self.training.batch_size, len(self.train.labels)).tolist()
-
-    def batches(self, start: int, rows: range) -> Iterator[Batch]:
-        images = feed(self.train, self.seed, self.training.batch_size, rows, start, self.steps, self.device)
-        for step, found in enumerate(images, start):
-            yield self.batch(step, rows, found)
 
     def batch(self, step: int, rows: range, images: Images) -> Batch:
         training = self.training
         random = RowRandom(self.seed, "augment", step, training.batch_size, rows, self.device)
-        size = self.val.images.shape[1]
+        size = self.crop_size
         if step < training.small_first * self.steps:
             size = round(size * 2 / 3 / 8) * 8
         pixels = to_float(images.pixels)
@@ -98,12 +89,14 @@ class ClassificationTask:
         history.log(done, {"val_top1": top1, "val_top5": top5})
         if top1 > self.best_accuracy:
             self.better_step = done
-        if top1 >= self.best_accuracy:  # on few images many epochs are equal, and the learning rate has fallen since
+        patience = self.training.early_stopping_epochs
+        if (
+            patience is None or top1 >= self.best_accuracy
+        ):  # of equal ones the latest: the learning rate has fallen since
             self.best_accuracy, self.best_step = top1, done
             self.best = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
             self.best_predicted = ranked[:, 0]
         epochs_since = (done - self.better_step) / self.steps_per_epoch
-        patience = self.training.early_stopping_epochs
         stop = patience is not None and epochs_since >= patience
         if stop or done == self.steps:
             self.log_confusion(done, history)
@@ -135,7 +128,7 @@ class ClassificationTask:
         return {
             "n_train": len(self.train.labels),
             "n_val": len(self.val.labels),
-            "best_val_top1": self.best_accuracy,
+            "val_top1": self.best_accuracy,
             "best_step": self.best_step,
         }
 

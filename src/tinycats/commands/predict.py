@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +34,10 @@ def predict(
         Path | None, typer.Option(help=f"Model directory or .onnx file.  [default: {MODEL}]", show_default=False)
     ] = None,
 ) -> None:
-    """Say which class images show, or "not sure" if the confidence is below the classifier's threshold.
+    """Say which class images show, "not sure", or "unlike the training images".
+
+    Not sure: the confidence is below the classifier's threshold. Unlike: the image is further from the training images than
+    those are from each other, so that its classes mean little.
 
     If some cannot be read, only a line for each of them is printed, and the exit code is 1.
 
@@ -52,16 +55,16 @@ def predict(
     results = []
     for start in range(0, len(images), BATCH_SIZE):
         files = images[start : start + BATCH_SIZE]
-        for file, probabilities in zip(files, run(pixels[start : start + BATCH_SIZE]), strict=True):
-            results.append(_result(file, probabilities, config, top))
+        for file, probabilities, distance in zip(files, *run(pixels[start : start + BATCH_SIZE]), strict=True):
+            results.append(_result(file, probabilities, float(distance), config, top))
     if as_json:
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
     else:
         _print_table(results)
 
 
-def _load(path: Path, onnx: bool) -> tuple[ClassifierConfig, Callable[[np.ndarray], np.ndarray]]:
-    """The config, and a function from uint8 [N, S, S, 3] to probabilities [N, K]."""
+def _load(path: Path, onnx: bool) -> tuple[ClassifierConfig, Callable[[np.ndarray], Sequence[np.ndarray]]]:
+    """The config, and a function from uint8 [N, S, S, 3] to probabilities [N, K] and distances [N]."""
     require_model(path)
     if path.suffix == ".onnx":
         from tinycats.export.onnx_models import OnnxClassifier
@@ -76,7 +79,7 @@ def _load(path: Path, onnx: bool) -> tuple[ClassifierConfig, Callable[[np.ndarra
     from tinycats.classifier.network import Classifier
 
     network = Classifier.from_pretrained(path)
-    return network.config, lambda x: network.predict(torch.from_numpy(x)).numpy()
+    return network.config, lambda x: [output.numpy() for output in network.predict(torch.from_numpy(x))]
 
 
 def _read_all(files: list[Path], image_size: int, fit: Fit) -> np.ndarray:
@@ -103,13 +106,23 @@ def _read_all(files: list[Path], image_size: int, fit: Fit) -> np.ndarray:
     return np.stack(images)
 
 
-def _result(file: Path, probabilities: np.ndarray, config: ClassifierConfig, top: int) -> dict[str, Any]:
-    """`sure` is None if the classifier has no threshold."""
+def _result(
+    file: Path, probabilities: np.ndarray, distance: float, config: ClassifierConfig, top: int
+) -> dict[str, Any]:
+    """`sure` and `unlike` are None if the classifier has no threshold or no limit."""
     best = (-probabilities).argsort(kind="stable")[:top]
     ranked = [{"class": config.classes[label], "probability": round(float(probabilities[label]), 6)} for label in best]
-    threshold = config.reject_threshold
-    sure = None if threshold is None else bool(probabilities[best[0]] >= threshold)
-    return {"file": str(file), **ranked[0], "sure": sure, "top": ranked}
+    threshold, limit = config.reject_threshold, config.distance_limit
+    unlike = None if limit is None else distance > limit
+    sure = None if threshold is None else not unlike and bool(probabilities[best[0]] >= threshold)
+    return {
+        "file": str(file),
+        **ranked[0],
+        "sure": sure,
+        "unlike": unlike,
+        "distance": round(distance, 4),
+        "top": ranked,
+    }
 
 
 def _print_table(results: list[dict[str, Any]]) -> None:
@@ -120,6 +133,9 @@ def _print_table(results: list[dict[str, Any]]) -> None:
     table = Table("file", "class", "probability", "next", box=None, header_style="bold")
     for result in results:
         rest = ", ".join(f"{item['class']} {item['probability']:.1%}" for item in result["top"][1:])
-        name = f"not sure ({result['class']}?)" if result["sure"] is False else result["class"]
+        if result["unlike"]:
+            name = "unlike the training images"
+        else:
+            name = f"not sure ({result['class']}?)" if result["sure"] is False else result["class"]
         table.add_row(escape(result["file"]), escape(name), f"{result['probability']:.1%}", escape(rest))
     Console().print(table)

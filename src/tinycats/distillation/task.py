@@ -8,25 +8,23 @@ other where two steps of half the length of the student itself lead (self-consis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tinycats.data.augment import augment
-from tinycats.data.batches import batch_indices
-from tinycats.data.feed import Images, feed
+from tinycats.data.feed import Images
 from tinycats.data.pixels import to_float
-from tinycats.data.processed import Split
 from tinycats.data.randomness import RowRandom
 from tinycats.generator.network import TinyDiT, null_classes, one_hot_classes
 from tinycats.generator.sampler import student_sampler
 from tinycats.generator.task import as_grid, sample_classes
 from tinycats.learning.loop import Batch
+from tinycats.learning.task import ImageTask
 from tinycats.runtime.history import History
 from tinycats.runtime.params import DistillParams, SamplerSettings
 
@@ -84,20 +82,14 @@ def mean_velocity(model: nn.Module, class_weights: Tensor) -> Velocity:
 
 
 @dataclass
-class DistillationTask:
+class DistillationTask(ImageTask):
     """`model` is the student, a copy of the `teacher` at first; of `guidance` all but the steps counts."""
 
-    name: str
     model: TinyDiT
+    training: DistillParams
     teacher: TinyDiT
     guidance: SamplerSettings
-    train: Split
-    seed: int
-    mirror: bool
-    training: DistillParams
     sample_every: int | None
-    device: torch.device
-    dtype: torch.dtype
 
     @property
     def steps(self) -> int:
@@ -106,14 +98,6 @@ class DistillationTask:
     @property
     def warmup_steps(self) -> int:
         return self.training.warmup_steps
-
-    def indices(self, step: int) -> list[int]:
-        return batch_indices(self.seed, step, self.training.batch_size, len(self.train.labels)).tolist()
-
-    def batches(self, start: int, rows: range) -> Iterator[Batch]:
-        images = feed(self.train, self.seed, self.training.batch_size, rows, start, self.steps, self.device)
-        for step, found in enumerate(images, start):
-            yield self.batch(step, rows, found)
 
     def batch(self, step: int, rows: range, images: Images) -> Batch:
         """ "level" is on the CPU, where its rows can be counted without waiting for the device."""
@@ -172,15 +156,6 @@ class DistillationTask:
 
     def _images(self, model: TinyDiT, settings: SamplerSettings) -> Tensor:
         return sample_classes(model, settings, self.device, self.dtype)
-
-    def summary(self) -> dict[str, float]:
-        return {"n_train": len(self.train.labels)}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is nothing: a step's batch follows from the step."""
 
 
 def _columns(values: Tensor) -> Tensor:

@@ -46,17 +46,17 @@ def distill_generator(
     student.load_state_dict(network.state_dict())
     student.gradient_checkpointing = training.gradient_checkpointing
     task = DistillationTask(
-        "distill",
-        student,
-        network.to(device).requires_grad_(False),
-        guidance,
-        split,
-        seed,
-        mirror,
-        training,
-        run.sample_every,
-        device,
-        resolve_dtype(training.precision, device),
+        name="distill",
+        model=student,
+        teacher=network.to(device).requires_grad_(False),
+        guidance=guidance,
+        train=split,
+        seed=seed,
+        mirror=mirror,
+        training=training,
+        sample_every=run.sample_every,
+        device=device,
+        dtype=resolve_dtype(training.precision, device),
     )
     inputs = [processed / name for name in ("index.csv", "classes.json", f"train_{size}.npy")]
     inputs += [teacher / name for name in (CONFIG_NAME, WEIGHTS_NAME)]

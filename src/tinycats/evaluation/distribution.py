@@ -1,12 +1,10 @@
 """How far generated images are from real ones, as sets of feature vectors [N, D].
 
-With the features of our own evaluator network these are called FD-classifier and KD-classifier; FID and KID are the
-same formulas on Inception features and only those. Everything is computed in float64 and is deterministic.
+Figures carry the name of the network whose features they are made with (fd_efficientnet_lite2); FID and KID are the same
+formulas on Inception features and only those. Everything is computed in float64 and is deterministic.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -18,11 +16,6 @@ _CHUNK = 1024  # rows of a distance matrix held at once
 
 class TooFewImagesError(UserError):
     """A set is too small for the metric; the message says how many images it needs."""
-
-
-class PrecisionRecall(NamedTuple):
-    precision: float
-    recall: float
 
 
 def labels_in_proportion(real: np.ndarray, count: int) -> np.ndarray:
@@ -45,10 +38,11 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     S = X'X / (N - 1) = R'R (QR decomposition), tr (S_r S_g)^(1/2) is the sum of the singular values of R_r R_g':
     no matrix square root, no complex numbers, and equal sets give 0 to rounding.
 
-    real: float [N, D], generated: float [M, D]. Raises TooFewImagesError unless N and M are at least D + 1, below
-    which the covariances are singular and the distance says more about N than about the images.
+    real: float [N, D], generated: float [M, D]. It is biased upwards, the more the fewer images there are for D features:
+    compare it at equal N and M alone, and with its floor, the distance between two sets of real images as large. Raises
+    TooFewImagesError for fewer than 2 images in a set.
     """
-    _check(real, generated, real.shape[1] + 1, f"a Frechet distance of {real.shape[1]} features")
+    _check(real, generated, 2, "a Frechet distance")
     mean_real, root_real = _mean_and_root(real)
     mean_generated, root_generated = _mean_and_root(generated)
     overlap = np.linalg.svd(root_real @ root_generated.T, compute_uv=False).sum()
@@ -81,23 +75,45 @@ def kernel_distances(
     return within - 2 * between
 
 
-def precision_and_recall(real: np.ndarray, generated: np.ndarray, neighbours: int) -> PrecisionRecall:
-    """Precision: share of generated images inside the manifold of the real ones; recall: the other way round.
+def inside_manifold(points: np.ndarray, manifold: np.ndarray, neighbours: int) -> np.ndarray:
+    """Which of the points lie inside the manifold of the other set: bool [M].
 
     The manifold of a set is the union of balls around its points, each reaching to its k-th nearest other point
-    (Kynkaanniemi et al. 2019, equations 1 and 2), k = `neighbours`. real: float [N, D], generated: float [M, D].
-    Raises TooFewImagesError unless N and M are at least k + 1.
+    (Kynkaanniemi et al. 2019, equations 1 and 2), k = `neighbours`. The share of generated images inside that of the real ones
+    is the precision, that of real images inside that of the generated ones the recall. points: float [M, D], manifold:
+    float [N, D]. Raises TooFewImagesError unless N and M are at least k + 1.
     """
-    _check(real, generated, neighbours + 1, f"precision and recall with {neighbours} neighbours")
-    return PrecisionRecall(
-        precision=_share_inside(real, generated, neighbours), recall=_share_inside(generated, real, neighbours)
-    )
+    _check(manifold, points, neighbours + 1, f"precision and recall with {neighbours} neighbours")
+    inside = np.zeros(len(points), dtype=bool)
+    for row in range(0, len(manifold), _CHUNK):
+        chunk = manifold[row : row + _CHUNK]
+        # The nearest of all, at index 0, is the point itself.
+        radii = np.partition(cdist(chunk, manifold), neighbours, axis=1)[:, neighbours]
+        inside |= (cdist(chunk, points) <= radii[:, None]).any(axis=0)
+    return inside
+
+
+def mean_pairwise_distances(features: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Mean Euclidean distance of two different images of B sets, float64 [B], in which images occur as often as the counts say.
+
+    features: float [N, D]; counts: integers [B, N]. Pairs of an image with its own copy are left out. Over that of real images
+    it is the diversity: 1 where generated images differ as much as real ones, 0 where all are one. Raises TooFewImagesError for
+    a set without two different images.
+    """
+    sums, pairs = np.zeros(len(counts)), np.square(counts.sum(axis=1)) - np.square(counts).sum(axis=1)
+    if len(features) < 2 or not pairs.all():
+        raise TooFewImagesError(f"a diversity needs at least 2 different images in each set, got {len(features)}")
+    for row in range(0, len(features), _CHUNK):
+        distances = cdist(features[row : row + _CHUNK], features)  # [rows, N]
+        sums += (counts[:, row : row + _CHUNK] * (counts @ distances.T)).sum(axis=1)
+    return sums / pairs
 
 
 def _mean_and_root(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean [D] and a root R [D, D] of the covariance R'R."""
+    """The mean [D] and a root R [min(N, D), D] of the covariance R'R."""
     mean = features.mean(axis=0, dtype=np.float64)
-    return mean, np.linalg.qr((features - mean) / np.sqrt(len(features) - 1)).R
+    root = (features - mean) / np.sqrt(len(features) - 1)
+    return mean, root if len(root) <= root.shape[1] else np.linalg.qr(root).R
 
 
 def _kernel(products: np.ndarray, dimensions: int) -> np.ndarray:
@@ -120,16 +136,6 @@ def _kernel_means_of_pairs(a: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return (_kernel_sums(a, a, counts, counts) - diagonal) / (np.square(counts.sum(axis=1)) - same.sum(axis=1))
 
 
-def _share_inside(manifold: np.ndarray, points: np.ndarray, neighbours: int) -> float:
-    inside = np.zeros(len(points), dtype=bool)
-    for row in range(0, len(manifold), _CHUNK):
-        chunk = manifold[row : row + _CHUNK]
-        # The nearest of all, at index 0, is the point itself.
-        radii = np.partition(cdist(chunk, manifold), neighbours, axis=1)[:, neighbours]
-        inside |= (cdist(chunk, points) <= radii[:, None]).any(axis=0)
-    return float(inside.mean())
-
-
 def _check(real: np.ndarray, generated: np.ndarray, needed: int, what: str) -> None:
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
         raise ValueError(f"features must be [N, D] and [M, D], not {real.shape} and {generated.shape}")
@@ -138,4 +144,4 @@ def _check(real: np.ndarray, generated: np.ndarray, needed: int, what: str) -> N
             f"{what} needs at least {needed} images in each set, got {len(real)} real and {len(generated)} generated"
         )
     if not (np.isfinite(real).all() and np.isfinite(generated).all()):
-        raise UserError("the features of the images are not finite: the evaluator or the generator is damaged")
+        raise UserError("the features of the images are not finite: the generator is damaged")

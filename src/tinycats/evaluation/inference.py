@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from tinycats.backbones.features import resize
 from tinycats.classifier.network import Classifier
 from tinycats.data.pixels import as_tensor
-from tinycats.evaluator.network import Evaluator
 from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, to_uint8
 from tinycats.learning.precision import autocast, resolve_dtype
@@ -41,32 +40,21 @@ def noise_images(seed: int, count: int, image_size: int) -> np.ndarray:
     return to_uint8(initial_noise(seed, range(count), image_size)).numpy()
 
 
-def predict(classifier: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
-    """Probabilities, float32 [N, K], of uint8 images [N, H, W, 3] of any size."""
-    return _batched(classifier.predict, images, classifier.config.image_size, device)
+def predict(classifier: Classifier, images: np.ndarray, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities, float32 [N, K], and distances to the training images, float32 [N], of uint8 images [N, H, W, 3]."""
+    answers = [classifier.predict(batch) for batch in _batches(classifier, images, device)]
+    probabilities, distances = zip(*answers, strict=True)
+    return torch.cat(probabilities).cpu().numpy(), torch.cat(distances).cpu().numpy()
 
 
 def predict_unscaled(classifier: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
-    """predict() without temperature scaling."""
-    return _batched(classifier.predict_unscaled, images, classifier.config.image_size, device)
+    """The probabilities of predict() without temperature scaling."""
+    return (
+        torch.cat([classifier.predict_unscaled(batch) for batch in _batches(classifier, images, device)]).cpu().numpy()
+    )
 
 
-def evaluator_features(evaluator: Evaluator, images: np.ndarray, device: torch.device) -> np.ndarray:
-    """Features, float32 [N, D], of uint8 images [N, H, W, 3] of any size."""
-    return _batched(evaluator.features, images, evaluator.config.image_size, device)
-
-
-def _batched(
-    compute: Callable[[Tensor], Tensor], images: np.ndarray, image_size: int, device: torch.device
-) -> np.ndarray:
-    batches = (as_tensor(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE))
-    return np.concatenate([compute(_resize(batch.to(device), image_size)).cpu().numpy() for batch in batches])
-
-
-def _resize(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, H, W, 3) to (N, size, size, 3), bilinear with antialiasing."""
-    if images.shape[1:3] == (size, size):
-        return images
-    pixels = images.permute(0, 3, 1, 2).float()
-    resized = F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
-    return resized.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+def _batches(classifier: Classifier, images: np.ndarray, device: torch.device) -> Iterator[Tensor]:
+    """The images, of any size, in the classifier's."""
+    for start in range(0, len(images), BATCH_SIZE):
+        yield resize(as_tensor(images[start : start + BATCH_SIZE]).to(device), classifier.config.image_size)

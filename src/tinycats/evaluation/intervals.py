@@ -12,7 +12,13 @@ import numpy as np
 from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
 
-from tinycats.evaluation.distribution import TooFewImagesError, frechet_distance, kernel_distance, kernel_distances
+from tinycats.evaluation.distribution import (
+    TooFewImagesError,
+    frechet_distance,
+    kernel_distance,
+    kernel_distances,
+    mean_pairwise_distances,
+)
 
 LEVEL = 0.95
 
@@ -30,10 +36,10 @@ def frechet(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, 
     """frechet_distance, with the bootstrap's percentiles of both sets drawn again, moved to have the figure as their mean.
 
     A Frechet distance is biased upwards, the more the fewer images and the more features; a resampled set has fewer
-    different images than its set and shows that bias again (with 128 features and some hundreds of images half as
-    much again as the figure), so that the bare percentiles would lie above it. The interval is therefore one for what
-    as many other images would give on average: it compares runs of equal numbers of images, says nothing of the
-    distance between infinitely many, and is a little too wide where images are few. Errors as of frechet_distance.
+    different images than its set and shows that bias again, so that the bare percentiles would lie above it. The interval is
+    therefore one for what as many other images would give on average: it compares runs of equal numbers of images, says
+    nothing of the distance between infinitely many, and is a little too wide where images are few. Errors as of
+    frechet_distance.
     """
     counts = _counts(len(real), resamples, seed), _counts(len(generated), resamples, seed + 1)
 
@@ -61,6 +67,16 @@ def kernel(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, s
             f"a resample of {len(real)} real and {len(generated)} generated images holds only copies of one image"
         )
     return _with_percentiles(name, value, kernel_distances(real, generated, *counts))
+
+
+def diversity(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    """mean_pairwise_distances of the generated images over that of the real ones, with the bootstrap's percentiles."""
+    values = []
+    for features, seed_of_set in ((generated, seed + 1), (real, seed)):
+        counts = np.vstack([np.ones((1, len(features)), dtype=int), _counts(len(features), resamples, seed_of_set)])
+        values.append(mean_pairwise_distances(features, counts))
+    ratios = values[0] / values[1]
+    return _with_percentiles(name, float(ratios[0]), ratios[1:])
 
 
 def _counts(n: int, resamples: int, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tinycats.backbones.features import FrozenFeatures, feature_name, features_of
 from tinycats.classifier.network import Classifier
 from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import load_classes, load_split
@@ -19,16 +20,16 @@ from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, neares
 from tinycats.evaluation.distribution import (
     TooFewImagesError,
     frechet_distance,
+    inside_manifold,
     kernel_distance,
     labels_in_proportion,
-    precision_and_recall,
 )
 from tinycats.evaluation.few_steps import few_step_grid, few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
-from tinycats.evaluation.inference import evaluator_features, generate, noise_images, predict, predict_unscaled
-from tinycats.evaluation.latency import measure_latency
+from tinycats.evaluation.inference import generate, noise_images, predict, predict_unscaled
+from tinycats.evaluation.latency import fold_norms, measure_latency
 from tinycats.evaluation.plots import write_classifier_plots, write_copying_plots
-from tinycats.evaluator.network import Evaluator
+from tinycats.evaluation.unlike import unlike_images, unlike_metrics
 from tinycats.figures.sheets import class_grid, save_png
 from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, student_sampler, teacher_sampler
@@ -49,7 +50,6 @@ def evaluate(
     *,
     processed_dir: Path,
     classifier_dir: Path,
-    evaluator_dir: Path,
     generator_dir: Path,
     student_dir: Path,
     metrics_path: Path,
@@ -74,7 +74,7 @@ def evaluate(
     teacher_settings, student_settings = teacher_sampler(sampler), student_sampler(sampler.student_steps)
     classes, other = load_classes(processed_dir)
     classifier = Classifier.from_pretrained(classifier_dir).to(target)
-    evaluator = Evaluator.from_pretrained(evaluator_dir).to(target)
+    frozen, features_name = FrozenFeatures(settings.features).to(target), feature_name(settings.features)
     generator, student = (TinyDiT.from_pretrained(path).to(target) for path in (generator_dir, student_dir))
     for directory, model in ((classifier_dir, classifier), (generator_dir, generator), (student_dir, student)):
         if model.config.classes != classes:
@@ -91,7 +91,7 @@ def evaluate(
         "generator": _generator_latency(generator, teacher_settings, settings.latency_runs, seed, target),
         "student": _generator_latency(student, student_settings, settings.latency_runs, seed, target),
     }
-    probabilities = predict(classifier, test_for_classifier.images, target)
+    probabilities, distances = predict(classifier, test_for_classifier.images, target)
     labels = labels_in_proportion(test.labels, settings.samples_per_class * len(classes))
     with_shown, shown = _with_grid(labels, len(classes), min(GRID_COLUMNS, settings.samples_per_class))
     ways = few_step_ways(teacher_settings, student_settings)
@@ -99,16 +99,16 @@ def evaluate(
     all_made = {way.name: generate(models[way.model], with_shown, way.sampler, seed, target) for way in ways}
     made = {name: images[: len(labels)] for name, images in all_made.items()}
     features = {
-        "train": evaluator_features(evaluator, train.images, target),
-        "test": evaluator_features(evaluator, test.images, target),
-        "noise": evaluator_features(evaluator, noise_images(seed, len(labels), generator.config.image_size), target),
-        **{name: evaluator_features(evaluator, generated, target) for name, generated in made.items()},
+        "train": features_of(frozen, train.images),
+        "test": features_of(frozen, test.images),
+        "noise": features_of(frozen, noise_images(seed, len(labels), generator.config.image_size)),
+        **{name: features_of(frozen, generated) for name, generated in made.items()},
     }
 
     def search(images: np.ndarray, of_images: np.ndarray) -> dict[str, Nearest]:
         """The nearest training images by features and by pixels, of the images or their mirror images."""
         mirrored = images[:, :, ::-1]
-        of_mirrored = evaluator_features(evaluator, mirrored, target)
+        of_mirrored = features_of(frozen, mirrored)
         return {
             "features": nearer(nearest(of_images, features["train"]), nearest(of_mirrored, features["train"])),
             "pixels": nearer(nearest(images, train.images), nearest(mirrored, train.images)),
@@ -123,12 +123,14 @@ def evaluate(
         for name in ("teacher", "student")
     }
 
+    marks = _marks(features, len(labels), seed)
+
     def judge(name: str) -> dict[str, Any]:
-        as_requested = predict(classifier, made[name], target).argmax(axis=1) == labels
+        as_requested = predict(classifier, made[name], target)[0].argmax(axis=1) == labels
         return {
             "n_generated": len(made[name]),
             "n_real": len(test.images),
-            **_distances(features["test"], features[name], settings.neighbours, settings.bootstrap, seed),
+            **_distances(features_name, features["test"], features[name], marks, settings, seed),
             **intervals.share("class_agreement", as_requested),
         }
 
@@ -137,6 +139,8 @@ def evaluate(
             kind: copying_metrics(found["generated"], found["test"]) for kind, found in nearest_training[name].items()
         }
 
+    size = classifier.config.image_size
+    others = {kind: predict(classifier, images, target)[1] for kind, images in unlike_images(size, seed).items()}
     unscaled = predict_unscaled(classifier, test_for_classifier.images, target)
     metrics: dict[str, Any] = {
         "classifier": {
@@ -144,11 +148,12 @@ def evaluate(
             **confidence_metrics(
                 probabilities, unscaled, test_for_classifier.labels, classifier.config.reject_threshold
             ),
+            "unlike": unlike_metrics(distances, others, classifier.config.distance_limit),
         },
         "generator": {
             "n_train": len(train.images),
             **judge("teacher"),
-            **_marks(features, len(labels), seed),
+            **{f"{key}_{features_name}_{mark}": value for (key, mark), value in marks.items()},
             "copying": copying("teacher"),
         },
         "student": {"n_train": len(train.images), **judge("student"), "copying": copying("student")},
@@ -181,30 +186,56 @@ def _with_grid(labels: np.ndarray, num_classes: int, columns: int) -> tuple[np.n
     return with_lacking, np.concatenate([np.flatnonzero(with_lacking == k)[:columns] for k in range(num_classes)])
 
 
-def _distances(test: np.ndarray, generated: np.ndarray, neighbours: int, bootstrap: int, seed: int) -> dict[str, float]:
-    """FD and KD with intervals, precision and recall of features [N, D] against those of the test split."""
+Marks = dict[tuple[str, str], float]  # ("fd" or "kd", "floor" or "noise") -> the distance
+
+
+def _distances(
+    features: str, test: np.ndarray, generated: np.ndarray, marks: Marks, settings: EvaluateParams, seed: int
+) -> dict[str, float]:
+    """FD, KD, precision, recall and diversity of features [N, D] against those of the test split, with intervals."""
+    resamples, k = settings.bootstrap, settings.neighbours
     return _available(
         {
-            "FD-classifier": lambda: intervals.frechet("fd_classifier", test, generated, bootstrap, seed),
-            "KD-classifier": lambda: {"kd_classifier": kernel_distance(test, generated)},
-            "interval of KD-classifier": lambda: intervals.kernel("kd_classifier", test, generated, bootstrap, seed),
-            "precision and recall": lambda: precision_and_recall(test, generated, neighbours)._asdict(),
+            "Fréchet distance": lambda: _with_share(
+                "fd", features, intervals.frechet(f"fd_{features}", test, generated, resamples, seed), marks
+            ),
+            "kernel distance": lambda: _with_share(
+                "kd", features, {f"kd_{features}": kernel_distance(test, generated)}, marks
+            ),
+            "interval of the kernel distance": lambda: _with_share(
+                "kd", features, intervals.kernel(f"kd_{features}", test, generated, resamples, seed), marks
+            ),
+            "precision": lambda: intervals.share(f"precision_{features}", inside_manifold(generated, test, k)),
+            "recall": lambda: intervals.share(f"recall_{features}", inside_manifold(test, generated, k)),
+            "diversity": lambda: intervals.diversity(f"diversity_{features}", test, generated, resamples, seed),
         }
     )
 
 
-def _marks(features: dict[str, np.ndarray], count: int, seed: int) -> dict[str, float]:
-    """Two FDs for scale: of `count` training images (the floor) and of noise (the ceiling)."""
+def _with_share(kind: str, features: str, figures: dict[str, float], marks: Marks) -> dict[str, float]:
+    """The distance, and where it lies between its marks: 0 is the floor, 1 is noise."""
+    if (kind, "floor") not in marks:
+        return figures
+    floor, noise = marks[kind, "floor"], marks[kind, "noise"]
+    name = f"{kind}_{features}"
+    shares = {
+        f"{name}_share{key.removeprefix(name)}": (value - floor) / (noise - floor) for key, value in figures.items()
+    }
+    return figures | shares
+
+
+def _marks(features: dict[str, np.ndarray], count: int, seed: int) -> Marks:
+    """The distances from the test images of `count` training images (the floor), and of noise."""
     test, train = features["test"], features["train"]
-    as_many = np.random.default_rng(seed).permutation(len(train))[:count]
-    return _available(
-        {
-            "FD-classifier's marks": lambda: {
-                "fd_classifier_floor": frechet_distance(test, train[as_many]),
-                "fd_classifier_noise": frechet_distance(test, features["noise"]),
-            }
+    as_many = {"floor": train[np.random.default_rng(seed).permutation(len(train))[:count]], "noise": features["noise"]}
+    kinds = {"fd": frechet_distance, "kd": kernel_distance}
+    try:
+        return {
+            (kind, mark): distance(test, made) for kind, distance in kinds.items() for mark, made in as_many.items()
         }
-    )
+    except TooFewImagesError as error:
+        log.warning("evaluate: no marks of the distances: %s", error)
+        return {}
 
 
 def _available(computations: dict[str, Callable[[], dict[str, float]]]) -> dict[str, float]:
@@ -218,6 +249,8 @@ def _available(computations: dict[str, Callable[[], dict[str, float]]]) -> dict[
 
 
 def _classifier_latency(classifier: Classifier, images: np.ndarray, runs: int, device: torch.device) -> dict[str, Any]:
+    """With batch norms folded into the convolutions, as in ONNX."""
+    classifier = fold_norms(classifier)
     batch = as_tensor(images[:LATENCY_BATCH_SIZE]).to(device)
     return {
         "one": measure_latency(lambda: classifier.predict(batch[:1]), 1, runs, device),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import resource
 import sys
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+M = TypeVar("M", bound=nn.Module)
 
 WARMUP_RUNS = 3
 
@@ -37,6 +44,25 @@ def measure_latency(
         "batch_size": batch_size,
         "runs": runs,
     }
+
+
+def fold_norms(model: M) -> M:
+    """A copy, in eval mode, whose batch norms are part of the convolutions before them.
+
+    Networks list a norm behind the convolution whose output it gets. timm's norms have an activation inside, which stays.
+    """
+    folded = copy.deepcopy(model).eval()
+    for parent in list(folded.modules()):
+        children = list(parent.named_children())
+        for (name, conv), (norm_name, norm) in itertools.pairwise(children):
+            if (
+                isinstance(conv, nn.Conv2d)
+                and isinstance(norm, nn.BatchNorm2d)
+                and conv.out_channels == norm.num_features
+            ):
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))
+    return folded
 
 
 def peak_memory_mb(device: torch.device) -> float:

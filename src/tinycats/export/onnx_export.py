@@ -22,20 +22,20 @@ from tinycats.runtime.errors import UserError
 EXAMPLE_BATCH = 2  # 0 and 1 would be taken for constants
 
 
-class _Probabilities(nn.Module):
+class _Answers(nn.Module):
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.classifier = classifier
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return self.classifier.probabilities(images)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.classifier.answers(images)
 
 
 def export_classifier(model: Classifier, path: Path, opset: int) -> None:
-    """Write Classifier.probabilities: from `images`, uint8 [batch, S, S, 3], to `probabilities` and `features`."""
+    """Write Classifier.answers: from `images`, uint8 [batch, S, S, 3], to `probabilities`, `distance` and `features`."""
     size = model.config.image_size
     images = torch.zeros(EXAMPLE_BATCH, size, size, 3, dtype=torch.uint8)
-    program = _trace(_Probabilities(model), {"images": images}, ["probabilities", "features"], opset)
+    program = _trace(_Answers(model), {"images": images}, ["probabilities", "distance", "features"], opset)
     program.optimize()
     write_onnx(program.model_proto, path, model.config)
 

@@ -23,13 +23,14 @@ from tinycats.runtime.errors import UserError, first_line
 
 CONFIG_KEY = "config"
 BATCH_SIZE = 32
+OUTPUTS = ("probabilities", "distance", "features")  # of a classifier
 C = TypeVar("C", bound=ModelConfig)
 # Name, ONNX type and shape after the batch of each input or output; None is any shape.
 Signature = dict[str, tuple[str, list[int] | None]]
 
 
 class OnnxClassifier:
-    """classifier.onnx, fp32 or int8: uint8 images in, probabilities and the last feature map out."""
+    """classifier.onnx, fp32 or int8: uint8 images in; probabilities, distance and last feature map out."""
 
     def __init__(self, path: Path) -> None:
         """Raises UserError where the file is missing, damaged or no such model."""
@@ -42,19 +43,22 @@ class OnnxClassifier:
             inputs={"images": ("tensor(uint8)", [size, size, 3])},
             outputs={
                 "probabilities": ("tensor(float)", [self.config.num_classes]),
+                "distance": ("tensor(float)", []),
                 "features": ("tensor(float)", None),
             },
         )
 
-    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities [B, K] and feature map [B, C, h, w], float32, of uint8 images [B, H, W, 3], in one run."""
-        probabilities, features = self.session.run(["probabilities", "features"], {"images": images})
-        return probabilities, features
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of uint8 images [B, H, W, 3], in one run, float32: probabilities [B, K], distances [B] and feature map [B, C, h, w]."""
+        probabilities, distances, features = self.session.run(list(OUTPUTS), {"images": images})
+        return probabilities, distances, features
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 [N, K], of uint8 images [N, H, W, 3] of the model's size, in batches."""
+    def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities [N, K] and distances [N], float32, of uint8 images [N, H, W, 3] of the model's size, in batches."""
         starts = range(0, len(images), BATCH_SIZE)
-        return np.concatenate([self(np.ascontiguousarray(images[i : i + BATCH_SIZE]))[0] for i in starts])
+        answers = [self(np.ascontiguousarray(images[i : i + BATCH_SIZE]))[:2] for i in starts]
+        probabilities, distances = zip(*answers, strict=True)
+        return np.concatenate(probabilities), np.concatenate(distances)
 
 
 class OnnxGenerator:

@@ -20,25 +20,23 @@ BATCH_SIZES = (1, 2, 5, 16)
 
 @torch.no_grad()
 def classifier_parity(model: Classifier, exported: OnnxClassifier, images: np.ndarray) -> dict[str, float]:
-    """Differences over uint8 images [N, H, W, 3]: of probabilities, and of features relative to the largest of them.
+    """Differences over uint8 images [N, H, W, 3]: of probabilities, and of distances and features relative to the largest.
 
-    Returns max_abs_diff, mean_abs_diff, features_max_rel_diff, features_mean_rel_diff and n.
+    Returns max_abs_diff, mean_abs_diff, distance_max_rel_diff, features_max_rel_diff, features_mean_rel_diff and n.
     """
-    differences, feature_differences, largest = [], [], float(np.finfo(np.float32).tiny)
+    differences: tuple[list[np.ndarray], ...] = ([], [], [])
+    largest = np.full(3, np.finfo(np.float32).tiny, np.float64)
     for rows in _batches(len(images)):
         batch = as_tensor(images[rows])
-        probabilities, features = (tensor.numpy() for tensor in model.probabilities(batch))
-        exported_probabilities, exported_features = exported(batch.numpy())
-        differences.append(np.abs(exported_probabilities - probabilities))
-        feature_differences.append(np.abs(exported_features - features))
-        largest = max(largest, float(np.abs(features).max()))
-    figures = _figures(differences)
-    relative = _figures(feature_differences)
+        for number, (ours, theirs) in enumerate(zip(model.answers(batch), exported(batch.numpy()), strict=True)):
+            differences[number].append(np.abs(theirs - ours.numpy()))
+            largest[number] = max(largest[number], float(ours.abs().max()))
+    probabilities, distance, features = map(_figures, differences)
     return {
-        "max_abs_diff": figures["max_abs_diff"],
-        "mean_abs_diff": figures["mean_abs_diff"],
-        "features_max_rel_diff": relative["max_abs_diff"] / largest,
-        "features_mean_rel_diff": relative["mean_abs_diff"] / largest,
+        **probabilities,
+        "distance_max_rel_diff": distance["max_abs_diff"] / largest[1],
+        "features_max_rel_diff": features["max_abs_diff"] / largest[2],
+        "features_mean_rel_diff": features["mean_abs_diff"] / largest[2],
         "n": len(images),
     }
 

@@ -1,4 +1,4 @@
-"""Make the int8 models and measure what they cost: accuracy and FD-classifier before and after, each with its bound."""
+"""Make the int8 models and measure what they cost: accuracy and Fréchet distance before and after, each with its bound."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from tinycats.data.pixels import as_tensor
+from tinycats.backbones.features import FrozenFeatures, feature_name, features_of
 from tinycats.data.processed import Split, load_split
 from tinycats.data.randomness import generator_for
-from tinycats.evaluation.distribution import TooFewImagesError, frechet_distance, labels_in_proportion
+from tinycats.evaluation.distribution import frechet_distance, labels_in_proportion
 from tinycats.evaluation.latency import measure_latency
-from tinycats.evaluator.network import Evaluator
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.quantize import quantize_classifier, quantize_generator
 from tinycats.generator.network import one_hot_classes
@@ -32,24 +31,24 @@ CPU = torch.device("cpu")
 def quantize_models(
     *,
     onnx_dir: Path,
-    evaluator_dir: Path,
     processed_dir: Path,
     output_dir: Path,
     metrics_path: Path,
     timing_path: Path,
     samplers: Mapping[str, SamplerSettings],
+    features: str,
     settings: QuantizeParams,
     seed: int,
 ) -> None:
     """Write output_dir (the models of onnx_dir in int8), metrics_path and timing_path.
 
-    `samplers`: how the images of each generator, named as its file, are made for the comparison. Raises UserError, and
+    `samplers`: how the images of each generator, named as its file, are made for the comparison; `features`: the network of
+    timm whose features tell their distance from real ones. Raises UserError, and
     writes nothing, where a model is missing or damaged, where the top-1 accuracy on the test split falls by more than
-    settings.max_accuracy_drop, or where FD-classifier rises by more than settings.max_fd_increase (a fraction of what it was).
-    Where there are too few images for FD-classifier, it is left out, as in the evaluation.
+    settings.max_accuracy_drop, or where the Fréchet distance rises by more than settings.max_fd_increase (a fraction of it).
     """
     started = time.perf_counter()
-    evaluator = Evaluator.from_pretrained(evaluator_dir)
+    frozen = FrozenFeatures(features)
     classifier = OnnxClassifier(onnx_dir / "classifier.onnx")
     generators = {name: OnnxGenerator(onnx_dir / f"{name}.onnx") for name in samplers}
     train = load_split(processed_dir, "train", classifier.config.image_size)
@@ -71,10 +70,10 @@ def quantize_models(
             real = load_split(processed_dir, "test", generator.config.image_size)
             labels = labels_in_proportion(real.labels, settings.samples_per_class * generator.config.num_classes)
             figures[name] = _compare_generators(
-                generator, generator8, evaluator, real.images, labels, samplers[name], seed
+                generator, generator8, frozen, real.images, labels, samplers[name], seed
             )
-            if "fd_increase" in figures[name]:
-                _require(name, "fd_classifier", figures[name], "fd_increase", settings.max_fd_increase)
+            fd = f"fd_{feature_name(features)}"
+            _require(name, fd, figures[name], "fd_increase", settings.max_fd_increase)
             timing[name] = {"before": _generator_latency(generator), "after": _generator_latency(generator8)}
         for name, figure in figures.items():
             figure["bytes_before"] = (onnx_dir / f"{name}.onnx").stat().st_size
@@ -84,41 +83,43 @@ def quantize_models(
 
 
 def _compare_classifiers(before: OnnxClassifier, after: OnnxClassifier, test: Split) -> dict[str, Any]:
-    answers = [model.predict(test.images).argmax(axis=1) for model in (before, after)]
+    """unlike_before and unlike_after: shares of the test images that are "unlike the training images"."""
+    (probabilities, distances), (probabilities8, distances8) = (model.predict(test.images) for model in (before, after))
+    answers = [p.argmax(axis=1) for p in (probabilities, probabilities8)]
     top1 = [float((answer == test.labels).mean()) for answer in answers]
-    return {
+    figures = {
         "top1_before": top1[0],
         "top1_after": top1[1],
         "accuracy_drop": top1[0] - top1[1],
         "agreement": float((answers[0] == answers[1]).mean()),
         "n": len(test.labels),
     }
+    limit = before.config.distance_limit
+    if limit is not None:
+        figures |= {
+            "unlike_before": float((distances > limit).mean()),
+            "unlike_after": float((distances8 > limit).mean()),
+        }
+    return figures
 
 
 def _compare_generators(
     before: OnnxGenerator,
     after: OnnxGenerator,
-    evaluator: Evaluator,
+    frozen: FrozenFeatures,
     real: np.ndarray,
     labels: np.ndarray,
     settings: SamplerSettings,
     seed: int,
 ) -> dict[str, Any]:
-    real_features = _features(evaluator, real)
+    real_features = features_of(frozen, real)
     images = [_images(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
-    try:
-        before_fd, after_fd = (frechet_distance(real_features, _features(evaluator, made)) for made in images)
-    except TooFewImagesError as error:  # a small dataset of one's own: the difference in pixels is what can be said
-        print(f"quantize: without FD-classifier: {error}")
-        distances = {}
-    else:
-        distances = {
-            "fd_classifier_before": before_fd,
-            "fd_classifier_after": after_fd,
-            "fd_increase": after_fd / before_fd - 1,
-        }
+    before_fd, after_fd = (frechet_distance(real_features, features_of(frozen, made)) for made in images)
+    fd = f"fd_{feature_name(frozen.arch)}"
     return {
-        **distances,
+        f"{fd}_before": before_fd,
+        f"{fd}_after": after_fd,
+        "fd_increase": after_fd / before_fd - 1,
         "pixel_mean_abs_diff": float(np.abs(images[0].astype(np.int16) - images[1]).mean()),
         "n": len(labels),
         "n_real": len(real),
@@ -138,11 +139,6 @@ def _images(name: str, model: OnnxGenerator, labels: np.ndarray, settings: Sampl
             raise UserError(f"quantize: the {name} generator produces values that are not finite")
         batches.append(to_uint8(images))
     return torch.cat(batches).numpy()
-
-
-def _features(evaluator: Evaluator, images: np.ndarray) -> np.ndarray:
-    """Features, float32 [N, D], of uint8 images [N, S, S, 3]."""
-    return torch.cat([evaluator.features(batch) for batch in as_tensor(images).split(BATCH_SIZE)]).numpy()
 
 
 def _require(name: str, measure: str, figures: dict[str, Any], key: str, bound: float) -> None:

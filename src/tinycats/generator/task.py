@@ -6,9 +6,7 @@ x; the loss is the squared error of the velocity that follows from it (Li & He 2
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tinycats.data.augment import augment
-from tinycats.data.batches import batch_indices
-from tinycats.data.feed import Images, feed
+from tinycats.data.feed import Images
 from tinycats.data.pixels import as_tensor, to_float
 from tinycats.data.processed import Split
 from tinycats.data.randomness import RowRandom, generator_for
@@ -25,6 +22,7 @@ from tinycats.generator.network import TinyDiT, null_classes, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, to_uint8
 from tinycats.learning.loop import Batch
 from tinycats.learning.precision import autocast
+from tinycats.learning.task import ImageTask
 from tinycats.runtime.history import History
 from tinycats.runtime.params import SamplerSettings, TrainParams
 
@@ -55,19 +53,13 @@ def drop_classes(class_weights: Tensor, probability: float, random: RowRandom) -
 
 
 @dataclass
-class FlowMatchingTask:
+class FlowMatchingTask(ImageTask):
     """`val` is what the averaged weights are validated on every `sample_every` steps, with the same noise each time."""
 
-    name: str
     model: TinyDiT
-    train: Split
-    val: Split
-    seed: int
-    mirror: bool
     training: TrainParams
+    val: Split
     sample_every: int | None
-    device: torch.device
-    dtype: torch.dtype
 
     @property
     def steps(self) -> int:
@@ -76,14 +68,6 @@ class FlowMatchingTask:
     @property
     def warmup_steps(self) -> int:
         return self.training.warmup_steps
-
-    def indices(self, step: int) -> list[int]:
-        return batch_indices(self.seed, step, self.training.batch_size, len(self.train.labels)).tolist()
-
-    def batches(self, start: int, rows: range) -> Iterator[Batch]:
-        images = feed(self.train, self.seed, self.training.batch_size, rows, start, self.steps, self.device)
-        for step, found in enumerate(images, start):
-            yield self.batch(step, rows, found)
 
     def batch(self, step: int, rows: range, images: Images) -> Batch:
         training = self.training
@@ -133,15 +117,6 @@ class FlowMatchingTask:
                     prediction = model(z, t, torch.zeros_like(t), class_weights)
                 squares[number] += (prediction.float().cpu() - x).square().mean(dim=(1, 2, 3)).sum().double()
         return (squares / len(chosen)).tolist()
-
-    def summary(self) -> dict[str, float]:
-        return {"n_train": len(self.train.labels)}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is nothing: a step's batch follows from the step."""
 
 
 def sample_classes(

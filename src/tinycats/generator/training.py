@@ -39,7 +39,18 @@ def train_generator(
     model = TinyDiT(TinyDiTConfig(classes=classes, fit=load_fit(processed), **network.model_dump()))
     model.gradient_checkpointing = training.gradient_checkpointing
     dtype = resolve_dtype(training.precision, device)
-    task = FlowMatchingTask("train_dit", model, split, val, seed, mirror, training, run.sample_every, device, dtype)
+    task = FlowMatchingTask(
+        name="train_dit",
+        model=model,
+        train=split,
+        val=val,
+        seed=seed,
+        mirror=mirror,
+        training=training,
+        sample_every=run.sample_every,
+        device=device,
+        dtype=dtype,
+    )
     inputs = [processed / name for name in ("index.csv", "classes.json", f"train_{size}.npy", f"val_{size}.npy")]
     determines = {"seed": seed, "mirror": mirror, "network": network.model_dump()}
     run_task(task, training, run, device, determines, inputs, output, metrics)

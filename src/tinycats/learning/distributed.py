@@ -49,7 +49,12 @@ def synchronise_norms(model: nn.Module, device: torch.device) -> nn.Module:
     """
     if world_size() == 1 or device.type != "cuda":
         return model
-    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    import tinycats.runtime.vision  # noqa: F401  # timm imports torchvision, which needs this first
+
+    # isort: split
+    from timm.layers import convert_sync_batchnorm  # torch's own would lose the activations of timm's norms
+
+    converted: nn.Module = convert_sync_batchnorm(model)
     return converted
 
 

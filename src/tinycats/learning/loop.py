@@ -1,4 +1,4 @@
-"""The training loop that the classifier, the evaluator, the generator and its student share.
+"""The training loop that the classifier, the generator and its student share.
 
 What is trained is a Task: it makes the batch of a step as a pure function of the step, and turns a part of it into a loss. The
 loop owns precision, accumulation, clipping, the learning rate, the average of the weights, checkpoints, and what several
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any, Protocol
@@ -61,6 +61,10 @@ class Task(Stateful, Protocol):
     def batches(self, start: int, rows: range) -> Iterator[Batch]:
         """These rows of the batches of the steps from `start` to `steps`; the first dimension of every tensor is the row."""
 
+    @property
+    def lr_scales(self) -> Mapping[str, float]:
+        """Times the learning rate, for the parameters whose names begin so."""
+
     def indices(self, step: int) -> list[int]:
         """Which images the batch of a step is made of."""
 
@@ -102,7 +106,7 @@ def train(
     rows = distributed.rows_of_batch(training.batch_size)
     keep_freed_memory()
     model = distributed.synchronise_norms(task.model.to(device), device)
-    optimizer = adamw(model, training)
+    optimizer = adamw(model, training, task.lr_scales)
     average = None if training.ema_decay is None else WeightAverage(model, training.ema_decay)
     averaged: nn.Module = model if average is None else average.module
     checkpoint = directory.load(task.steps)
@@ -151,7 +155,7 @@ def train(
         for step, batch in enumerate(task.batches(start, rows), start):
             rate = learning_rate(step, training.lr, task.warmup_steps, task.steps, training.schedule)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["lr_scale"]
             while True:
                 try:
                     loss = _accumulate(task, forward, batch, parts, training.batch_size, scaler, device, dtype)

@@ -29,13 +29,6 @@ TASKS = {
     "inception": GENERATION,
 }
 # Section of evaluate.json -> key -> (the Hub's metric type, name for people)
-GENERATOR_METRICS = {
-    "class_agreement": ("accuracy", "class agreement (the classifier's top-1 against the requested class)"),
-    "fd_classifier": ("fd_classifier", "FD-classifier"),
-    "kd_classifier": ("kd_classifier", "KD-classifier"),
-    "precision": ("precision", "precision on the evaluator's features"),
-    "recall": ("recall", "recall on the evaluator's features"),
-}
 METRICS = {
     "classifier": {
         "top1": ("accuracy", "top-1 accuracy"),
@@ -44,26 +37,34 @@ METRICS = {
         "cat_or_other": ("accuracy", "cat-or-other accuracy"),
         "ece": ("expected_calibration_error", "expected calibration error"),
     },
-    "generator": GENERATOR_METRICS,
-    "student": {key: (kind, f"{name}, student") for key, (kind, name) in GENERATOR_METRICS.items()},
     "inception": {
         "fid": ("fid", "FID"),
         "kid": ("kid", "KID"),
         "inception_score": ("inception_score", "Inception Score"),
     },
 }
-FEW_STEPS_METRICS = ("fd_classifier", "kd_classifier", "class_agreement")
-NAMES = {key: name for part in ("classifier", "generator", "inception") for key, (_, name) in METRICS[part].items()} | {
+GENERATOR_METRICS = {
+    "class_agreement": ("accuracy", "class agreement (the classifier's top-1 against the requested class)")
+}
+DISTANCES = {  # their keys go on with the name of the features
+    "fd": "Fréchet distance",
+    "kd": "kernel distance",
+    "precision": "precision",
+    "recall": "recall",
+    "diversity": "diversity (1: generated images differ as much as test images)",
+}
+FEW_STEPS_DISTANCES = ("fd", "kd")
+NAMES = {key: name for part in METRICS.values() for key, (_, name) in part.items()} | {
+    "class_agreement": GENERATOR_METRICS["class_agreement"][1],
     "n": "test images",
     "ece_unscaled": "expected calibration error without temperature scaling",
     "n_accepted": 'test images with an answer other than "not sure"',
     "coverage": "their share",
     "accepted_precision": "share of these answers that are right",
+    "unlike_test": 'test images that are "unlike the training images"',
     "n_generated": "generated images",
     "n_real": "test images",
     "n_train": "training images",
-    "fd_classifier_floor": "FD-classifier of as many training images",
-    "fd_classifier_noise": "FD-classifier of noise",
 }
 
 
@@ -81,6 +82,8 @@ def write_card(
     metrics: {file name: content}; gates: as check_gates returns them; repo_id: user/name on the Hub, if it is uploaded.
     """
     evaluate = metrics.get("evaluate", {})
+    features = features_name(evaluate)
+    names = {**NAMES, **_distance_names(features)}
     dataset = _dataset_name(manifest["data"])
     synthetic = ["synthetic"] if manifest["data"]["synthetic"] else []
     header = ModelCardData(
@@ -89,7 +92,7 @@ def write_card(
         pipeline_tag="image-classification",
         tags=["image-classification", "image-generation", "diffusion", "onnx", *synthetic],
         model_name=manifest["name"],
-        eval_results=_eval_results(evaluate, manifest["data"]["source"], dataset) or None,
+        eval_results=_eval_results(evaluate, features, manifest["data"]["source"], dataset) or None,
     )
     # ModelCard.from_template would leave out what is undefined instead of failing, and takes no filters
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
@@ -101,9 +104,10 @@ def write_card(
         header=header.to_yaml(),
         repo_id=repo_id,
         dataset=dataset,
-        rows={key: _rows(evaluate.get(key, {})) for key in ("classifier", *generators, "inception")}
-        | {key: _rows(metrics.get(key, {})) for key in ("export", "quantize")},
-        few_steps=_few_steps(evaluate, manifest),
+        rows={key: _rows(evaluate.get(key, {}), names) for key in ("classifier", *generators, "inception")}
+        | {key: _rows(metrics.get(key, {}), names) for key in ("export", "quantize")},
+        few_steps=_few_steps(evaluate, features, manifest),
+        features=features,
         gates={name: (show(gate["value"]), show(gate["bound"])) for name, gate in gates.items()},
         example_class=json.dumps(classifier.config.classes[0]),
         arch=classifier.config.arch,
@@ -119,7 +123,27 @@ def _dataset_name(data: Mapping[str, Any]) -> str:
     return f"{title} (synthetic)" if data["synthetic"] and "synthetic" not in title.lower() else title
 
 
-def _eval_results(evaluate: Mapping[str, Any], source: str, dataset: str) -> list[EvalResult]:
+def features_name(evaluate: Mapping[str, Any]) -> str:
+    """Of the network whose features the distances were measured with, as their keys say; empty where there are none."""
+    return next((key.removeprefix("fd_") for key in evaluate.get("generator", {}) if key.startswith("fd_")), "")
+
+
+def _distance_names(features: str) -> dict[str, str]:
+    """Key -> name for people of all that is measured with the features."""
+    names = {f"{key}_{features}": f"{name}, {features}" for key, name in DISTANCES.items()}
+    for kind in ("fd", "kd"):
+        name = names[f"{kind}_{features}"]
+        names[f"{kind}_{features}_floor"] = f"{name}: of as many training images"
+        names[f"{kind}_{features}_noise"] = f"{name}: of noise"
+        names[f"{kind}_{features}_share"] = f"{name}: 0 is that of training images, 1 of noise"
+    return names
+
+
+def _eval_results(evaluate: Mapping[str, Any], features: str, source: str, dataset: str) -> list[EvalResult]:
+    generator = GENERATOR_METRICS | {
+        f"{key}_{features}": (key, f"{name}, {features}") for key, name in DISTANCES.items()
+    }
+    student = {key: (kind, f"{name}, student") for key, (kind, name) in generator.items()}
     return [
         EvalResult(
             task_type=TASKS[section][0],
@@ -131,23 +155,24 @@ def _eval_results(evaluate: Mapping[str, Any], source: str, dataset: str) -> lis
             metric_name=name,
             metric_value=evaluate[section][key],
         )
-        for section, names in METRICS.items()
+        for section, names in {**METRICS, "generator": generator, "student": student}.items()
         for key, (metric_type, name) in names.items()
         if key in evaluate.get(section, {})
     ]
 
 
-def _rows(section: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _rows(section: Mapping[str, Any], names: Mapping[str, str]) -> list[tuple[str, str]]:
     """(name, value) of every number in a nested section, for a table; an interval stands with its value."""
     rows = []
     for (*parents, key), value, interval in figures(section):
-        name = ": ".join([*(parent.replace("_", " ") for parent in parents), NAMES.get(key, key.replace("_", " "))])
+        name = ": ".join([*(parent.replace("_", " ") for parent in parents), names.get(key, key.replace("_", " "))])
         rows.append((name, f"{value} ({interval})" if interval else value))
     return rows
 
 
-def _few_steps(evaluate: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[list[str]]:
-    """Rows of teacher and student in many and few steps: who, steps, FEW_STEPS_METRICS; none if nothing was measured."""
+def _few_steps(evaluate: Mapping[str, Any], features: str, manifest: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of teacher and student in many and few steps: who, steps, distances, agreement; none if nothing was measured."""
+    keys = [*(f"{key}_{features}" for key in FEW_STEPS_DISTANCES), "class_agreement"]
     teacher, student = (manifest[name]["sampler"]["steps"] for name in ("generator", "student"))
     parts = [
         ("teacher", teacher, evaluate.get("generator", {})),
@@ -158,9 +183,9 @@ def _few_steps(evaluate: Mapping[str, Any], manifest: Mapping[str, Any]) -> list
         parts.append((who, int(steps), measured))
     parts.sort(key=lambda part: (part[0] == "student", -part[1]))
     return [
-        [who, str(steps), *(show(measured[key]) if key in measured else "" for key in FEW_STEPS_METRICS)]
+        [who, str(steps), *(show(measured[key]) if key in measured else "" for key in keys)]
         for who, steps, measured in parts
-        if measured.keys() & set(FEW_STEPS_METRICS)
+        if measured.keys() & set(keys)
     ]
 
 

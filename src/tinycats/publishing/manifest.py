@@ -35,9 +35,9 @@ def describe_classifier(config: ClassifierConfig, folder: Path, channels: int) -
         "classes": config.classes,
         "other": config.other,
         "image_size": config.image_size,
-        "crop_size": config.crop_size or config.image_size,  # of the middle that is classified: the ONNX files crop it
         "temperature": config.temperature,  # already applied in the ONNX files
         "reject_threshold": config.reject_threshold,
+        "distance_limit": config.distance_limit,
         "files": {"fp32": "onnx/classifier.onnx", "int8": "onnx_int8/classifier.onnx"},
         "inputs": inputs,
         "outputs": outputs,

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.networks import NetworkName
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
@@ -25,9 +26,8 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 AugmentationLevel = Literal["none", "basic", "full"]
 Schedule = Literal["constant", "cosine"]
 Fit = Literal["crop", "stretch"]  # how an image becomes a square: its middle, or all of it with other proportions
-Arch = Literal["resnet18", "resnet34", "resnet50"]  # names of torchvision's networks with a linear head `fc`
 DeviceName = Literal["auto", "cpu", "cuda"]
-RemoteStage = Literal["train_classifier", "train_evaluator", "train_dit", "distill", "evaluate"]  # can run on Modal
+RemoteStage = Literal["train_classifier", "train_dit", "distill", "evaluate"]  # can run on Modal
 GpuType = Literal[
     "T4", "L4", "A10", "A10G", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000", "H100", "H100!", "H200", "B200", "B200+"
 ]  # fmt: skip
@@ -126,12 +126,16 @@ class TrainingParams(Section):
         return self
 
 
-class ClassificationParams(TrainingParams):
-    """What the training runs of the classifier and the evaluator share."""
-
+class ClassifierParams(TrainingParams):
+    arch: NetworkName
+    pretrained: bool  # start from ImageNet weights
+    image_size: ImageSize  # of the images that are classified
+    source_size: ImageSize | None  # of the images that random crops are cut from; null: image_size
+    crop_size: ImageSize | None  # to which the crops that training sees are brought; null: image_size
     epochs: Count
     max_steps: Count | None  # ends the run earlier; null: after `epochs`
     warmup_fraction: Fraction  # of all steps
+    head_lr: Positive  # times lr: the learning rate of the linear head, which nothing has trained before
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     min_crop: Annotated[float, Field(gt=0, le=1)]  # share of the area that a random crop keeps at least
     mixup: NonNegative  # alpha of the beta distribution; 0 switches MixUp off
@@ -140,35 +144,10 @@ class ClassificationParams(TrainingParams):
     early_stopping_epochs: Count | None  # epochs without a better validation accuracy; null: never
 
     @model_validator(mode="after")
-    def _small_crops_are_cut(self) -> Self:
-        if self.augmentation != "full" and self.small_first:
-            raise ValueError("small_first needs augmentation: full, which cuts the crops")
+    def _crops_are_cut(self) -> Self:
+        if self.augmentation != "full" and (self.small_first or self.source_size or self.crop_size):
+            raise ValueError("small_first, source_size and crop_size need augmentation: full, which cuts the crops")
         return self
-
-
-class ClassifierParams(ClassificationParams):
-    arch: Arch
-    pretrained: bool
-    image_size: ImageSize
-    source_size: ImageSize | None  # of the images that random crops are cut from; null: image_size
-    crop_size: ImageSize | None  # of these crops, and of the middle of an image that is classified; null: image_size
-
-    @model_validator(mode="after")
-    def _crops_have_a_source(self) -> Self:
-        if self.source_size is not None and self.source_size < self.image_size:
-            raise ValueError(f"source_size {self.source_size} is less than image_size {self.image_size}")
-        if self.crop_size is not None and self.crop_size > self.image_size:
-            raise ValueError(f"crop_size {self.crop_size} is more than image_size {self.image_size}")
-        if self.augmentation != "full" and (self.source_size or self.crop_size):
-            raise ValueError("source_size and crop_size need augmentation: full, which cuts the crops")
-        return self
-
-
-class EvaluatorParams(ClassificationParams):
-    """The network whose features judge the generator: never used for guidance or selection."""
-
-    seed: int
-    width: Annotated[int, Field(ge=4)]
 
 
 class DitParams(Section):
@@ -241,6 +220,7 @@ class EvaluateParams(Section):
     samples_per_class: Annotated[int, Field(ge=2)]  # on average: classes are as frequent as in the test split
     neighbours: Count  # k of precision and recall
     bootstrap: Annotated[int, Field(ge=50)]  # resamples for the intervals
+    features: NetworkName  # of timm, whose frozen features tell how far generated images are from real ones
     inception: bool  # FID, KID and IS too, where the weights are available
     latency_runs: Annotated[int, Field(ge=3)]
 
@@ -254,10 +234,10 @@ class ExportParams(Section):
 
 class QuantizeParams(Section):
     calibration_images: Annotated[int, Field(ge=2)]
-    samples_per_class: Annotated[int, Field(ge=2)]  # on average, for FD-classifier before and after
+    samples_per_class: Annotated[int, Field(ge=2)]  # on average, for the Fréchet distance before and after
     sampler_steps: Count
     max_accuracy_drop: Fraction
-    max_fd_increase: NonNegative  # as a fraction of FD-classifier before
+    max_fd_increase: NonNegative  # as a fraction of the Fréchet distance before
 
 
 class Gate(Section):
@@ -373,7 +353,6 @@ class MonitorParams(Section):
     """What is looked at while a network trains. Cannot change the network, so no stage depends on it."""
 
     train_classifier: RunMonitor
-    train_evaluator: RunMonitor
     train_dit: SampledRunMonitor
     distill: SampledRunMonitor
 
@@ -384,7 +363,6 @@ class Params(Section):
     data: Annotated[SyntheticData | OxfordPetsData | ImageFolderData, Field(discriminator="source")]
     preprocess: PreprocessParams
     classifier: ClassifierParams
-    evaluator: EvaluatorParams
     dit: DitParams
     train: TrainParams
     distill: DistillParams

@@ -10,13 +10,12 @@ import torch
 
 from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, Adapter, read_adapter
 from tinycats.classifier.network import Classifier, ClassifierConfig
-from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.learning.pretrained import CONFIG_NAME, ModelConfig, PretrainedModel, read_config
 from tinycats.runtime.errors import UserError, first_line
 
 MODEL_TYPES: dict[str, type[PretrainedModel]] = {
-    str(model.config_type.model_fields["model_type"].default): model for model in (Classifier, Evaluator, TinyDiT)
+    str(model.config_type.model_fields["model_type"].default): model for model in (Classifier, TinyDiT)
 }
 
 
@@ -65,7 +64,7 @@ def _run(model: PretrainedModel) -> torch.Tensor:
         case TinyDiTConfig():
             t, class_weights = torch.zeros(1), one_hot_classes([0], config.num_classes)
             return model(torch.zeros(1, 3, config.image_size, config.image_size), t, t, class_weights)
-        case ClassifierConfig() | EvaluatorConfig():
+        case ClassifierConfig():
             return model(torch.zeros(1, 3, config.image_size, config.image_size))[0]
     raise AssertionError(config)
 
@@ -84,8 +83,6 @@ def _describe(model: PretrainedModel) -> str:
     match config:
         case ClassifierConfig():
             kind, details = "classifier", [config.arch, f"{config.image_size} px"]
-        case EvaluatorConfig():
-            kind, details = "evaluator", [f"width {config.width}", f"{config.image_size} px"]
         case TinyDiTConfig():
             kind = "student" if config.few_step else "generator"
             details = [f"{config.image_size} px", f"patch {config.patch_size}"]

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import torch
 
-from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator, open_onnx
+from tinycats.export.onnx_models import OUTPUTS, OnnxClassifier, OnnxGenerator, open_onnx
 from tinycats.generator.network import one_hot_classes
 from tinycats.generator.sampler import initial_noise
 from tinycats.runtime.errors import UserError, first_line
@@ -61,8 +61,7 @@ def _run(model: OnnxClassifier | OnnxGenerator, batch_size: int) -> dict[str, np
     size = model.config.image_size
     if isinstance(model, OnnxClassifier):
         images = np.random.default_rng(0).integers(0, 256, (batch_size, size, size, 3), dtype=np.uint8)
-        probabilities, features = model(images)
-        return {"probabilities": probabilities, "features": features}
+        return dict(zip(OUTPUTS, model(images), strict=True))
     times = torch.linspace(0, 1, batch_size)
     classes = one_hot_classes([0] * batch_size, model.config.num_classes)
     noise = initial_noise(0, range(batch_size), size)

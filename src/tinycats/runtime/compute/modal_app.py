@@ -34,12 +34,6 @@ def train_classifier(request: str, volume: str) -> Result:
 
 
 @app.function()
-def train_evaluator(request: str, volume: str) -> Result:
-    """Train the network that judges the generator; called by `dvc repro`."""
-    return _execute(request, volume)
-
-
-@app.function()
 def train_dit(request: str, volume: str) -> Result:
     """Train the generator; called by `dvc repro`."""
     return _execute(request, volume)
