@@ -17,7 +17,8 @@ from tinycats.data.processed import Split
 BATCH_SIZE = 64
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 PRECISION = 0.95  # of the answers that are accepted
-UNLIKE = 0.05  # share of images like those of the training that are taken for others, at most
+UNLIKE = 0.02  # share of images like the training images that are taken for unlike ones,
+UNLIKE_AT_MOST = 0.05  # and where there are few images for validation
 
 
 @torch.inference_mode()
@@ -56,14 +57,17 @@ def _outputs(model: Classifier, split: Split) -> tuple[Tensor, Tensor]:
     return torch.cat(logits, dim=1), torch.cat(features)
 
 
-def distance_limit(distances: np.ndarray, unlike: float = UNLIKE) -> float | None:
-    """The distance that an image like the N given ones exceeds with a probability of at most `unlike`; None if N is too small.
+def distance_limit(distances: np.ndarray, unlike: float = UNLIKE, at_most: float = UNLIKE_AT_MOST) -> float | None:
+    """The distance that an image like the N given ones exceeds with a probability of at most `unlike`.
 
     The (N + 1)(1 - unlike)-th smallest, rounded up: a conformal bound, which holds on average for any distribution (Vovk et
-    al. 2005; Bates et al. 2023 for outliers).
+    al. 2005; Bates et al. 2023 for outliers). Where N is too small for that the largest, which 1 / (N + 1) exceed; None where
+    these are more than `at_most`.
     """
-    rank = int(np.ceil((len(distances) + 1) * (1 - unlike)))
-    return float(np.sort(distances)[rank - 1]) if rank <= len(distances) else None
+    n = len(distances)
+    if 1 / (n + 1) > at_most:
+        return None
+    return float(np.sort(distances)[min(int(np.ceil((n + 1) * (1 - unlike))), n) - 1])
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

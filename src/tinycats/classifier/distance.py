@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 DIMS = 64  # in which the training images vary most
@@ -13,9 +14,10 @@ SHRINKAGE = 0.1  # of the covariance within classes towards equal variances (Led
 class ClassDistance(nn.Module):
     """The distance of features (B, C) to the nearest class, float32 (B,); 0 where `dims` is 0.
 
-    After Lee et al. 2018, in a space of few dimensions, so that it fits into a small file: the features are moved, projected
-    to the directions in which the training images vary most, and divided by how much they vary there within a class. What
-    the projection leaves out counts as one more direction (Wang et al. 2022), since unlike images lie outside of the space.
+    After Lee et al. 2018, in a space of few dimensions, so that it fits into a small file: the features, of length 1 (Mueller &
+    Hein 2025), are moved, projected to the directions in which the training images vary most, and divided by how much they vary
+    there within a class. What the projection leaves out counts as much (Wang et al. 2022): unlike images lie outside of the
+    space.
     """
 
     centre: Tensor
@@ -35,7 +37,7 @@ class ClassDistance(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         if self.projection.shape[1] == 0:
             return features.new_zeros(len(features))
-        moved = features - self.centre
+        moved = F.normalize(features) - self.centre
         projected = moved @ self.projection  # (B, D)
         squares = ((projected @ self.whitening)[:, None] - self.means).square().mean(dim=2).amin(dim=1)
         left_out = moved.square().sum(dim=1) - projected.square().sum(dim=1)
@@ -44,7 +46,7 @@ class ClassDistance(nn.Module):
 
 def fit_distance(features: Tensor, labels: np.ndarray, num_classes: int) -> ClassDistance:
     """From the features (N, C) of the training images and their labels, int64 [N]."""
-    x = features.double().numpy()
+    x = F.normalize(features.double()).numpy()
     centre = x.mean(axis=0)
     dims = min(DIMS, len(x) - 1, x.shape[1])
     _, _, directions = np.linalg.svd(x - centre, full_matrices=False)
