@@ -17,7 +17,7 @@ from tinycats.data.processed import Split
 BATCH_SIZE = 64
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 PRECISION = 0.95  # of the answers that are accepted
-UNLIKE = 0.02  # share of images like the training images that are taken for unlike ones,
+UNLIKE = 0.03  # share of images like the training images that are taken for unlike ones,
 UNLIKE_AT_MOST = 0.05  # and where there are few images for validation
 
 
