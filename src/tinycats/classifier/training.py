@@ -48,7 +48,7 @@ def train_classifier(
         image_size=training.image_size,
         mean=statistics.mean,
         std=statistics.std,
-        flip_at_test=mirror,
+        flip_at_test=mirror and training.flip_at_test,
     )
     torch.manual_seed(seed)
     model = Classifier(config)

@@ -141,6 +141,7 @@ class ClassifierParams(TrainingParams):
     mixup: NonNegative  # alpha of the beta distribution; 0 switches MixUp off
     cutmix: Fraction  # of the batches, with a rectangle of another image in each instead of MixUp
     small_first: Fraction  # of all steps, the first ones, which train at two thirds of the size
+    flip_at_test: bool  # average over an image and its mirror image, where `mirror` allows it: takes twice as long
     early_stopping_epochs: Count | None  # epochs without a better validation accuracy; null: never
 
     @model_validator(mode="after")
