@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from tests.unit.training import TRAIN, split
 from tinycats.data.randomness import generator_for
@@ -446,12 +446,17 @@ def test_a_checkpoint_that_could_not_be_written_is_an_error(tmp_path: Path, monk
         kept.save(1, {}, wait=False)
 
 
-def test_the_average_is_that_of_torch() -> None:
+def test_the_average_is_that_of_torch_with_a_decay_that_grows() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    ours = WeightAverage(model, 0.9)
-    theirs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
-    for step in range(5):
+    ours = WeightAverage(model, 0.5)
+
+    def follow(average: torch.Tensor, weight: torch.Tensor, updates: torch.Tensor) -> torch.Tensor:
+        n = int(updates)
+        return torch.lerp(average, weight, 1 - min(0.5, n / (n + 9)))
+
+    theirs = AveragedModel(model, avg_fn=follow, use_buffers=True)
+    for step in range(15):
         for parameter in model.parameters():
             parameter.data.add_(step + torch.rand_like(parameter))
         model(torch.randn(8, 4))
@@ -460,7 +465,7 @@ def test_the_average_is_that_of_torch() -> None:
     for name, tensor in theirs.module.state_dict().items():
         if tensor.is_floating_point():  # torch averages the counter of batches, too
             torch.testing.assert_close(ours.module.state_dict()[name], tensor)
-    assert int(ours.module[1].num_batches_tracked) == 5  # type: ignore[union-attr]
+    assert int(ours.module[1].num_batches_tracked) == 15  # type: ignore[union-attr]
 
 
 def test_the_device_is_waited_for_where_losses_are_looked_at_and_nowhere_else(tmp_path: Path, monkeypatch) -> None:

@@ -10,8 +10,10 @@ from torch import nn
 
 
 class WeightAverage:
-    """A copy of `model` whose weights follow it: W = decay W + (1 - decay) W_model, from those after the first step on.
+    """A copy of `model` whose weights follow it: W = d W + (1 - d) W_model after each step.
 
+    d = min(decay, n / (n + 9)) after n earlier steps: an average of few steps is of the later ones, as in TensorFlow's
+    ExponentialMovingAverage, so that a short run does not end as it began.
     torch.optim.swa_utils.AveragedModel does the same and makes a GPU wait in every step: its counter is a tensor on the CPU.
     """
 
@@ -29,7 +31,7 @@ class WeightAverage:
     def update(self) -> None:
         """Follow the model by one step."""
         averages, weights = zip(*self._floats, strict=True)
-        torch._foreach_lerp_(averages, weights, 1 - self.decay if self.updates else 1.0)
+        torch._foreach_lerp_(averages, weights, 1 - min(self.decay, self.updates / (self.updates + 9)))
         for average, value in self._others:
             average.copy_(value)
         self.updates += 1
