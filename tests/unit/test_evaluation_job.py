@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.evaluation import job
@@ -16,7 +17,6 @@ from tinycats.evaluation.few_steps import few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError
 from tinycats.evaluation.inference import evaluator_features, generate, noise_images, predict
 from tinycats.evaluation.job import evaluate
-from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.sampler import student_sampler, teacher_sampler
 from tinycats.runtime.errors import UserError

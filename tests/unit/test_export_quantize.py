@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 import torch
 import yaml
+from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 
 from tests.unit.test_export_onnx import (  # noqa: F401
     CLASSES,
@@ -24,7 +25,6 @@ from tests.unit.test_export_onnx import (  # noqa: F401
 )
 from tinycats.data.processed import Split, load_split
 from tinycats.evaluation.distribution import frechet_distance, labels_in_proportion
-from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.quantize import quantize_generator
 from tinycats.export.quantize_job import quantize_models

@@ -37,6 +37,7 @@ class LineTask:
     name = "line"
     warmup_steps = 4
     dtype = torch.float32
+    lr_scales: Mapping[str, float] = {}
 
     def __init__(self, fail_at: int | None = None, stop_at: int | None = None) -> None:
         torch.manual_seed(0)
@@ -392,7 +393,7 @@ def test_out_of_memory_in_the_optimizers_step_is_survived(tmp_path: Path, monkey
 
 def test_the_optimizers_memory_is_taken_before_the_first_step() -> None:
     model = nn.Linear(4, 1)
-    optimizer = adamw(model, TRAINING)
+    optimizer = adamw(model, TRAINING, {})
     assert all(optimizer.state[parameter]["exp_avg"].shape == parameter.shape for parameter in model.parameters())
     reference = nn.Linear(4, 1)
     reference.load_state_dict(model.state_dict())

@@ -54,7 +54,8 @@ def task(processed: Path, **changes: Any) -> ClassificationTask:
     training, others = split(CLASSIFIER, {"augmentation": "none", "epochs": 10, **changes})
     settings = {
         "name": "t", "model": classifier(), "train": load_split(processed, "train", SIZE),
-        "val": load_split(processed, "val", SIZE), "classes": ["a", "b", "c"], "crop_size": training.crop_size or SIZE, "seed": 0, "mirror": True,
+        "val": load_split(processed, "val", SIZE), "classes": ["a", "b", "c"],
+        "crop_size": training.crop_size or SIZE, "seed": 0, "mirror": True,
         "training": training, "device": torch.device("cpu"), "dtype": torch.float32,
     }  # fmt: skip
     return ClassificationTask(**{**settings, **others})

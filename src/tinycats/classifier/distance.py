@@ -34,7 +34,7 @@ class ClassDistance(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         if self.projection.shape[1] == 0:
-            return features.new_zeros(len(features))
+            return features.new_zeros(features.shape[0])  # len() would fix the batch of an ONNX file
         moved = features - self.centre
         projected = moved @ self.projection  # (B, D)
         squares = ((projected @ self.whitening)[:, None] - self.means).square().mean(dim=2).amin(dim=1)
