@@ -307,7 +307,7 @@ def test_a_head_without_training_gives_each_class_the_same_and_imagenet_weights_
     assert not pretrained["head.weight"].any()
     assert fresh["head.weight"].any()
     trunk = create_trunk("tf_efficientnet_lite0")
-    load_imagenet(trunk, "tf_efficientnet_lite0")
+    load_imagenet(trunk, "tf_efficientnet_lite0", "")
     for name, tensor in trunk.state_dict().items():
         assert torch.equal(pretrained[f"trunk.{name}"], tensor), name
 
