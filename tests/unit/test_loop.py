@@ -406,6 +406,41 @@ def test_the_optimizers_memory_is_taken_before_the_first_step() -> None:
     torch.testing.assert_close(model.weight, reference.weight)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_groups_learning_rate_is_times_the_others_in_every_step(tmp_path: Path, monkeypatch, schedule: str) -> None:
+    seen: list[dict[float, float]] = []
+    step = torch.optim.AdamW.step
+
+    def noted(self: torch.optim.AdamW, *args: Any) -> Any:
+        seen.append({group["lr_scale"]: group["lr"] for group in self.param_groups})
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    task = LineTask()
+    task.model = nn.Sequential()
+    task.model.add_module("trunk", nn.Linear(4, 2))
+    task.model.add_module("head", nn.Linear(2, 1))
+    task.lr_scales = {"head.": 5.0}
+    run(task, tmp_path, schedule=schedule)
+    assert len(seen) == 20
+    for number, rates in enumerate(seen):
+        rate = learning_rate(number, TRAINING.lr, task.warmup_steps, 20, schedule)
+        assert rates == {1.0: pytest.approx(rate), 5.0: pytest.approx(5 * rate)}
+
+
+def test_the_heads_learning_rate_goes_on_after_a_resume(tmp_path: Path) -> None:
+    def task(**arguments: Any) -> LineTask:
+        made = LineTask(**arguments)
+        made.lr_scales = {"bias": 5.0}
+        return made
+
+    whole = weights(run(task(), tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run(task(fail_at=13), tmp_path / "broken", **EVERY_STEP)
+    assert same(weights(run(task(), tmp_path / "broken")), whole)
+    assert not same(weights(run(LineTask(), tmp_path / "plain")), whole)
+
+
 class SlowDirectory(RunDirectory):
     """Writing a checkpoint takes 50 ms."""
 

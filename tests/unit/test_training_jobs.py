@@ -91,6 +91,52 @@ def test_three_colours_are_learned(processed: Path, tmp_path: Path) -> None:
     assert metrics["n_val"] == 18
 
 
+def relabelled(processed: Path, path: Path, num_classes: int) -> Path:
+    """The processed data set with other classes, in turn; the first images of each split have the first ones."""
+    shutil.copytree(processed, path)
+    rows = ["name,label,split,row"]
+    for name in ("train", "val", "test"):
+        count = len(np.load(path / f"{name}_{SIZE}.npy"))
+        rows += [f"{name}{row}.png,{row % num_classes},{name},{row}" for row in range(count)]
+    (path / "index.csv").write_text("\n".join(rows) + "\n")
+    classes = [f"class {number}" for number in range(num_classes)]
+    (path / "classes.json").write_text(json.dumps({"classes": classes, "other": None, "fit": "crop"}))
+    return path
+
+
+def test_one_class_is_one_line(processed: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data: has one class, 'class 0'; a classifier needs at least two"):
+        run_classifier(relabelled(processed, tmp_path / "data", 1), tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("num_classes", [2, 1000])
+def test_two_classes_and_a_thousand_are_trained_and_calibrated(
+    processed: Path, tmp_path: Path, num_classes: int
+) -> None:
+    run_classifier(relabelled(processed, tmp_path / "data", num_classes), tmp_path, max_steps=5, cutmix=0.5, mixup=0.2)
+    model = Classifier.from_pretrained(tmp_path / "model")
+    probabilities, distances = model.predict(as_tensor(load_split(processed, "test", SIZE).images))
+    assert probabilities.shape == (18, num_classes)
+    assert probabilities.sum(1).tolist() == pytest.approx([1] * 18, abs=1e-5)
+    assert torch.isfinite(distances).all()
+
+
+def test_grey_images_are_learned(processed: Path, tmp_path: Path) -> None:
+    grey = tmp_path / "data"
+    shutil.copytree(processed, grey)
+    for name in ("train", "val", "test"):
+        path = grey / f"{name}_{SIZE}.npy"
+        images = np.load(path)
+        labels = load_split(processed, name, SIZE).labels
+        shade = (60 + 60 * labels[:, None, None, None] + images[..., :1] // 8).astype(np.uint8)
+        np.save(path, shade.repeat(3, axis=3))
+    run_classifier(grey, tmp_path, augmentation="none")
+    model = Classifier.from_pretrained(tmp_path / "model")
+    test = load_split(grey, "test", SIZE)
+    assert (model.predict(as_tensor(test.images))[0].argmax(1).numpy() == test.labels).mean() > 0.6
+
+
 def answers(validated: ClassificationTask, *right: int) -> Callable[[object], torch.Tensor]:
     """Ranked classes with this many right first ones, call after call."""
     labels = torch.from_numpy(validated.val.labels)
