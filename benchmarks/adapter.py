@@ -70,7 +70,7 @@ def errors(model: TinyDiT, images: np.ndarray, label: int) -> list[float]:
 def agreement(classifier: Classifier, pictures: np.ndarray, breed: str) -> float:
     """Share of the pictures that the classifier, which knows the breed, takes for it."""
     label = classifier.config.classes.index(breed)
-    return float((predict(classifier, pictures, CPU).argmax(axis=1) == label).mean())
+    return float((predict(classifier, pictures, CPU)[0].argmax(axis=1) == label).mean())
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
 from machine import machine, write_tables
-from tinycats.classifier.network import MEAN, STD, Classifier, ClassifierConfig
+from tinycats.backbones.networks import normalisation
+from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.classifier.task import ClassificationTask
 from tinycats.data.processed import load_classes, load_split
 from tinycats.data.raw import read_raw
@@ -47,9 +48,11 @@ def peer(folder: Path, training: ClassifierParams) -> list[float]:
     """Seconds of each epoch, the first not counted."""
     from torchvision.transforms import v2  # after tinycats.runtime.vision, which makes torchvision importable
 
+    statistics = normalisation(training.arch)
     transform = v2.Compose([
         v2.RandomResizedCrop(SIZE, scale=(training.min_crop, 1.0)), v2.RandomHorizontalFlip(), v2.RandomAffine(12, shear=6),
-        v2.ColorJitter(0.3, 0.3, 0.3), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD),
+        v2.ColorJitter(0.3, 0.3, 0.3), v2.ToImage(), v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(statistics.mean, statistics.std),
     ])  # fmt: skip
     data = torchvision.datasets.ImageFolder(str(folder), transform)
     loader = DataLoader(data, training.batch_size, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True)
@@ -97,12 +100,16 @@ def ours(processed: Path, training: ClassifierParams) -> tuple[list[float], floa
     """Seconds of each epoch, the first not counted; the share of the time that goes into making batches."""
     classes, other = load_classes(processed)
     split = load_split(processed, "train", SIZE)
+    statistics = normalisation(training.arch)
     config = ClassifierConfig(
-        classes=classes, arch=training.arch, image_size=SIZE, other=other, flip_at_test=composed().mirror
-    )
-    model = Classifier(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        classes=classes, arch=training.arch, image_size=SIZE, mean=statistics.mean, std=statistics.std, other=other,
+        flip_at_test=composed().mirror,
+    )  # fmt: skip
     dtype = resolve_dtype(training.precision, DEVICE)
-    task = TimedTask("epoch", model, split, split, classes, 0, composed().mirror, training, DEVICE, dtype)
+    task = TimedTask(
+        name="epoch", model=Classifier(config), train=split, val=split, classes=classes, crop_size=SIZE, seed=0,
+        mirror=composed().mirror, training=training, device=DEVICE, dtype=dtype,
+    )  # fmt: skip
     task.ended, task.data_seconds = [], []
     train_in_scratch(task, training, DEVICE)
     times = [end - start for start, end in zip(task.ended, task.ended[1:], strict=False)]

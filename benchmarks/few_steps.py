@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from machine import ROOT, machine, write_tables
+from tinycats.backbones.features import FrozenFeatures, feature_name, features_of
 from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_classes, load_split
 from tinycats.evaluation.distribution import frechet_distance, kernel_distance
 from tinycats.evaluation.few_steps import Way, few_step_grid
-from tinycats.evaluation.inference import evaluator_features, generate, predict
-from tinycats.evaluator.network import Evaluator
+from tinycats.evaluation.inference import generate, predict
 from tinycats.figures.sheets import save_png
 from tinycats.generator.network import TinyDiT
 from tinycats.generator.sampler import student_sampler, teacher_sampler
@@ -28,7 +28,7 @@ from tinycats.runtime.errors import one_line_errors
 from tinycats.runtime.params import SamplerSettings, load_params
 
 REFERENCE_STEPS = 50
-# Steps of the student -> FD-classifier at most this many times the reference's
+# Steps of the student -> Fréchet distance at most this many times the reference's
 AIMS = {4: 1.10, 1: 1.35}
 AGREEMENT_AIM = 0.03  # class agreement at most this much lower than the reference's
 SHOWN = (("teacher", REFERENCE_STEPS), ("teacher", 4), ("student", 4), ("student", 2), ("student", 1))
@@ -80,17 +80,18 @@ def main() -> None:
     arguments = parser.parse_args()
     root: Path = arguments.root
     before, device = machine(), resolve_device("auto")
-    teacher = teacher_sampler(load_params(root / "params.yaml").sampler)
+    params = load_params(root / "params.yaml")
+    teacher = teacher_sampler(params.sampler)
     processed = root / "data/processed"
     classes, _ = load_classes(processed)
     classifier = Classifier.from_pretrained(root / "models/classifier").to(device)
-    evaluator = Evaluator.from_pretrained(root / "models/evaluator").to(device)
+    frozen = FrozenFeatures(params.evaluate.features).to(device)
     generators = {
         who: TinyDiT.from_pretrained(root / "models" / name).to(device)
         for who, name in (("teacher", "generator"), ("student", "student"))
     }
     test = load_split(processed, "test", generators["teacher"].config.image_size)
-    real = evaluator_features(evaluator, test.images, device)
+    real = features_of(frozen, test.images)
     labels = np.repeat(np.arange(len(classes)), arguments.count)
 
     def measure(model: TinyDiT, settings: SamplerSettings) -> Measured:
@@ -103,19 +104,21 @@ def main() -> None:
         hook = model.register_forward_pre_hook(count)
         pictures = generate(model, labels, settings, arguments.seed, device)
         hook.remove()
-        features = evaluator_features(evaluator, pictures, device)
-        right = predict(classifier, pictures, device).argmax(axis=1) == labels
+        features = features_of(frozen, pictures)
+        right = predict(classifier, pictures, device)[0].argmax(axis=1) == labels
         distances = frechet_distance(real, features), kernel_distance(real, features)
         return Measured(pictures, asked / len(labels), *distances, float(right.mean()))
 
     ways = compared(teacher)
     found = {key: measure(generators[way.model], way.sampler) for key, way in ways.items()}
     reference = found["teacher", REFERENCE_STEPS]
-    head = ["", "steps", "evaluations a picture", "FD-classifier", "x teacher's", "KD-classifier", "x teacher's"]
+    head = ["", "steps", "evaluations a picture", "FD", "x teacher's", "KD", "x teacher's"]
     head += ["class agreement", "points", "aim"]
     notes = (
         f"{len(labels)} pictures ({arguments.count} of each class, the same noise in every row, seed {arguments.seed}) "
-        f"against {len(test.images)} test pictures. The teacher is guided with {teacher.guidance:g} where "
+        f"against {len(test.images)} test pictures; FD and KD are those of {feature_name(params.evaluate.features)}'s "
+        "frozen features. "
+        f"The teacher is guided with {teacher.guidance:g} where "
         f"{teacher.guidance_low:g} <= t < {teacher.guidance_high:g}; in {teacher.steps} steps it is sampled by default. "
         f"Ratios and points are against the teacher in {REFERENCE_STEPS} steps. Picture: a row a class, all from the same "
         "noise; the number above each column is that of its steps."

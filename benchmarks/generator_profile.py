@@ -52,8 +52,11 @@ def parts(network: DitParams, training: TrainParams) -> tuple[dict[str, float], 
     """Median milliseconds of the parts of a step, and shares of the operators' own time in forward and backward."""
     torch.manual_seed(0)
     model, split = new_generator(network), random_images(network.image_size)
-    task = FlowMatchingTask("profile", model, split, split, 0, True, training, None, CPU, DTYPE)
-    optimizer = adamw(model, training)
+    task = FlowMatchingTask(
+        name="profile", model=model, train=split, val=split, seed=0, mirror=True, training=training, sample_every=None,
+        device=CPU, dtype=DTYPE,
+    )  # fmt: skip
+    optimizer = adamw(model, training, task.lr_scales)
     assert training.ema_decay is not None
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay), use_buffers=True)
     batches = task.batches(0, range(training.batch_size))

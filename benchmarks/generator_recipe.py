@@ -24,14 +24,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from generator_variants import DISPERSIVE_WEIGHT, VARIANTS, ToldTask, Variant, build, dispersive_loss, optimizers
 from machine import ROOT, machine, write_result
+from tinycats.backbones.features import FrozenFeatures, feature_name, features_of
 from tinycats.classifier.network import Classifier
-from tinycats.classifier.task import ClassificationTask
 from tinycats.data.processed import Split, load_classes, load_split
 from tinycats.data.randomness import derive_seed
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearest
-from tinycats.evaluation.distribution import frechet_distance, kernel_distance, precision_and_recall
-from tinycats.evaluation.inference import evaluator_features, generate, predict
-from tinycats.evaluator.network import Evaluator, EvaluatorConfig
+from tinycats.evaluation.distribution import frechet_distance, inside_manifold, kernel_distance
+from tinycats.evaluation.inference import generate, predict
 from tinycats.figures.sheets import class_grid, save_png
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.task import GRID_SAMPLER, VALIDATION_TIMES, FlowMatchingTask
@@ -41,24 +40,23 @@ from tinycats.runtime.errors import one_line_errors
 from tinycats.runtime.files import atomic_path, write_json
 from tinycats.runtime.memory import keep_freed_memory
 from tinycats.runtime.params import TrainParams
-from training import composed, train_in_scratch
+from training import composed
 
 CPU = torch.device("cpu")
 OTHER_EMA = 0.995  # looked at besides the default
 GENERATED, SAMPLING_SEED = 260, 0
-EVALUATOR_SEED, EVALUATOR_EPOCHS = 4242, 30
 SAVE_EVERY = 100
 ON_SHEET = 8  # pictures of a row, each of another class
 
 
 @dataclass(frozen=True)
 class Judge:
-    """What generated pictures are compared with. Features are those of an evaluator trained on the training photos."""
+    """What generated pictures are compared with. Features are those of a frozen ImageNet network."""
 
     train: Split
     held_out: Split
     classes: list[str]
-    evaluator: Evaluator
+    frozen: FrozenFeatures
     classifier: Classifier
     train_features: np.ndarray
     real_features: np.ndarray
@@ -89,36 +87,17 @@ def hold_out(processed: Path) -> tuple[Split, Split]:
     return kept, held_out
 
 
-def load_evaluator(directory: Path, train: Split, held_out: Split, classes: list[str]) -> Evaluator:
-    """The evaluator in `directory`; trained there first where there is none."""
-    if directory.exists():
-        return Evaluator.from_pretrained(directory)
-    params = composed()
-    training = params.evaluator.model_copy(update={"seed": EVALUATOR_SEED, "epochs": EVALUATOR_EPOCHS})
-    torch.manual_seed(training.seed)
-    model = Evaluator(EvaluatorConfig(classes=classes, image_size=params.dit.image_size, width=training.width))
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    dtype = resolve_dtype(training.precision, CPU)
-    task = ClassificationTask(
-        "evaluator", model, train, held_out, classes, training.seed, params.mirror, training, CPU, dtype
-    )
-    per_epoch = task.steps_per_epoch
-    train_in_scratch(task, training, CPU, every_steps=per_epoch, guard_steps=2 * per_epoch)
-    model.save_pretrained(directory)  # the last weights: nothing is selected
-    return model.eval()
-
-
-def open_judge(processed: Path, classifier: Path, scratch: Path) -> Judge:
+def open_judge(processed: Path, classifier: Path) -> Judge:
     classes, _ = load_classes(processed)
     train, held_out = hold_out(processed)
-    evaluator = load_evaluator(scratch / "evaluator", train, held_out, classes)
-    train_features, real_features = (evaluator_features(evaluator, split.images, CPU) for split in (train, held_out))
+    frozen = FrozenFeatures(composed().evaluate.features)
+    train_features, real_features = (features_of(frozen, split.images) for split in (train, held_out))
     rows = np.linspace(0, len(held_out.labels) - 1, GENERATED).round().astype(int)
     return Judge(
         train=train,
         held_out=held_out,
         classes=classes,
-        evaluator=evaluator,
+        frozen=frozen,
         classifier=Classifier.from_pretrained(classifier),
         train_features=train_features,
         real_features=real_features,
@@ -129,26 +108,24 @@ def open_judge(processed: Path, classifier: Path, scratch: Path) -> Judge:
 
 
 def distances(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
-    precision, recall = precision_and_recall(real, generated, composed().evaluate.neighbours)
-    fd, kd = frechet_distance(real, generated), kernel_distance(real, generated)
-    return {"fd": fd, "kd": kd, "precision": precision, "recall": recall}
-
-
-@torch.inference_mode()
-def evaluator_accuracy(evaluator: Evaluator, features: np.ndarray, labels: np.ndarray) -> float:
-    return float((evaluator.head(torch.from_numpy(features)).argmax(dim=1).numpy() == labels).mean())
+    neighbours = composed().evaluate.neighbours
+    return {
+        "fd": frechet_distance(real, generated),
+        "kd": kernel_distance(real, generated),
+        "precision": float(inside_manifold(generated, real, neighbours).mean()),
+        "recall": float(inside_manifold(real, generated, neighbours).mean()),
+    }
 
 
 def scores(judge: Judge, pictures: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Figures of uint8 pictures (N, S, S, 3) that ought to show the classes `labels`."""
-    features = evaluator_features(judge.evaluator, pictures, CPU)
-    predicted = predict(judge.classifier, pictures, CPU).argmax(axis=1)
+    features = features_of(judge.frozen, pictures)
+    predicted = predict(judge.classifier, pictures, CPU)[0].argmax(axis=1)
     by_features = copying_metrics(nearest(features, judge.train_features), judge.real_by_features)
     by_pixels = copying_metrics(nearest(pictures, judge.train.images), judge.real_by_pixels)
     return {
         **distances(judge.real_features, features),
         "agreement": float((predicted == labels).mean()),
-        "agreement_of_evaluator": evaluator_accuracy(judge.evaluator, features, labels),
         "copying_features": by_features["median_ratio"],
         "copying_pixels": by_pixels["median_ratio"],
         "closer_than_p1": by_features["closer_than_p1_of_test"],
@@ -156,12 +133,11 @@ def scores(judge: Judge, pictures: np.ndarray, labels: np.ndarray) -> dict[str, 
 
 
 def references(judge: Judge) -> dict[str, Any]:
-    """How good the evaluator is, and the distances of as many training photos as are generated."""
+    """The distances of as many training photos as are generated."""
     order = np.random.default_rng(0).permutation(len(judge.train.labels))[: len(judge.labels)]
     return {
         "n_train": len(judge.train.labels),
         "n_held_out": len(judge.held_out.labels),
-        "evaluator_top1": evaluator_accuracy(judge.evaluator, judge.real_features, judge.held_out.labels),
         "floor": distances(judge.real_features, judge.train_features[order]),
     }
 
@@ -173,7 +149,10 @@ def make_task(variant: Variant, judge: Judge, seed: int, steps: int) -> FlowMatc
     model = build(variant, TinyDiTConfig(classes=judge.classes, **params.dit.model_dump()))
     dtype = resolve_dtype(training.precision, CPU)
     kind = ToldTask if variant.told else FlowMatchingTask
-    return kind("generator", model, judge.train, judge.held_out, seed, params.mirror, training, None, CPU, dtype)
+    return kind(
+        name="generator", model=model, train=judge.train, val=judge.held_out, seed=seed, mirror=params.mirror,
+        training=training, sample_every=None, device=CPU, dtype=dtype,
+    )  # fmt: skip
 
 
 @dataclass
@@ -277,13 +256,13 @@ def cells(figures: dict[str, Any]) -> list[str]:
     """What the tables show of one model's figures."""
     return [
         f"{figures['fd']:.2f}", f"{figures['kd']:.4f}", f"{figures['precision']:.2f}", f"{figures['recall']:.2f}",
-        f"{figures['agreement']:.0%}", f"{figures['agreement_of_evaluator']:.0%}",
+        f"{figures['agreement']:.0%}",
         f"{figures['copying_features']:.2f}", f"{figures['copying_pixels']:.2f}", errors(figures),
     ]  # fmt: skip
 
 
 HEAD = [
-    "FD", "KD", "precision", "recall", "agreement: classifier", "evaluator", "copying: features", "pixels",
+    "FD", "KD", "precision", "recall", "agreement", "copying: features", "pixels",
     f"x-error at t={'/'.join(map(str, VALIDATION_TIMES))}",
 ]  # fmt: skip
 
@@ -324,14 +303,12 @@ def report(runs: Sequence[dict[str, Any]], known: dict[str, Any], before: dict[s
     seen = steps * params.train.batch_size
     notes = (
         f"dit=nano, train=demo but for {steps} steps: {seen} pictures seen by every variant, of {known['n_train']} photos; "
-        "one thread. FD and KD (of the evaluator's features), precision and recall "
+        f"one thread. FD and KD (of {feature_name(params.evaluate.features)}'s frozen features), precision and recall "
         f"({params.evaluate.neighbours} neighbours) compare {GENERATED} pictures, made in {GRID_SAMPLER.steps} Euler steps with "
-        f"guidance {GRID_SAMPLER.guidance:g}, with {known['n_held_out']} photos that neither the generator nor the evaluator was "
-        "trained on; "
+        f"guidance {GRID_SAMPLER.guidance:g}, with {known['n_held_out']} photos that the generator was not trained on; "
         f"as many training photos get FD {floor['fd']:.2f}, KD {floor['kd']:.4f}, precision {floor['precision']:.2f}, recall "
-        f"{floor['recall']:.2f}. The evaluator ({EVALUATOR_EPOCHS} epochs, its last weights) is right on "
-        f"{known['evaluator_top1']:.1%} of these photos. Agreement: the share of pictures in which a network sees the class "
-        "that was asked for; the classifier is the pipeline's own. Copying: the median distance to the nearest training photo "
+        f"{floor['recall']:.2f}. Agreement: the share of pictures in which the pipeline's own classifier sees the class "
+        "that was asked for. Copying: the median distance to the nearest training photo "
         "over that of the held-out photos. The weights are averaged with an EMA of "
         f"{params.train.ema_decay}. The rows of base with different seeds tell the noise.{' ' + note if note else ''}\n\n"
         "![Rows: variants; columns: classes, from the same noise](generator_recipe.png)"
@@ -354,7 +331,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
     before = machine()
-    judge = open_judge(arguments.data, arguments.classifier, arguments.scratch)
+    judge = open_judge(arguments.data, arguments.classifier)
     known = references(judge)
     print(json.dumps(known), flush=True)
     steps = arguments.steps or composed().train.steps

@@ -56,7 +56,10 @@ def ours(network: DitParams, training: TrainParams) -> float:
     model, split = new_generator(network), random_images(network.image_size)
     model.gradient_checkpointing = training.gradient_checkpointing
     dtype = resolve_dtype(training.precision, DEVICE)
-    task = TimedTask("step", model, split, split, 0, True, training, None, DEVICE, dtype)
+    task = TimedTask(
+        name="step", model=model, train=split, val=split, seed=0, mirror=True, training=training, sample_every=None,
+        device=DEVICE, dtype=dtype,
+    )  # fmt: skip
     task.ended = []
     train_in_scratch(task, training, DEVICE)
     times = np.diff(task.ended[WARM_UP - 1 :])

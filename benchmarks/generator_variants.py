@@ -200,7 +200,7 @@ def dispersive_loss(features: Tensor) -> Tensor:
 def optimizers(variant: Variant, model: nn.Module, training: TrainParams) -> list[torch.optim.Optimizer]:
     """AdamW as the training loop has it; with `muon`, Muon for the matrices of attention and MLP."""
     if not variant.muon:
-        return [adamw(model, training)]
+        return [adamw(model, training, {})]
     named = dict(model.named_parameters())
     matrices = {
         name for name, p in named.items() if name.startswith("blocks.") and p.ndim == 2 and "modulation" not in name

@@ -116,7 +116,7 @@ def main() -> None:
         raise UserError("data/processed: not there; run `dvc repro preprocess` first")
     before = machine()
     rows = []
-    for stage in ("train_classifier", "train_evaluator", "train_dit"):
+    for stage in ("train_classifier", "train_dit"):
         times = [start_and_end(stage, arguments.overrides) for _ in range(arguments.runs)]
         rows.append([stage, *(f"{median(column):.1f}" for column in zip(*times, strict=True))])
     head = ["stage", "s from the start to the first step", "s from the last step to the exit"]

@@ -85,7 +85,7 @@ def classifier_on_test(clone: Path) -> dict[str, Any]:
     """What the stage evaluate says of the classifier, where the run ends before it."""
     classifier = Classifier.from_pretrained(clone / "models/classifier").eval()
     test = load_split(clone / "data/processed", "test", classifier.config.image_size)
-    probabilities = predict(classifier, test.images, torch.device("cpu"))
+    probabilities, _ = predict(classifier, test.images, torch.device("cpu"))
     return classification_metrics(probabilities, test.labels, classifier.config.classes, classifier.config.other)
 
 

@@ -22,7 +22,7 @@ RESULTS = "benchmarks/results"
 PAGES = {  # file in docs/benchmarks/ -> its title and results
     "synthetic": ("The default run: synthetic cats", ["default", "default_amx"]),
     "photos": ("Runs on real photos", ["oxford_pets", "jersey_numbers"]),
-    "classifier": ("Training the classifier", ["classifier_recipe", "middle", "classifier_epoch"]),
+    "classifier": ("Training the classifier", ["classifier_epoch"]),
     "generator": ("Training the generator", ["generator_recipe", "generator_step", "generator_profile"]),
     "student": ("The student and its teacher", ["few_steps_default", "few_steps_oxford_pets"]),
     "adapter": ("Adapters for an unseen breed", ["adapter_default", "adapter_oxford_pets"]),
@@ -37,8 +37,6 @@ TITLES = {
     "jersey_numbers": "Basketball jersey numbers: 42 classes",
     "few_steps_default": "Synthetic cats",
     "few_steps_oxford_pets": "Oxford-IIIT Pet",
-    "classifier_recipe": "What helps a classifier on few photos",
-    "middle": "How much of an image the classifier should see",
     "adapter_default": "Synthetic cats",
     "adapter_oxford_pets": "Oxford-IIIT Pet",
     "generator_recipe": "What helps a generator on few photos",
@@ -49,9 +47,10 @@ TITLES = {
     "web_page": "In headless Chromium",
     "overhead": "What a training stage does besides training",
 }
-TERMS = """FD-classifier and KD-classifier are the Fréchet and kernel distances on features of the pipeline's own evaluator
-network; neither is an FID or a KID. In brackets: 95% intervals for another test set of the same size. They do not cover another
-training run. "Steal" and the speed of matrix products show how much of a shared machine a run got."""
+TERMS = """FD and KD are the Fréchet and kernel distances of the features of a network that is named with them, frozen, with
+ImageNet weights; neither is an FID or a KID, and both compare at equal numbers of images alone. In brackets: 95% intervals for
+another test set of the same size. They do not cover another training run. "Steal" and the speed of matrix products show how
+much of a shared machine a run got."""
 
 Content = dict[str, Any]
 
@@ -139,9 +138,14 @@ def headline(results: dict[str, Content]) -> str:
         if "accepted_precision" in classifier:
             answered = f"{classifier['coverage']:.1%}; {interval(classifier, 'accepted_precision')}"
             measured("classifier, share of answers other than 'not sure'; share of those that are right", answered)
-        fd = "; ".join(interval(model, "fd_classifier", "{:.2f}".format) for model in (generator, student))
-        scale = [f"{generator[f'fd_classifier_{mark}']:.3g}" for mark in ("floor", "noise")]
-        measured(f"FD-classifier of generator; student (training images {scale[0]}, noise {scale[1]})", fd)
+        features = next(key for key in generator if key.startswith("fd_")).removeprefix("fd_")
+        fd = "; ".join(interval(model, f"fd_{features}", "{:.2f}".format) for model in (generator, student))
+        scale = [f"{generator[f'fd_{features}_{mark}']:.3g}" for mark in ("floor", "noise")]
+        measured(f"FD ({features}) of generator; student (training images {scale[0]}, noise {scale[1]})", fd)
+        if "unlike" in classifier:
+            unlike = classifier["unlike"]
+            told = f"{interval(unlike, 'told')}; {interval(unlike, 'unlike_test')}"
+            measured("images of nothing like it that are told as such; test images that are too", told)
         agreement = "; ".join(interval(model, "class_agreement") for model in (generator, student))
         measured("images in which the classifier sees the requested class: generator; student", agreement)
         before, after = (f"{int8[f'bytes_{when}'] / 1e6:.1f} MB" for when in ("before", "after"))
@@ -150,7 +154,9 @@ def headline(results: dict[str, Content]) -> str:
 
     def few_steps(data: str, name: str) -> None:
         lines = {"student in 4 steps": "student | 4", "teacher in 50": "teacher | 50"}
-        compare(name, data, "FD-classifier by steps of the sampler", lines, "FD-classifier", "")
+        head = results[name]["tables"][0]["head"]
+        column = next(title for title in head if title.startswith("FD"))
+        compare(name, data, "FD by steps of the sampler", lines, column, "")
         compare(name, data, "aim for the student, against the teacher in 50 steps", {"": "student | 4"}, "aim", "")
 
     def adapter(data: str, name: str) -> None:

@@ -39,15 +39,9 @@ def random_images(size: int, count: int = 256) -> Split:
     return Split(images, np.arange(count) % len(CLASSES), [f"{row}.png" for row in range(count)])
 
 
-def train_in_scratch(
-    task: Task,
-    training: TrainingParams,
-    device: torch.device,
-    every_steps: int = 25,
-    guard_steps: int | None = None,
-) -> None:
+def train_in_scratch(task: Task, training: TrainingParams, device: torch.device) -> None:
     """Train task.model in the pipeline's loop, with no checkpoint before the last."""
     with tempfile.TemporaryDirectory() as scratch:
-        run = RunSettings(Path(scratch), every_steps=every_steps, guard_steps=guard_steps, checkpoint_every_s=math.inf)
+        run = RunSettings(Path(scratch), every_steps=25, checkpoint_every_s=math.inf)
         directory = RunDirectory(run.runs / "run")
         train(task, training, run, device, directory, History(run.runs / "live", directory.path / "images"))

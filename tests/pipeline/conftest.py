@@ -24,11 +24,10 @@ data:
   extra: []
   watch: src/tinycats/sources/synthetic.py
 preprocess: {test_fraction: 0.3, min_side_px: 16, other_class: other}
-classifier: {image_size: 40, crop_size: 36, epochs: 2, batch_size: 16}
-evaluator: {width: 4, epochs: 1, batch_size: 16}
+classifier: {arch: test_efficientnet, image_size: 40, crop_size: 36, epochs: 2, batch_size: 16}
 dit: {image_size: 32, patch_size: 8, width: 32, depth: 1, heads: 1}
 sampler: {steps: 4}
-evaluate: {samples_per_class: 2, latency_runs: 3}
+evaluate: {samples_per_class: 2, features: tf_efficientnet_lite0, latency_runs: 3}
 quantize: {calibration_images: 16, samples_per_class: 2, max_accuracy_drop: 1.0, max_fd_increase: 100.0}
 publish:
   data: {title: synthetic cats, licence: mit}

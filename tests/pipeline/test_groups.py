@@ -77,7 +77,7 @@ def test_long_trainings_compose(project: Project, group: str, steps: int, batch:
 def test_a_smoke_run_takes_ten_steps_of_each_and_is_undone_at_once(project: Project) -> None:
     output = shell(project, readme("dvc exp run -S train=smoke"))
     assert project.ran(output) == ALL[ALL.index("train_classifier") :]
-    for stage in ("train_classifier", "train_dit", "distill"):  # the evaluator's epoch has fewer
+    for stage in ("train_classifier", "train_dit", "distill"):
         assert f"{stage}: step 10/10" in output
     for model in ("generator", "distill"):
         assert json.loads(project.read(f"metrics/{model}/metrics.json"))["steps"] == 10

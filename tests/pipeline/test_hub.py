@@ -31,7 +31,7 @@ with torch.inference_mode():
         (TinyDiT, "student", (noise, t, h + 0.5, weights)),
     ):
         here, there = model.from_pretrained(local / subfolder), model.from_pretrained("user/name", subfolder=subfolder)
-        run = lambda network: network.predict(*inputs) if subfolder == "classifier" else network(*inputs)
+        run = lambda network: network.predict(*inputs)[0] if subfolder == "classifier" else network(*inputs)
         assert torch.equal(run(here), run(there))
         for path in (hf_hub_download("user/name", f"onnx/{subfolder}.onnx"), downloaded / f"onnx/{subfolder}.onnx"):
             session = onnxruntime.InferenceSession(path)

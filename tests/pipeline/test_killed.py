@@ -41,8 +41,12 @@ def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 2, "heads": 2}
         content["train"] |= {"steps": 700, "batch_size": 8}
         content["sampler"] |= {"steps": 10}
-        content["evaluator"] |= {"width": 8, "epochs": 2}
-        content["evaluate"] |= {"samples_per_class": 10, "bootstrap": 100, "latency_runs": 10}
+        content["evaluate"] |= {
+            "samples_per_class": 10,
+            "features": "tf_efficientnet_lite0",
+            "bootstrap": 100,
+            "latency_runs": 10,
+        }
         content["distill"] |= {"steps": 400, "batch_size": 8}
         content["monitor"]["train_dit"] = {"guard_steps": 150, "sample_every": 150}
         content["monitor"]["distill"]["sample_every"] = 150
@@ -198,7 +202,6 @@ def test_killed_while_it_evaluates(workspace, undisturbed) -> None:
     whole = workspace("evaluated")
     for stage, model in STAGES.items():
         shutil.copytree(undisturbed(stage) / f"models/{model}", whole / f"models/{model}")
-    finish("train_evaluator", whole)
     broken = workspace("broken")
     shutil.copytree(whole / "models", broken / "models")
     started = time.monotonic()

@@ -30,10 +30,11 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flag
 COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.split("#")[0].strip()]
 SMALL = (
     "-S preprocess.min_side_px=16 -S preprocess.test_fraction=0.3 -S classifier.image_size=40 "
-    "-S classifier.epochs=2 -S classifier.batch_size=8 "
+    "-S classifier.arch=test_efficientnet -S classifier.pretrained=false -S classifier.source_size=null "
+    "-S classifier.crop_size=null -S classifier.epochs=2 -S classifier.batch_size=8 "
     "-S dit.image_size=32 -S dit.width=32 -S dit.depth=1 -S dit.heads=1 -S train.steps=20 -S monitor.train_dit.guard_steps=20 "
     "-S distill.steps=10 -S distill.levels=2 "
-    "-S evaluator.width=4 -S evaluator.epochs=2 -S evaluator.batch_size=8 -S evaluate.latency_runs=3 -S sampler.steps=2 "
+    "-S evaluate.features=tf_efficientnet_lite0 -S evaluate.latency_runs=3 -S sampler.steps=2 "
     "-S evaluate.samples_per_class=10 -S quantize.samples_per_class=10 -S quantize.max_accuracy_drop=1.0 "
     "-S quantize.max_fd_increase=100.0 -S quantize.calibration_images=8"
 )

@@ -56,8 +56,8 @@ def test_everything_that_the_stages_promise_exists(reproduced: Project) -> None:
     assert list(yaml.safe_load(reproduced.read("dvc.lock"))["stages"]) == ALL
     evaluation = json.loads(reproduced.read("metrics/evaluate.json"))
     assert 0 <= evaluation["classifier"]["top1"] <= 1
-    assert evaluation["generator"]["fd_classifier"] > 0
-    assert evaluation["student"]["fd_classifier"] > 0
+    assert evaluation["generator"]["fd_efficientnet_lite0"] > 0
+    assert evaluation["student"]["fd_efficientnet_lite0"] > 0
     assert list(evaluation["few_steps"]) == ["teacher_4", "student_2", "student_1"]
     config = json.loads(reproduced.read("models/student/config.json"))
     assert config == json.loads(reproduced.read("models/generator/config.json")) | {"few_step": True}
@@ -204,7 +204,7 @@ def test_an_experiment_changes_the_steps_and_the_diffs_show_it(project: Project)
     assert params["params.yaml"]["train.steps"] == {"old": 40, "new": 60, "diff": 20}
     metrics = json.loads(project.dvc("metrics", "diff", "--json"))
     assert metrics["metrics/generator/metrics.json"]["steps"]["diff"] == 20
-    assert metrics["metrics/evaluate.json"]["generator.fd_classifier"]["diff"] != 0
+    assert metrics["metrics/evaluate.json"]["generator.fd_efficientnet_lite0"]["diff"] != 0
     assert "longer" in project.dvc("exp", "show", "--csv")
     project.dvc("plots", "show")
     page = (project.path / "dvc_plots/index.html").read_text()

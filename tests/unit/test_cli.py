@@ -37,8 +37,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """models/classifier, models/generator and models/student with random weights, as the pipeline leaves them."""
     root = tmp_path_factory.mktemp("pipeline")
     torch.manual_seed(0)
-    config = ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=SIZE, flip_at_test=True)
-    Classifier(config).save_pretrained(root / "models/classifier")
+    config = ClassifierConfig(
+        classes=CLASSES, other="other", arch="test_efficientnet", image_size=SIZE, mean=(0.5,) * 3, std=(0.5,) * 3,
+        flip_at_test=True, distance_dims=4,
+    )  # fmt: skip
+    classifier = Classifier(config)
+    with torch.no_grad():
+        classifier.head.weight *= 100  # else it says nearly the same of every image
+        for buffer in (classifier.distance.projection, classifier.distance.whitening):
+            buffer.normal_()
+    classifier.save_pretrained(root / "models/classifier")
     for name, sampler in SAMPLERS.items():
         generator = TinyDiT(
             TinyDiTConfig(
@@ -93,11 +101,14 @@ def test_predict_json_is_exactly_this(here: Path) -> None:
     model = Classifier.from_pretrained(here / "models/classifier")
     for file, item in zip(files, items, strict=True):
         pixels = torch.tensor(to_square(Image.open(file).convert("RGB"), SIZE))
-        expected = model.predict(pixels[None])[0]
+        expected, distance = (answer[0] for answer in model.predict(pixels[None]))
         order = expected.argsort(descending=True)[:2]
         top = [{"class": CLASSES[i], "probability": pytest.approx(float(expected[i]), abs=1e-5)} for i in order]
-        assert item == {"file": str(file), **top[0], "sure": None, "top": top}
-        assert list(item) == ["file", "class", "probability", "sure", "top"]
+        assert item == {
+            "file": str(file), **top[0], "sure": None, "unlike": None, "distance": pytest.approx(float(distance), abs=6e-5),
+            "top": top,
+        }  # fmt: skip
+        assert list(item) == ["file", "class", "probability", "sure", "unlike", "distance", "top"]
 
 
 def test_predict_looks_at_pictures_as_the_classifier_was_trained_to(here: Path, tmp_path: Path) -> None:
@@ -106,7 +117,7 @@ def test_predict_looks_at_pictures_as_the_classifier_was_trained_to(here: Path, 
     model.config = model.config.model_copy(update={"fit": "stretch"})
     model.save_pretrained(tmp_path / "stretched")
     pixels = torch.tensor(to_square(Image.open(file).convert("RGB"), SIZE, "stretch"))
-    expected = float(model.predict(pixels[None]).max())
+    expected = float(model.predict(pixels[None])[0].max())
     answers = [
         json.loads(run("predict", file, "--json", *model).stdout)[0]["probability"]
         for model in ((), ("--model", tmp_path / "stretched"))
@@ -118,7 +129,7 @@ def test_predict_is_sure_from_the_threshold_on(here: Path, tmp_path: Path) -> No
     file = draw(here / "a.png", 1)
     model = Classifier.from_pretrained(here / "models/classifier")
     pixels = torch.tensor(to_square(Image.open(file).convert("RGB"), SIZE))
-    confidence = float(model.predict(pixels[None]).max())
+    confidence = float(model.predict(pixels[None])[0].max())
     best = json.loads(run("predict", file, "--json").stdout)[0]["class"]
     for threshold, sure in ((0.0, True), (confidence, True), (confidence + 1e-6, False)):
         model.config = model.config.model_copy(update={"reject_threshold": threshold})
@@ -127,6 +138,29 @@ def test_predict_is_sure_from_the_threshold_on(here: Path, tmp_path: Path) -> No
         assert json.loads(run("predict", file, "--json", "--model", path).stdout)[0]["sure"] is sure
         table = run("predict", "a.png", "--model", path).stdout
         assert (f"not sure ({best}?)" in table) is not sure
+
+
+def test_predict_says_what_is_unlike_the_training_images(here: Path, tmp_path: Path) -> None:
+    """Beyond the limit the answer is not sure, however high the confidence is; without a threshold nothing is said of that."""
+    file = draw(here / "a.png", 1)
+    model = Classifier.from_pretrained(here / "models/classifier")
+    pixels = torch.tensor(to_square(Image.open(file).convert("RGB"), SIZE))
+    distance = float(model.predict(pixels[None])[1])
+    best = json.loads(run("predict", file, "--json").stdout)[0]["class"]
+    for limit, threshold, unlike, sure in (
+        (distance * 1.001, 0.0, False, True),
+        (distance / 1.001, 0.0, True, False),
+        (distance / 1.001, None, True, None),
+    ):
+        changes = {"reject_threshold": threshold, "distance_limit": limit}
+        model.config = model.config.model_copy(update=changes)
+        path = tmp_path / f"at-{limit}-{threshold}"
+        model.save_pretrained(path)
+        answer = json.loads(run("predict", file, "--json", "--model", path).stdout)[0]
+        assert (answer["unlike"], answer["sure"], answer["class"]) == (unlike, sure, best)
+        table = run("predict", "a.png", "--model", path).stdout
+        assert ("unlike the training images" in table) is unlike
+        assert "not sure" not in table
 
 
 def test_predict_table_names_the_class(here: Path) -> None:
@@ -271,7 +305,7 @@ def test_verify_says_a_line_for_each(here: Path) -> None:
     first, second, third = result.stdout.splitlines()
     assert third.startswith("models/student: ")
     assert "student, 6 classes" in third
-    assert first.startswith("models/classifier: classifier, 6 classes, resnet18")
+    assert first.startswith("models/classifier: classifier, 6 classes, test_efficientnet")
     assert second.startswith("models/generator: generator, 6 classes")
 
 

@@ -47,10 +47,10 @@ def make_task(processed: Path, **changes: Any) -> DistillationTask:
     teacher = make_teacher()
     student = TinyDiT(teacher.config.model_copy(update={"few_step": True}))
     student.load_state_dict(teacher.state_dict())
+    training = DISTILL.model_copy(update={"batch_size": 16, "steps": 150, "levels": 3, "teacher_steps": 2, **changes})
     return DistillationTask(
-        "distill", student, teacher, GUIDANCE, load_split(processed, "train", 40), 0, True,
-        DISTILL.model_copy(update={"batch_size": 16, "steps": 150, "levels": 3, "teacher_steps": 2, **changes}), None,
-        torch.device("cpu"), torch.float32,
+        name="distill", model=student, teacher=teacher, guidance=GUIDANCE, train=load_split(processed, "train", 40),
+        seed=0, mirror=True, training=training, sample_every=None, device=torch.device("cpu"), dtype=torch.float32,
     )  # fmt: skip
 
 

@@ -5,10 +5,11 @@ from scipy.stats import norm
 
 from tinycats.evaluation.distribution import (
     frechet_distance,
+    inside_manifold,
     kernel_distance,
     kernel_distances,
     labels_in_proportion,
-    precision_and_recall,
+    mean_pairwise_distances,
 )
 from tinycats.runtime.errors import UserError
 
@@ -23,6 +24,12 @@ def with_moments(n: int, mean: np.ndarray, root: np.ndarray, seed: int) -> np.nd
     x -= x.mean(axis=0)
     white = np.linalg.qr(x)[0] * np.sqrt(n - 1)
     return white @ root + mean
+
+
+def precision_and_recall(real: np.ndarray, generated: np.ndarray, neighbours: int) -> tuple[float, float]:
+    pairs = ((generated, real), (real, generated))
+    precision, recall = (float(inside_manifold(points, manifold, neighbours).mean()) for points, manifold in pairs)
+    return precision, recall
 
 
 def textbook_frechet(mean1, cov1, mean2, cov2) -> float:
@@ -120,11 +127,28 @@ class TestFrechetDistance:
         assert np.isfinite(frechet_distance(x, y))
         assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
 
-    def test_too_few_pictures_are_refused_with_the_number_needed(self):
+    @pytest.mark.parametrize(("n", "m"), [(9, 12), (2, 3), (30, 9), (9, 30)])
+    def test_with_fewer_images_than_features_it_is_that_of_the_fitted_gaussians(self, n, m):
+        x, y = normal(n, 16, 0), 2 * normal(m, 16, 1) + 1
+        covariances = np.cov(x.T), np.cov(y.T)  # singular, where a matrix root is not exact but its trace is known
+        overlap = np.sqrt(np.linalg.eigvals(covariances[0] @ covariances[1]).real.clip(min=0)).sum()
+        expected = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(sum(covariances)) - 2 * overlap
+        assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
+        assert frechet_distance(y, x) == pytest.approx(frechet_distance(x, y), rel=1e-9)
+        assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+        order = np.random.default_rng(2).permutation(m)
+        assert frechet_distance(x, y[order]) == pytest.approx(frechet_distance(x, y), rel=1e-9)
+
+    def test_fewer_images_are_further_apart(self):
+        """The bias: two sets of one distribution, with 64 features."""
+        distances = [frechet_distance(normal(n, 64, 0), normal(n, 64, 1)) for n in (20, 60, 200, 2000)]
+        assert distances == sorted(distances, reverse=True)
+        assert distances[0] > 10 * distances[-1]
+
+    def test_one_image_is_refused_with_the_number_needed(self):
         x = normal(9, 8, 0)
-        assert frechet_distance(x, x) >= 0
-        with pytest.raises(UserError, match="at least 9 images in each set, got 9 real and 8 generated"):
-            frechet_distance(x, x[:8])
+        with pytest.raises(UserError, match="at least 2 images in each set, got 9 real and 1 generated"):
+            frechet_distance(x, x[:1])
 
 
 class TestKernelDistance:
@@ -227,6 +251,40 @@ class TestPrecisionAndRecall:
     def test_too_few_pictures_are_refused_with_the_number_needed(self):
         with pytest.raises(UserError, match="at least 4 images in each set, got 3 real and 9 generated"):
             precision_and_recall(normal(3, 2, 0), normal(9, 2, 1), 3)
+
+
+class TestMeanPairwiseDistances:
+    def test_equals_the_definition_written_as_loops(self):
+        x = normal(6, 3, 0)
+        counts = np.array([[1, 1, 1, 1, 1, 1], [2, 0, 1, 3, 0, 0]])
+
+        def mean(rows):
+            pairs = [(i, j) for i in rows for j in rows if i != j]
+            return np.mean([np.linalg.norm(x[i] - x[j]) for i, j in pairs])
+
+        expected = [mean(np.repeat(range(6), of_set)) for of_set in counts]
+        assert mean_pairwise_distances(x, counts) == pytest.approx(expected, rel=1e-12)
+
+    def test_one_image_again_and_again_has_none(self):
+        assert mean_pairwise_distances(np.ones((5, 3)), np.ones((1, 5), int)) == pytest.approx([0])
+
+    def test_scale_is_linear_and_place_does_not_matter(self):
+        x, ones = normal(50, 4, 0), np.ones((1, 50), int)
+        assert mean_pairwise_distances(2 * x + 7, ones) == pytest.approx(
+            2 * mean_pairwise_distances(x, ones), rel=1e-12
+        )
+
+    def test_permutation_and_chunks_change_nothing(self):
+        x, ones = normal(1500, 4, 0), np.ones((1, 1500), int)
+        shuffled = x[np.random.default_rng(2).permutation(1500)]
+        assert mean_pairwise_distances(shuffled, ones) == pytest.approx(mean_pairwise_distances(x, ones), rel=1e-9)
+        known = 1.5 * np.sqrt(np.pi)  # the mean of |x - y| where both are normal with 4 features
+        assert mean_pairwise_distances(x, ones)[0] == pytest.approx(known, rel=0.03)
+
+    @pytest.mark.parametrize(("n", "counts"), [(1, [[1]]), (3, [[1, 1, 1], [0, 3, 0]])])
+    def test_sets_without_two_images_are_refused(self, n, counts):
+        with pytest.raises(UserError, match=f"at least 2 different images in each set, got {n}"):
+            mean_pairwise_distances(normal(n, 3, 0), np.array(counts))
 
 
 @pytest.mark.parametrize("metric", [frechet_distance, kernel_distance, lambda x, y: precision_and_recall(x, y, 3)])

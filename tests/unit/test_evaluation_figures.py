@@ -72,6 +72,15 @@ def test_confusion_matrix_of_many_classes_has_no_numbers():
     assert not confusion_figure(labels, labels, [str(i) for i in labels]).axes[0].texts
 
 
+def test_confusion_matrix_of_a_thousand_classes_is_of_a_size_that_fits_into_memory():
+    """It has no names: the figure would have to grow with them, to 280 inches."""
+    labels = np.arange(1000)
+    figure = confusion_figure(labels, labels, [str(i) for i in labels])
+    assert figure.get_size_inches().max() < 40
+    assert not figure.axes[0].get_yticklabels()
+    assert figure.axes[0].images[0].get_array().shape == (1000, 1000)
+
+
 @pytest.mark.parametrize("kind", ["picture", "plot"])
 def test_equal_figures_are_equal_bytes_without_metadata(tmp_path: Path, kind: str):
     def draw():

@@ -67,8 +67,8 @@ def test_the_seed_decides_and_more_pictures_make_it_narrower() -> None:
 
 
 def test_too_few_pictures_are_refused_with_the_number_needed() -> None:
-    with pytest.raises(TooFewImagesError, match="at least 4 images in each set, got 9 real and 3 generated"):
-        intervals.frechet("fd", np.zeros((9, 3)), np.zeros((3, 3)), 60, 0)
+    with pytest.raises(TooFewImagesError, match="at least 2 images in each set, got 9 real and 1 generated"):
+        intervals.frechet("fd", np.zeros((9, 3)), np.zeros((1, 3)), 60, 0)
     with pytest.raises(TooFewImagesError, match="at least 2 images"):
         intervals.kernel("kd", np.zeros((9, 3)), np.zeros((1, 3)), 60, 0)
 
@@ -83,3 +83,28 @@ def test_no_kernel_interval_of_resamples_that_have_no_distance(n: int, m: int) -
         intervals.kernel("kd", *sets(rng, n, m), 60, 0)
     found = intervals.kernel("kd", *sets(rng, 8, 8), 60, 0)
     assert np.isfinite(list(found.values())).all()
+
+
+def test_diversity_of_known_sets() -> None:
+    x = np.random.default_rng(0).standard_normal((60, 5))
+    one = intervals.diversity("d", x, x, 60, 0)
+    assert one["d"] == 1
+    assert one["d_low"] < 1 < one["d_high"]
+    assert intervals.diversity("d", x, 2 * x + 1, 60, 0)["d"] == pytest.approx(2)
+    nothing = intervals.diversity("d", x, np.ones((40, 5)), 60, 0)
+    assert nothing == {"d": 0, "d_low": 0, "d_high": 0}
+    assert intervals.diversity("d", x, x[:30], 60, 1) == intervals.diversity("d", x, x[:30], 60, 1)
+
+
+def test_a_diversity_holds_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    found = [intervals.diversity("d", *sets(rng), RESAMPLES, seed) for seed in range(ROUNDS)]
+    covered = np.mean([f["d_low"] <= 1.3 <= f["d_high"] for f in found])  # both are normal, with 1.3 times the spread
+    assert 0.85 <= covered <= 1
+    assert np.mean([f["d_high"] - f["d_low"] for f in found]) < 0.6
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 40), (40, 1), (3, 40), (40, 3)])
+def test_no_diversity_of_sets_or_resamples_without_two_images(n: int, m: int) -> None:
+    with pytest.raises(TooFewImagesError, match="a diversity needs at least 2 different images in each set"):
+        intervals.diversity("d", *sets(np.random.default_rng(0), n, m), 60, 0)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from tinycats.backbones.features import FrozenFeatures, features_of
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.evaluation import job
 from tinycats.evaluation.few_steps import few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError
-from tinycats.evaluation.inference import evaluator_features, generate, noise_images, predict
+from tinycats.evaluation.inference import generate, noise_images, predict
 from tinycats.evaluation.job import evaluate
-from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.sampler import student_sampler, teacher_sampler
 from tinycats.runtime.errors import UserError
@@ -27,9 +27,13 @@ pytestmark = pytest.mark.xdist_group("evaluation")  # one evaluation serves them
 CLASSES = ["Bengal", "Birman", "other"]
 SAMPLER = SamplerParams(method="euler", steps=2, guidance=2.0, guidance_low=0.1, guidance_high=0.9, student_steps=4)
 TEACHER, STUDENT = teacher_sampler(SAMPLER), student_sampler(4)
-SETTINGS = EvaluateParams(samples_per_class=10, neighbours=3, bootstrap=50, inception=False, latency_runs=3)
+FEATURES = "efficientnet_lite0"
+FD, KD = f"fd_{FEATURES}", f"kd_{FEATURES}"
+SETTINGS = EvaluateParams(
+    samples_per_class=10, neighbours=3, bootstrap=50, features=f"tf_{FEATURES}", inception=False, latency_runs=3
+)
 CPU = torch.device("cpu")
-GENERATOR_SIZE, CLASSIFIER_SIZE, EVALUATOR_SIZE = 16, 32, 16
+GENERATOR_SIZE, CLASSIFIER_SIZE = 16, 32
 COUNTS = {"train": 60, "test": 45}
 
 
@@ -50,28 +54,28 @@ def write_processed(directory: Path) -> None:
     (directory / "classes.json").write_text(json.dumps({"classes": CLASSES, "other": "other", "fit": "crop"}))
 
 
-def save_models(
-    directory: Path, evaluator_width: int = 4, classes: list[str] = CLASSES, other_classes_of: str = ""
-) -> None:
+def save_models(directory: Path, classes: list[str] = CLASSES, other_classes_of: str = "") -> None:
     """`classes` are those of the generator named by `other_classes_of`; all other models have CLASSES."""
     torch.manual_seed(0)
     classifier = Classifier(
         ClassifierConfig(
             classes=CLASSES,
-            arch="resnet18",
+            arch="test_efficientnet",
             image_size=CLASSIFIER_SIZE,
+            mean=(0.5,) * 3,
+            std=(0.5,) * 3,
             other="other",
             flip_at_test=False,
             temperature=2.0,
             reject_threshold=0.5,
+            distance_dims=2,
+            distance_limit=1e-3,
         )
     )
     torch.nn.init.zeros_(classifier.head.weight)  # says the first class of every picture
     with torch.no_grad():
         classifier.head.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
     classifier.save_pretrained(directory / "classifier")
-    evaluator = EvaluatorConfig(classes=CLASSES, image_size=EVALUATOR_SIZE, width=evaluator_width)
-    Evaluator(evaluator).save_pretrained(directory / "evaluator")
     for name in ("generator", "student"):
         config = TinyDiTConfig(
             classes=classes if name == other_classes_of else CLASSES,
@@ -88,7 +92,6 @@ def run(directory: Path, out: str = "out", **changes: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "processed_dir": directory / "processed",
         "classifier_dir": directory / "classifier",
-        "evaluator_dir": directory / "evaluator",
         "generator_dir": directory / "generator",
         "student_dir": directory / "student",
         "metrics_path": metrics_path,
@@ -137,6 +140,10 @@ def test_a_classifier_that_always_says_one_class_gets_what_chance_gets(metrics):
     assert classifier["ece"] == pytest.approx(scaled - 1 / 3, abs=1e-6)
     assert (classifier["n_accepted"], classifier["coverage"]) == (45, 1)
     assert classifier["accepted_precision"] == pytest.approx(1 / 3)
+    assert classifier["unlike"]["n_unlike"] == 250
+    # Nothing is fitted, so that the length of the features is the distance: everything is beyond the limit
+    assert (classifier["unlike"]["told"], classifier["unlike"]["unlike_test"]) == (1, 1)
+    assert 0 <= classifier["unlike"]["auroc"] <= 1
     assert classifier["top1_low"] < 1 / 3 < classifier["top1_high"] < 0.5
     # Every class is asked for equally often, so such a classifier agrees with exactly one in K.
     assert metrics["generator"]["class_agreement"] == pytest.approx(1 / 3)
@@ -145,27 +152,32 @@ def test_a_classifier_that_always_says_one_class_gets_what_chance_gets(metrics):
 def test_an_untrained_generator_is_far_from_the_photos_and_copies_nothing(metrics):
     generator = metrics["generator"]
     assert (generator["n_generated"], generator["n_real"], generator["n_train"]) == (30, 45, 60)
-    assert generator["fd_classifier"] > 2 * generator["fd_classifier_floor"] > 0
-    assert generator["fd_classifier_noise"] > 2 * generator["fd_classifier_floor"]
-    assert generator["kd_classifier"] > 0
-    for name in ("fd_classifier", "kd_classifier", "class_agreement"):
+    assert generator[FD] > 2 * generator[f"{FD}_floor"] > 0
+    assert generator[f"{FD}_noise"] > 2 * generator[f"{FD}_floor"]
+    assert generator[KD] > 0
+    for name in (FD, KD, f"{FD}_share", f"{KD}_share", "class_agreement", f"diversity_{FEATURES}"):
         assert generator[f"{name}_low"] < generator[name] < generator[f"{name}_high"], name
-    assert generator["precision"] == 0
+    assert generator[f"precision_{FEATURES}"] == 0
+    for distance in (FD, KD):
+        floor, noise = generator[f"{distance}_floor"], generator[f"{distance}_noise"]
+        for end in ("", "_low", "_high"):
+            share = (generator[f"{distance}{end}"] - floor) / (noise - floor)
+            assert generator[f"{distance}_share{end}"] == pytest.approx(share)
     assert generator["copying"]["pixels"]["median_ratio"] > 0.5
     assert generator["copying"]["features"]["closer_than_p1_of_test"] < 0.1
 
 
 def test_the_student_is_measured_as_the_teacher_is(metrics):
     teacher, student = metrics["generator"], metrics["student"]
-    marks = {"fd_classifier_floor", "fd_classifier_noise"}  # the same for both
+    marks = {f"{name}_{mark}" for name in (FD, KD) for mark in ("floor", "noise")}  # the same for both
     assert teacher.keys() - student.keys() == marks
     assert student.keys() < teacher.keys()
     assert (student["n_generated"], student["n_real"], student["n_train"]) == (30, 45, 60)
-    assert student["fd_classifier"] != teacher["fd_classifier"]
+    assert student[FD] != teacher[FD]
     assert student["copying"]["pixels"]["median_generated"] != teacher["copying"]["pixels"]["median_generated"]
     assert list(metrics["few_steps"]) == ["teacher_4", "student_2", "student_1"]
-    assert all("fd_classifier" in entry and "copying" not in entry for entry in metrics["few_steps"].values())
-    distances = {entry["fd_classifier"] for entry in (teacher, student, *metrics["few_steps"].values())}
+    assert all(FD in entry and "copying" not in entry for entry in metrics["few_steps"].values())
+    distances = {entry[FD] for entry in (teacher, student, *metrics["few_steps"].values())}
     assert len(distances) == 5
 
 
@@ -294,8 +306,9 @@ def test_a_perfect_generator_is_at_no_distance_from_an_unbalanced_test_split(unb
     for model in ("generator", "student"):
         found = metrics[model]
         assert (found["n_generated"], found["n_real"]) == (45, 45)
-        assert found["fd_classifier"] < 1e-6 * metrics["generator"]["fd_classifier_floor"]
-        assert (found["precision"], found["recall"]) == (1, 1)
+        assert found[FD] < 1e-6 * metrics["generator"][f"{FD}_floor"]
+        assert (found[f"precision_{FEATURES}"], found[f"recall_{FEATURES}"]) == (1, 1)
+        assert found[f"diversity_{FEATURES}"] == pytest.approx(1)
         assert found["copying"]["pixels"]["median_ratio"] == 1
     nearest = read_csv(unbalanced / "out/evaluate/nearest.csv")
     assert [row["class"] for row in nearest] == ["Bengal"] * 33 + ["Birman"] * 12
@@ -342,16 +355,6 @@ def test_a_generator_that_returns_training_pictures_is_found_out(workspace, monk
         assert copying[kind]["closer_than_p1_of_test"] == copying[kind]["closer_than_p5_of_test"] == 1
 
 
-def test_too_few_pictures_leave_the_metric_out_and_say_so(workspace, tmp_path, caplog):
-    write_processed(tmp_path / "processed")
-    save_models(tmp_path, evaluator_width=16)  # 64 features, 45 test pictures
-    with caplog.at_level(logging.WARNING):
-        generator = run(tmp_path)["generator"]
-    assert not [key for key in generator if key.startswith("fd_")]
-    assert "kd_classifier" in generator
-    assert "needs at least 65 images in each set, got 45 real and 30 generated" in caplog.text
-
-
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_handful_of_test_images_gives_no_interval_rather_than_no_number(tmp_path, monkeypatch, caplog, count):
     monkeypatch.setitem(COUNTS, "test", count)
@@ -361,10 +364,12 @@ def test_a_handful_of_test_images_gives_no_interval_rather_than_no_number(tmp_pa
         metrics = run(tmp_path)
     generator = metrics["generator"]
     assert generator["n_real"] == count
-    assert ("kd_classifier" in generator) == (count > 1)
-    assert not {"kd_classifier_low", "kd_classifier_high", "fd_classifier"} & generator.keys()
-    assert ("precision" in generator) == (count > SETTINGS.neighbours)
-    assert "no interval of KD-classifier: " in caplog.text
+    assert {FD in generator, f"{FD}_share" in generator, KD in generator} == {count > 1}
+    assert not {f"{KD}_low", f"{KD}_high", f"diversity_{FEATURES}"} & generator.keys()
+    assert (f"precision_{FEATURES}" in generator) == (count > SETTINGS.neighbours)
+    for word in ("interval of the kernel distance", "precision", "recall", "diversity"):
+        assert f"no {word}: " in caplog.text
+    assert ("no Fréchet distance: " in caplog.text) == ("no marks of the distances: " in caplog.text) == (count == 1)
     assert metrics["classifier"]["top1_low"] < metrics["classifier"]["top1_high"]
 
 
@@ -409,16 +414,23 @@ def test_each_generated_picture_depends_on_its_number_and_the_seed_alone(workspa
 
 
 def test_pictures_of_another_size_are_resized_for_the_models(workspace):
-    evaluator = Evaluator.from_pretrained(workspace / "evaluator")
-    test = {size: np.load(workspace / "processed" / f"test_{size}.npy") for size in (GENERATOR_SIZE, CLASSIFIER_SIZE)}
-    assert EVALUATOR_SIZE == GENERATOR_SIZE
-    # The larger pictures are the smaller ones with every pixel doubled: halving them gives nearly those back.
-    exact = evaluator_features(evaluator, test[GENERATOR_SIZE], CPU)
-    resized = evaluator_features(evaluator, test[CLASSIFIER_SIZE], CPU)
-    assert exact.shape == (45, 16)
-    assert np.abs(exact - resized).mean() < 0.2 * exact.std()
+    rng = np.random.default_rng(0)
+    ends = rng.integers(0, 256, (2, 8, 1, 1, 3))
+
+    def ramps(size: int) -> np.ndarray:
+        along = ((np.arange(size) + 0.5) / size)[None, None, :, None].repeat(size, axis=1)
+        return (ends[0] + (ends[1] - ends[0]) * along).round().astype(np.uint8)
+
+    frozen = FrozenFeatures(SETTINGS.features)
+    small, same, large = (features_of(frozen, ramps(size)) for size in (32, 128, 200))
+    assert same.shape == (8, 1280)
+    for resized in (small, large):
+        assert np.abs(same - resized).mean() < 0.1 * np.abs(same - np.roll(same, 1, axis=0)).mean()
+    test = np.load(workspace / "processed" / f"test_{GENERATOR_SIZE}.npy")
     classifier = Classifier.from_pretrained(workspace / "classifier")
-    assert predict(classifier, test[GENERATOR_SIZE], CPU).sum(axis=1) == pytest.approx(np.ones(45), abs=1e-5)
+    probabilities, distances = predict(classifier, test, CPU)
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(45), abs=1e-5)
+    assert distances.shape == (45,)
 
 
 def test_noise_images_are_noise():

@@ -18,7 +18,7 @@ from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.data.processed import Split, load_split
 from tinycats.export import export_job
 from tinycats.export.golden import decode_tensor, golden_run
-from tinycats.export.onnx_export import write_onnx
+from tinycats.export.onnx_export import export_classifier, write_onnx
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.export.parity import classifier_parity, generator_parity, require_parity
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
@@ -43,14 +43,20 @@ def make_classifier() -> Classifier:
             classes=CLASSES,
             arch="resnet18",
             image_size=SIZE,
-            crop_size=28,
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
             other=None,
             flip_at_test=True,
             temperature=0.5,
             reject_threshold=0.7,
+            distance_dims=8,
+            distance_limit=1.0,
         )
     )
     with torch.no_grad():
+        model.distance.projection.copy_(torch.linalg.qr(torch.randn(512, 8)).Q)
+        model.distance.whitening.normal_()
+        model.distance.means.normal_()
         model.head.weight *= 10  # else an untrained network says 1/3 to everything
     return model.eval()
 
@@ -146,6 +152,7 @@ class TestSignature:
         ]
         assert [(o.name, o.type, o.shape) for o in classifier.get_outputs()] == [
             ("probabilities", "tensor(float)", ["batch", 3]),
+            ("distance", "tensor(float)", ["batch"]),
             ("features", "tensor(float)", ["batch", 512, 1, 1]),
         ]
         for name in MODELS:
@@ -179,20 +186,22 @@ class TestClassifier:
     @pytest.mark.parametrize("batch_size", [1, 2, 5])
     def test_any_batch_size_gives_what_torch_gives(self, onnx_dir, test_split, batch_size):
         images = np.array(test_split.images[:batch_size])
-        probabilities, features = OnnxClassifier(onnx_dir / "classifier.onnx")(images)
+        probabilities, distance, features = OnnxClassifier(onnx_dir / "classifier.onnx")(images)
         with torch.no_grad():
-            expected = make_classifier().probabilities(torch.from_numpy(images))
+            expected = make_classifier().answers(torch.from_numpy(images))
         np.testing.assert_allclose(probabilities, expected[0], atol=1e-5)
-        np.testing.assert_allclose(features, expected[1], atol=1e-5 * float(expected[1].max()))
+        np.testing.assert_allclose(distance, expected[1], rtol=1e-4)
+        np.testing.assert_allclose(features, expected[2], atol=1e-5 * float(expected[2].max()))
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
     def test_the_flip_is_inside(self, onnx_dir, test_split):
         images = np.array(test_split.images[:8])
         model = OnnxClassifier(onnx_dir / "classifier.onnx")
-        np.testing.assert_allclose(model.predict(images), model.predict(images[:, :, ::-1]), atol=1e-5)
+        probabilities = model.predict(images)[0]
+        np.testing.assert_allclose(probabilities, model.predict(images[:, :, ::-1])[0], atol=1e-5)
         with torch.no_grad():
             one_way = make_classifier()(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)[0].softmax(1).numpy()
-        assert np.abs(model.predict(images) - one_way).max() > 1e-3
+        assert np.abs(probabilities - one_way).max() > 1e-3
 
     def test_the_temperature_is_inside(self, onnx_dir, test_split):
         images = np.array(test_split.images[:8])
@@ -201,14 +210,27 @@ class TestClassifier:
             logits = model.views(torch.from_numpy(images))[0].numpy()
         scaled, unscaled = (np.exp(logits / t) for t in (0.5, 1.0))
         expected, other = ((p / p.sum(axis=2, keepdims=True)).mean(axis=0) for p in (scaled, unscaled))
-        np.testing.assert_allclose(OnnxClassifier(onnx_dir / "classifier.onnx").predict(images), expected, atol=1e-5)
+        np.testing.assert_allclose(OnnxClassifier(onnx_dir / "classifier.onnx").predict(images)[0], expected, atol=1e-5)
         assert np.abs(expected - other).max() > 0.01
 
     def test_pictures_get_different_answers_in_the_order_they_came_in(self, onnx_dir, test_split):
         model = OnnxClassifier(onnx_dir / "classifier.onnx")
-        probabilities = model.predict(test_split.images)
+        probabilities, distances = model.predict(test_split.images)
         assert probabilities.std(axis=0).max() > 1e-2
-        np.testing.assert_allclose(model.predict(test_split.images[::-1]), probabilities[::-1], atol=1e-5)
+        assert distances.std() > 1e-2 * distances.mean()
+        turned = model.predict(test_split.images[::-1])
+        np.testing.assert_allclose(turned[0], probabilities[::-1], atol=1e-5)
+        np.testing.assert_allclose(turned[1], distances[::-1], rtol=1e-4)
+
+    def test_without_a_distance_the_batch_is_as_free(self, tmp_path):
+        torch.manual_seed(0)
+        config = make_classifier().config.model_copy(update={"arch": "test_efficientnet", "distance_dims": 0})
+        model = Classifier(config).eval()
+        export_classifier(model, tmp_path / "plain.onnx", OPSET)
+        images = np.zeros((3, SIZE, SIZE, 3), np.uint8)
+        probabilities, distance, _ = OnnxClassifier(tmp_path / "plain.onnx")(images)
+        assert probabilities.shape == (3, 3)
+        assert distance.tolist() == [0, 0, 0]
 
 
 class TestGenerator:
@@ -267,6 +289,15 @@ class TestParity:
             other.head.bias[0] += 0.5
         figures = classifier_parity(other, OnnxClassifier(onnx_dir / "classifier.onnx"), test_split.images[:9])
         assert figures["features_max_rel_diff"] < 1e-5 < 1e-2 < figures["max_abs_diff"]
+        assert figures["distance_max_rel_diff"] < 1e-4
+        with pytest.raises(UserError, match="classifier_tolerance"):
+            require_parity("classifier", figures, 1e-3)
+
+    def test_another_distance_is_noticed(self, onnx_dir, test_split):
+        other = make_classifier()
+        other.distance.means += 1
+        figures = classifier_parity(other, OnnxClassifier(onnx_dir / "classifier.onnx"), test_split.images[:9])
+        assert figures["max_abs_diff"] < 1e-5 < 1e-2 < figures["distance_max_rel_diff"]
         with pytest.raises(UserError, match="classifier_tolerance"):
             require_parity("classifier", figures, 1e-3)
 

@@ -25,8 +25,9 @@ def make_task(split: Split, classes: list[str], **changes) -> FlowMatchingTask:
     model = TinyDiT(TinyDiTConfig(classes=classes, image_size=size, patch_size=size // 4, width=64, depth=2, heads=2))
     training = TRAIN.model_copy(update=changes)
     return FlowMatchingTask(
-        "train_dit", model, split, split, 0, True, training, None, torch.device("cpu"), torch.float32
-    )
+        name="train_dit", model=model, train=split, val=split, seed=0, mirror=True, training=training, sample_every=None,
+        device=torch.device("cpu"), dtype=torch.float32,
+    )  # fmt: skip
 
 
 def batch(task: FlowMatchingTask, step: int, rows: range | None = None) -> Batch:

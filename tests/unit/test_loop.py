@@ -37,6 +37,7 @@ class LineTask:
     name = "line"
     warmup_steps = 4
     dtype = torch.float32
+    lr_scales: Mapping[str, float] = {}
 
     def __init__(self, fail_at: int | None = None, stop_at: int | None = None) -> None:
         torch.manual_seed(0)
@@ -392,7 +393,7 @@ def test_out_of_memory_in_the_optimizers_step_is_survived(tmp_path: Path, monkey
 
 def test_the_optimizers_memory_is_taken_before_the_first_step() -> None:
     model = nn.Linear(4, 1)
-    optimizer = adamw(model, TRAINING)
+    optimizer = adamw(model, TRAINING, {})
     assert all(optimizer.state[parameter]["exp_avg"].shape == parameter.shape for parameter in model.parameters())
     reference = nn.Linear(4, 1)
     reference.load_state_dict(model.state_dict())
@@ -403,6 +404,41 @@ def test_the_optimizers_memory_is_taken_before_the_first_step() -> None:
             stepped.step()
             stepped.zero_grad()
     torch.testing.assert_close(model.weight, reference.weight)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_groups_learning_rate_is_times_the_others_in_every_step(tmp_path: Path, monkeypatch, schedule: str) -> None:
+    seen: list[dict[float, float]] = []
+    step = torch.optim.AdamW.step
+
+    def noted(self: torch.optim.AdamW, *args: Any) -> Any:
+        seen.append({group["lr_scale"]: group["lr"] for group in self.param_groups})
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    task = LineTask()
+    task.model = nn.Sequential()
+    task.model.add_module("trunk", nn.Linear(4, 2))
+    task.model.add_module("head", nn.Linear(2, 1))
+    task.lr_scales = {"head.": 5.0}
+    run(task, tmp_path, schedule=schedule)
+    assert len(seen) == 20
+    for number, rates in enumerate(seen):
+        rate = learning_rate(number, TRAINING.lr, task.warmup_steps, 20, schedule)
+        assert rates == {1.0: pytest.approx(rate), 5.0: pytest.approx(5 * rate)}
+
+
+def test_the_heads_learning_rate_goes_on_after_a_resume(tmp_path: Path) -> None:
+    def task(**arguments: Any) -> LineTask:
+        made = LineTask(**arguments)
+        made.lr_scales = {"bias": 5.0}
+        return made
+
+    whole = weights(run(task(), tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run(task(fail_at=13), tmp_path / "broken", **EVERY_STEP)
+    assert same(weights(run(task(), tmp_path / "broken")), whole)
+    assert not same(weights(run(LineTask(), tmp_path / "plain")), whole)
 
 
 class SlowDirectory(RunDirectory):

@@ -38,11 +38,18 @@ def test_taps_that_meet_only_padding_have_no_gradient_in_bf16() -> None:
     assert (layer.weight.grad[:, :, 1, 1] != 0).any()
 
 
-def test_the_classifier_trains_with_it_and_keeps_torchvisions_weights() -> None:
+def test_the_classifier_trains_with_it_and_keeps_its_weights() -> None:
     torch.manual_seed(0)
-    model = Classifier(
-        ClassifierConfig(classes=["a", "b"], arch="resnet18", image_size=64, other=None, flip_at_test=False)
+    config = ClassifierConfig(
+        classes=["a", "b"],
+        arch="resnet18",
+        image_size=64,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        other=None,
+        flip_at_test=False,
     )
+    model = Classifier(config)
     large = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     assert len(large) == 16
     assert all(type(m) is MatmulConv2d and m.weight.device.type == "cpu" for m in large)

@@ -55,7 +55,12 @@ def test_everything_else_fails(tmp_path: Path, value: object, bound: float, dire
 
 @pytest.mark.parametrize(
     "metric",
-    ["evaluate.generator.fd_classifier", "evaluate.generator.class_agreement.deeper", "quantize.top1", "evaluate"],
+    [
+        "evaluate.generator.fd_efficientnet_lite2",
+        "evaluate.generator.class_agreement.deeper",
+        "quantize.top1",
+        "evaluate",
+    ],
 )
 @pytest.mark.parametrize(("bound", "direction"), [(0.0, "min"), (1e9, "max")])
 def test_an_absent_number_passes_no_gate(tmp_path: Path, metric: str, bound: float, direction: str) -> None:

@@ -63,9 +63,16 @@ METRICS: dict[str, Any] = {
             "macro_f1": 0.91,
             "per_class_accuracy": {"Bengal": 0.75},
         },
-        "generator": {"n_generated": 30, "class_agreement": 0.8777, "fd_classifier": 3.25, "fd_classifier_floor": 1.5},
-        "student": {"n_generated": 30, "class_agreement": 0.8444, "fd_classifier": 3.5},
-        "few_steps": {"student_1": {"fd_classifier": 4.125}},
+        "generator": {
+            "n_generated": 30,
+            "class_agreement": 0.8777,
+            "fd_tiny": 3.25,
+            "fd_tiny_share": 0.25,
+            "fd_tiny_floor": 1.5,
+            "diversity_tiny": 0.875,
+        },
+        "student": {"n_generated": 30, "class_agreement": 0.8444, "fd_tiny": 3.5},
+        "few_steps": {"student_1": {"fd_tiny": 4.125}},
     },
     "export": {"classifier": {"max_abs_diff": 1e-6}},
     "quantize": {"classifier": {"top1": {"fp32": 0.9166, "int8": 0.9083}}},
@@ -87,10 +94,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             other="other",
             arch="resnet18",
             image_size=SIZE,
-            crop_size=28,
+            mean=(0.5,) * 3,
+            std=(0.5,) * 3,
             flip_at_test=True,
             temperature=0.75,
             reject_threshold=0.625,
+            distance_limit=2.5,
         )
     ).eval()
     classifier.save_pretrained(root / "models/classifier")
@@ -219,7 +228,9 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
     assert manifest["classifier"]["classes"] == manifest["generator"]["classes"] == CLASSES
     assert manifest["classifier"]["other"] == "other"
     assert (manifest["classifier"]["temperature"], manifest["classifier"]["reject_threshold"]) == (0.75, 0.625)
-    assert (manifest["classifier"]["image_size"], manifest["classifier"]["crop_size"]) == (SIZE, 28)
+    assert (manifest["classifier"]["image_size"], manifest["classifier"]["distance_limit"]) == (SIZE, 2.5)
+    assert "crop_size" not in manifest["classifier"]
+    assert [output["name"] for output in manifest["classifier"]["outputs"]] == ["probabilities", "distance", "features"]
     assert manifest["classifier"]["inputs"] == [{"name": "images", "type": "uint8", "shape": ["batch", SIZE, SIZE, 3]}]
     assert manifest["generator"]["null_class"] == 3
     assert manifest["generator"]["patch_size"] == 8
@@ -263,11 +274,12 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     card = ModelCard.load(repository / "publish/README.md")
     assert card.data.license == "mit"
     results = {result.metric_name: result.metric_value for result in card.data.eval_results}
-    assert len(card.data.eval_results) == len(results) == 7
+    assert len(card.data.eval_results) == len(results) == 8
     assert results["top-1 accuracy"] == 0.9166
     assert results["macro F1"] == 0.91
-    assert results["FD-classifier"] == 3.25
-    assert results["FD-classifier, student"] == 3.5
+    assert results["Fréchet distance, tiny"] == 3.25
+    assert results["Fréchet distance, tiny, student"] == 3.5
+    assert results["diversity (1: generated images differ as much as test images), tiny"] == 0.875
     assert results["class agreement (the classifier's top-1 against the requested class), student"] == 0.8444
     assert all("synthetic" in result.dataset_name for result in card.data.eval_results)
     header = yaml.safe_load(str(card).split("---")[1])
@@ -281,16 +293,20 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     assert "synthetic" in text
     assert "cc0-1.0" in text
     assert "60 of 62 images were used: 40 train, 8 val, 12 test." in text
-    assert "| FD-classifier | 3.25 |" in text
+    assert "| Fréchet distance, tiny | 3.25 |" in text
+    assert "| Fréchet distance, tiny: 0 is that of training images, 1 of noise | 0.25 |" in text
+    assert "| Fréchet distance, tiny: of as many training images | 1.5 |" in text
+    assert "a frozen ImageNet network, tiny, which took part in no training" in text.replace("\n", " ")
     assert "| top-1 accuracy | 0.9166 (0.646 to 0.985) |" in text
     assert "| top1 low |" not in text
     assert "probability is below 0.625" in text
+    assert "distance is above 2.500" in text
     assert "divided by 0.750" in text.replace("\n", " ")
-    assert "| FD-classifier | 3.5 |" in text.split("### Student")[1]
+    assert "| Fréchet distance, tiny | 3.5 |" in text.split("### Student")[1]
     assert "| onnx_int8/student.onnx | student, int8 |" in text
     assert "in 4 steps" in text.replace("\n", " ")
     assert text.count("(samples/few_steps.png)") == 1
-    rows = text.split("| | steps | FD-classifier | KD-classifier | class agreement |")[1].splitlines()[2:5]
+    rows = text.split("| | steps | Fréchet distance | kernel distance | class agreement |")[1].splitlines()[2:5]
     assert rows == [
         "| teacher | 4 | 3.25 |  | 0.8777 |",
         "| student | 2 | 3.5 |  | 0.8444 |",

@@ -6,7 +6,6 @@ import inspect
 import json
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +18,44 @@ from safetensors.torch import load_file
 from tests.conftest import ROOT, SIZE
 from tests.unit.training import (
     CLASSES,
-    EVALUATOR,
+    CLASSIFIER,
     GUIDANCE,
     NETWORK,
+    run_classifier,
     run_distillation,
-    run_evaluator,
     run_generator,
-    run_settings,
     split,
 )
-from tinycats.classifier.fitting import fit
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.classifier.task import ClassificationTask
 from tinycats.commands.params import compose
 from tinycats.data.augment import cut
 from tinycats.data.feed import Images
-from tinycats.data.pixels import as_tensor, middle, to_float
+from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import Split, load_split
-from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.training import train_generator
 from tinycats.learning.loop import Batch
+from tinycats.learning.optimizer import adamw
 from tinycats.runtime.errors import UserError
 
-CONFIG = EvaluatorConfig(classes=CLASSES, image_size=SIZE, width=4)
+CONFIG = ClassifierConfig(
+    classes=CLASSES, other=None, arch="test_efficientnet", image_size=SIZE, mean=(0.5,) * 3, std=(0.5,) * 3,
+    flip_at_test=False,
+)  # fmt: skip
 
 
-def evaluator() -> Evaluator:
+def classifier() -> Classifier:
     torch.manual_seed(0)
-    return Evaluator(CONFIG)
+    return Classifier(CONFIG)
 
 
 def task(processed: Path, **changes: Any) -> ClassificationTask:
-    training, others = split(EVALUATOR, {"augmentation": "none", "epochs": 10, **changes})
+    training, others = split(CLASSIFIER, {"augmentation": "none", "epochs": 10, **changes})
     settings = {
-        "name": "t", "model": evaluator(), "train": load_split(processed, "train", SIZE),
-        "val": load_split(processed, "val", SIZE), "classes": ["a", "b", "c"], "seed": 0, "mirror": True,
+        "name": "t", "model": classifier(), "train": load_split(processed, "train", SIZE),
+        "val": load_split(processed, "val", SIZE), "classes": ["a", "b", "c"],
+        "crop_size": training.crop_size or SIZE, "seed": 0, "mirror": True,
         "training": training, "device": torch.device("cpu"), "dtype": torch.float32,
     }  # fmt: skip
     return ClassificationTask(**{**settings, **others})
@@ -77,14 +78,63 @@ class Silent:
 
 
 def test_three_colours_are_learned(processed: Path, tmp_path: Path) -> None:
-    run_evaluator(processed, tmp_path)
-    model = Evaluator.from_pretrained(tmp_path / "model")
+    run_classifier(processed, tmp_path)
+    model = Classifier.from_pretrained(tmp_path / "model")
     test = load_split(processed, "test", SIZE)
-    logits, _ = model(to_float(as_tensor(test.images)))
-    assert (logits.argmax(1).numpy() == test.labels).mean() == 1
+    probabilities, distances = model.predict(as_tensor(test.images))
+    assert (probabilities.argmax(1).numpy() == test.labels).mean() == 1
+    assert distances.shape == (18,)
+    assert model.config.distance_dims == 64  # of 72 training images
+    assert model.config.distance_limit is None  # of 18 images for validation none is the 95% largest
     metrics = json.loads((tmp_path / "metrics/metrics.json").read_text())
-    assert metrics["best_val_top1"] == 1
+    assert metrics["val_top1"] == 1
     assert metrics["n_val"] == 18
+
+
+def relabelled(processed: Path, path: Path, num_classes: int) -> Path:
+    """The processed data set with other classes, in turn; the first images of each split have the first ones."""
+    shutil.copytree(processed, path)
+    rows = ["name,label,split,row"]
+    for name in ("train", "val", "test"):
+        count = len(np.load(path / f"{name}_{SIZE}.npy"))
+        rows += [f"{name}{row}.png,{row % num_classes},{name},{row}" for row in range(count)]
+    (path / "index.csv").write_text("\n".join(rows) + "\n")
+    classes = [f"class {number}" for number in range(num_classes)]
+    (path / "classes.json").write_text(json.dumps({"classes": classes, "other": None, "fit": "crop"}))
+    return path
+
+
+def test_one_class_is_one_line(processed: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data: has one class, 'class 0'; a classifier needs at least two"):
+        run_classifier(relabelled(processed, tmp_path / "data", 1), tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("num_classes", [2, 1000])
+def test_two_classes_and_a_thousand_are_trained_and_calibrated(
+    processed: Path, tmp_path: Path, num_classes: int
+) -> None:
+    run_classifier(relabelled(processed, tmp_path / "data", num_classes), tmp_path, max_steps=5, cutmix=0.5, mixup=0.2)
+    model = Classifier.from_pretrained(tmp_path / "model")
+    probabilities, distances = model.predict(as_tensor(load_split(processed, "test", SIZE).images))
+    assert probabilities.shape == (18, num_classes)
+    assert probabilities.sum(1).tolist() == pytest.approx([1] * 18, abs=1e-5)
+    assert torch.isfinite(distances).all()
+
+
+def test_grey_images_are_learned(processed: Path, tmp_path: Path) -> None:
+    grey = tmp_path / "data"
+    shutil.copytree(processed, grey)
+    for name in ("train", "val", "test"):
+        path = grey / f"{name}_{SIZE}.npy"
+        images = np.load(path)
+        labels = load_split(processed, name, SIZE).labels
+        shade = (60 + 60 * labels[:, None, None, None] + images[..., :1] // 8).astype(np.uint8)
+        np.save(path, shade.repeat(3, axis=3))
+    run_classifier(grey, tmp_path, augmentation="none")
+    model = Classifier.from_pretrained(tmp_path / "model")
+    test = load_split(grey, "test", SIZE)
+    assert (model.predict(as_tensor(test.images))[0].argmax(1).numpy() == test.labels).mean() > 0.6
 
 
 def answers(validated: ClassificationTask, *right: int) -> Callable[[object], torch.Tensor]:
@@ -99,14 +149,26 @@ def answers(validated: ClassificationTask, *right: int) -> Callable[[object], to
     return ranked
 
 
-def test_the_weights_that_validated_best_are_kept(processed: Path) -> None:
-    kept = task(processed)
+@pytest.mark.parametrize(
+    ("patience", "kept_epoch", "accuracy"),
+    [
+        (4, 3, 16 / 18),  # the later of the two best
+        (None, 4, 12 / 18),  # the latest
+    ],
+)
+def test_the_latest_weights_are_kept_or_with_early_stopping_the_best(
+    processed: Path, patience: int | None, kept_epoch: int, accuracy: float
+) -> None:
+    kept = task(processed, early_stopping_epochs=patience)
     kept.ranked_classes = answers(kept, 9, 16, 16, 12)  # type: ignore[method-assign]
     for epoch in range(1, 5):
         torch.nn.init.constant_(kept.model.head.bias, epoch)  # type: ignore[union-attr]
         assert not kept.validate(9 * epoch, kept.model, Silent())  # type: ignore[arg-type]
-    assert kept.best["head.bias"].tolist() == [3, 3, 3]  # the later of the two best
-    assert (kept.best_accuracy, kept.best_step) == (pytest.approx(16 / 18), 27)
+    assert kept.best["head.bias"].tolist() == [kept_epoch] * 3
+    figures = kept.summary()
+    assert (figures["val_top1"], figures["best_step"]) == (pytest.approx(accuracy), 9 * kept_epoch)
+    right = (kept.best_predicted == torch.from_numpy(kept.val.labels)).float().mean()
+    assert right.item() == pytest.approx(accuracy)  # the confusion matrix is that of the weights that are kept
 
 
 def test_early_stopping_waits_for_its_epochs(processed: Path) -> None:
@@ -127,41 +189,25 @@ def test_mixup_mixes_pictures_and_targets_alike(processed: Path) -> None:
     torch.testing.assert_close(mixed["pixels"][index], expected)
 
 
-def test_crops_of_training_and_the_middle_that_is_validated_have_one_size(
+def test_training_sees_crops_of_their_size_and_validation_and_calibration_whole_images(
     processed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[int, ...]] = []
-    forward = Evaluator.forward
-    monkeypatch.setattr(Evaluator, "forward", lambda self, x: seen.append(tuple(x.shape)) or forward(self, x))
-    whole: list[tuple[int, ...]] = []
-    training = EVALUATOR.model_copy(update={"epochs": 2})
-    fit(
-        "t", evaluator(), processed, tmp_path / "model", tmp_path / "metrics", image_size=SIZE, source_size=SIZE, crop_size=32,
-        seed=0, mirror=True, training=training, run=run_settings(tmp_path),
-        finish=lambda val: whole.append(val.images.shape),
-    )  # fmt: skip
-    assert {shape[2:] for shape in seen} == {(32, 32)}
-    assert whole == [(18, SIZE, SIZE, 3)]
-
-
-def test_the_classifier_sees_the_middle_of_a_picture() -> None:
-    torch.manual_seed(0)
-    config = ClassifierConfig(
-        classes=CLASSES, other=None, arch="resnet18", image_size=40, crop_size=33, flip_at_test=True
+    large = tmp_path / "processed"
+    shutil.copytree(processed, large)
+    np.save(
+        large / "train_48.npy", np.load(processed / f"train_{SIZE}.npy")[:, :1].repeat(48, 1).repeat(2, 2)[:, :, :48]
     )
-    model = Classifier(config).eval()
-    images = torch.randint(0, 256, (2, 40, 40, 3), dtype=torch.uint8)
-    rows, columns = middle(40, 40, 33)
-    cropped = images[:, rows, columns]
-    whole = Classifier(config.model_copy(update={"image_size": 33, "crop_size": None})).eval()
-    whole.load_state_dict(model.state_dict())
-    assert torch.equal(model.predict(images), whole.predict(cropped))
-    edges = images.clone()
-    edges[:, :3] = 0
-    edges[:, 36:] = 0
-    edges[:, :, :3] = 0
-    edges[:, :, 36:] = 0
-    assert torch.equal(model.predict(edges), model.predict(images))
+    seen: list[tuple[bool, int]] = []
+    forward = Classifier.forward
+
+    def seeing(self: Classifier, pixels: torch.Tensor) -> Any:
+        seen.append((self.training, pixels.shape[2]))
+        return forward(self, pixels)
+
+    monkeypatch.setattr(Classifier, "forward", seeing)
+    run_classifier(large, tmp_path, epochs=2, source_size=48, crop_size=32)
+    assert set(seen) == {(True, 32), (False, SIZE)}
+    assert Classifier.from_pretrained(tmp_path / "model").config.image_size == SIZE
 
 
 def test_cutmix_pastes_a_rectangle_and_weighs_the_targets_by_its_area(processed: Path) -> None:
@@ -185,12 +231,10 @@ def test_cutmix_takes_its_share_of_the_batches(processed: Path) -> None:
     assert 10 <= sum(changed) <= 30
 
 
-def test_crops_have_the_size_of_validation_and_two_thirds_of_it_at_first(processed: Path) -> None:
-    large = load_split(processed, "train", SIZE)
-    small = Split(large.images[:, ::2, ::2], large.labels, large.names)
-    cropped = task(processed, val=small, augmentation="full", small_first=0.5)
-    assert batch(cropped, cropped.steps // 2)["pixels"].shape[2:] == (SIZE // 2, SIZE // 2)
-    assert batch(cropped, 0)["pixels"].shape[2:] == (round(SIZE / 3 / 8) * 8, round(SIZE / 3 / 8) * 8)
+def test_crops_have_their_size_and_two_thirds_of_it_at_first(processed: Path) -> None:
+    cropped = task(processed, crop_size=24, augmentation="full", small_first=0.5)
+    assert batch(cropped, cropped.steps // 2)["pixels"].shape[2:] == (24, 24)
+    assert batch(cropped, 0)["pixels"].shape[2:] == (16, 16)
 
 
 def test_label_smoothing_raises_the_smallest_loss(processed: Path) -> None:
@@ -266,48 +310,77 @@ def test_another_seed_is_another_run(processed: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
-def test_imagenet_weights_without_a_network_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    model = Classifier(
-        ClassifierConfig(classes=CLASSES, other=None, arch="resnet18", image_size=64, flip_at_test=False)
-    )
-    with pytest.raises(UserError, match=r"could not be downloaded .* classifier\.pretrained=false"):
-        model.load_imagenet()
+def test_the_network_that_is_kept_is_calibrated_before_it_is_saved(
+    processed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tinycats.classifier import training as module
 
+    calls: list[tuple[dict[str, torch.Tensor], int, int]] = []
 
-def test_the_network_that_validated_best_is_finished_before_it_is_saved(processed: Path, tmp_path: Path) -> None:
-    run_evaluator(processed, tmp_path)
+    def noted(model: Classifier, train: Split, val: Split) -> Classifier:
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        calls.append((weights, len(train.labels), len(val.labels)))
+        model.config = model.config.model_copy(update={"temperature": 7.0})
+        return model
+
+    monkeypatch.setattr(module, "calibrate", noted)
+    run_classifier(processed, tmp_path)
+    [(weights, n_train, n_val)] = calls
+    assert (n_train, n_val) == (72, 18)
+    state = torch.load(next((tmp_path / "runs").glob("*/checkpoint-*.pt")), weights_only=True)
     saved = load_file(tmp_path / "model/model.safetensors")
-    model = evaluator()
-    calls: list[tuple[bool, int]] = []
+    for name in saved:
+        assert torch.equal(weights[name], state["task"]["best"][name]), name
+        assert torch.equal(saved[name], weights[name]), name
+    assert Classifier.from_pretrained(tmp_path / "model").config.temperature == 7
 
-    def finish(model: Evaluator, val: Split) -> None:
-        calls.append((torch.equal(model.head.weight, saved["head.weight"]), len(val.labels)))
-        model.config = model.config.model_copy(update={"classes": ["calibrated", "b", "c"]})
 
-    fit(
-        "t", model, processed, tmp_path / "model", tmp_path / "metrics", image_size=SIZE, source_size=SIZE, crop_size=SIZE,
-        seed=0, mirror=True, training=EVALUATOR, run=run_settings(tmp_path), finish=partial(finish, model),
-    )  # fmt: skip
-    assert calls == [(True, len(load_split(processed, "val", SIZE).labels))]
-    assert Evaluator.from_pretrained(tmp_path / "model").config.classes == ["calibrated", "b", "c"]
+def test_a_head_without_training_gives_each_class_the_same_and_imagenet_weights_are_in_the_trunk(
+    processed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tinycats.backbones.networks import create_trunk, load_imagenet
+    from tinycats.classifier import training as module
+
+    started: list[dict[str, torch.Tensor]] = []
+
+    def noted(task: ClassificationTask, *_: Any) -> None:
+        started.append({name: tensor.clone() for name, tensor in task.model.state_dict().items()})
+
+    monkeypatch.setattr(module, "run_task", noted)
+    run_classifier(processed, tmp_path, arch="tf_efficientnet_lite0", pretrained=True)
+    run_classifier(processed, tmp_path, arch="tf_efficientnet_lite0")
+    pretrained, fresh = started
+    assert not pretrained["head.weight"].any()
+    assert fresh["head.weight"].any()
+    trunk = create_trunk("tf_efficientnet_lite0")
+    load_imagenet(trunk, "tf_efficientnet_lite0", "")
+    for name, tensor in trunk.state_dict().items():
+        assert torch.equal(pretrained[f"trunk.{name}"], tensor), name
+
+
+@pytest.mark.parametrize("prefix", ["head.", "trunk."])
+def test_the_heads_learning_rate_is_times_that_of_the_others(processed: Path, prefix: str) -> None:
+    training, scales = CLASSIFIER, task(processed, head_lr=5.0).lr_scales
+    model = classifier()
+    optimizer = adamw(model, training, scales)
+    scale_of = {id(p): group["lr_scale"] for group in optimizer.param_groups for p in group["params"]}
+    found = {scale_of[id(p)] for name, p in model.named_parameters() if name.startswith(prefix)}
+    assert found == {5.0 if prefix == "head." else 1.0}
 
 
 def test_a_run_can_be_cut_short(processed: Path, tmp_path: Path) -> None:
-    run_evaluator(processed, tmp_path, max_steps=10)
+    run_classifier(processed, tmp_path, max_steps=10)
     metrics = json.loads((tmp_path / "metrics/metrics.json").read_text())
     assert (metrics["step"], metrics["best_step"]) == (10, 10)
     assert metrics["precision"] == "fp32"
 
 
 def test_mirrored_twins_are_averaged() -> None:
-    torch.manual_seed(0)
-    config = ClassifierConfig(classes=CLASSES, other=None, arch="resnet18", image_size=64, flip_at_test=False)
-    model = Classifier(config).eval()
-    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    straight, mirrored = model.predict(images), model.predict(images.flip(2))
-    model.config = config.model_copy(update={"flip_at_test": True})
-    torch.testing.assert_close(model.predict(images), (straight + mirrored) / 2)
+    model = classifier().eval()
+    images = torch.randint(0, 256, (2, SIZE, SIZE, 3), dtype=torch.uint8)
+    straight, mirrored = model.predict(images)[0], model.predict(images.flip(2))[0]
+    model.config = model.config.model_copy(update={"flip_at_test": True})
+    torch.testing.assert_close(model.predict(images)[0], (straight + mirrored) / 2)
 
 
 def test_what_cannot_change_the_result_is_in_no_run_key(processed: Path, tmp_path: Path) -> None:

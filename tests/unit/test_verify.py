@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tinycats.classifier.network import Classifier, ClassifierConfig
-from tinycats.evaluator.network import Evaluator, EvaluatorConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.runtime.errors import UserError, first_line
 from tinycats.verification.model_directory import verify_model
@@ -21,6 +20,14 @@ def generator(tmp_path: Path) -> Path:
     config = TinyDiTConfig(classes=CLASSES, image_size=32, patch_size=8, width=32, depth=1, heads=2)
     TinyDiT(config).save_pretrained(tmp_path / "generator")
     return tmp_path / "generator"
+
+
+def classifier_config(**changes: object) -> ClassifierConfig:
+    settings = {
+        "classes": CLASSES, "other": "other", "arch": "resnet18", "image_size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3,
+        "flip_at_test": True, **changes,
+    }  # fmt: skip
+    return ClassifierConfig(**settings)
 
 
 def edit_config(directory: Path, **changes: object) -> None:
@@ -57,12 +64,10 @@ def test_the_first_line_of_an_error(said: str, line: str) -> None:
 
 
 def test_describes_each_kind(tmp_path: Path, generator: Path) -> None:
-    config = ClassifierConfig(classes=CLASSES, other="other", arch="resnet18", image_size=32, flip_at_test=True)
+    config = classifier_config()
     Classifier(config).save_pretrained(tmp_path / "classifier")
-    Evaluator(EvaluatorConfig(classes=CLASSES, image_size=32, width=4)).save_pretrained(tmp_path / "evaluator")
     # resnet18 has 11,176,512 parameters without its head; ours is 512 x 3 + 3
     assert verify_model(tmp_path / "classifier") == "classifier, 3 classes, resnet18, 32 px, 11,178,051 parameters"
-    assert verify_model(tmp_path / "evaluator").startswith("evaluator, 3 classes, width 4, 32 px, ")
     assert verify_model(generator).startswith("generator, 3 classes, 32 px, patch 8, width 32, depth 1, 2 heads, ")
     student = TinyDiTConfig.model_validate_json((generator / "config.json").read_text()).model_copy(
         update={"few_step": True}
@@ -128,6 +133,6 @@ def test_config_that_is_no_json_object(generator: Path, content: bytes) -> None:
 
 
 def test_other_must_be_a_class(tmp_path: Path) -> None:
-    config = ClassifierConfig(classes=CLASSES, other="dogs", arch="resnet18", image_size=32, flip_at_test=True)
+    config = classifier_config(other="dogs")
     Classifier(config).save_pretrained(tmp_path / "classifier")
     assert "other is 'dogs'" in complaint(tmp_path / "classifier")

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from tests.conftest import SIZE
+from tinycats.classifier.training import train_classifier
 from tinycats.distillation.training import distill_generator
-from tinycats.evaluator.training import train_evaluator
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.training import train_generator
-from tinycats.runtime.params import DistillParams, DitParams, EvaluatorParams, SamplerSettings, TrainParams
+from tinycats.runtime.params import ClassifierParams, DistillParams, DitParams, SamplerSettings, TrainParams
 from tinycats.runtime.run_settings import RunSettings
 
 CLASSES = ["red", "green", "blue"]
@@ -22,10 +22,11 @@ LOOP = {
     "batch_size": 8, "accumulation": 1, "lr": 0.002, "beta2": 0.95, "weight_decay": 0.0, "clip_norm": 1.0,
     "schedule": "cosine", "ema_decay": None, "augmentation": "none", "precision": "fp32", "compile": False,
 }  # fmt: skip
-EVALUATOR = EvaluatorParams(**{
-    **LOOP, "lr": 0.01, "beta2": 0.999, "augmentation": "full", "epochs": 4, "max_steps": None, "warmup_fraction": 0.1,
-    "label_smoothing": 0.0, "min_crop": 0.45, "mixup": 0.0, "cutmix": 0.0, "small_first": 0.0,
-    "early_stopping_epochs": None, "seed": 0, "width": 4,
+CLASSIFIER = ClassifierParams(**{
+    **LOOP, "lr": 0.01, "beta2": 0.999, "augmentation": "full", "arch": "test_efficientnet", "pretrained": False,
+    "image_size": SIZE, "source_size": None, "crop_size": None, "epochs": 4, "max_steps": None, "warmup_fraction": 0.1,
+    "head_lr": 1.0, "label_smoothing": 0.0, "min_crop": 0.45, "mixup": 0.0, "cutmix": 0.0, "small_first": 0.0,
+    "early_stopping_epochs": None,
 })  # fmt: skip
 TRAIN = TrainParams(**{
     **LOOP, "ema_decay": 0.9, "schedule": "constant", "steps": 30, "warmup_steps": 5, "gradient_checkpointing": False,
@@ -49,10 +50,10 @@ def run_settings(path: Path, **changes: Any) -> RunSettings:
     })  # fmt: skip
 
 
-def run_evaluator(processed: Path, path: Path, **changes: Any) -> None:
-    training, others = split(EVALUATOR, changes)
-    train_evaluator(
-        processed, path / "model", path / "metrics", image_size=SIZE, mirror=True, training=training,
+def run_classifier(processed: Path, path: Path, **changes: Any) -> None:
+    training, others = split(CLASSIFIER, changes)
+    train_classifier(
+        processed, path / "model", path / "metrics", seed=0, mirror=True, training=training,
         run=run_settings(path, **others),
     )  # fmt: skip
 

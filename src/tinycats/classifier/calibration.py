@@ -39,7 +39,7 @@ def calibrate(model: Classifier, train: Split, val: Split) -> Classifier:
         "temperature": temperature,
         "reject_threshold": reject_threshold(probabilities.max(axis=1), right),
         "distance_dims": model.distance.means.shape[1],
-        "distance_limit": distance_limit(model.distance(features).numpy()),
+        "distance_limit": distance_limit(model.distance(features).numpy()) or None,  # 0 of a single training image
     }
     model.config = model.config.model_copy(update=changes)
     return model

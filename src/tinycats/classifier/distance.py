@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 DIMS = 64  # in which the training images vary most
 SHRINKAGE = 0.1  # of the covariance within classes towards equal variances (Ledoit & Wolf 2004 for the idea)
+# Of the training images' variance, counts as variance within classes and outside of the space where there is less: few or
+# equal images have none, and a division by what rounding leaves would make every other image endlessly far
+LEAST_SHARE = 0.01
 
 
 class ClassDistance(nn.Module):
@@ -36,7 +39,7 @@ class ClassDistance(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         if self.projection.shape[1] == 0:
-            return features.new_zeros(len(features))
+            return features.new_zeros(features.shape[0])  # len() would fix the batch of an ONNX file
         moved = F.normalize(features) - self.centre
         projected = moved @ self.projection  # (B, D)
         squares = ((projected @ self.whitening)[:, None] - self.means).square().mean(dim=2).amin(dim=1)
@@ -56,7 +59,9 @@ def fit_distance(features: Tensor, labels: np.ndarray, num_classes: int) -> Clas
     means = np.stack([projected[labels == label].mean(axis=0) for label in present])
     within = projected - means[np.searchsorted(present, labels)]
     covariance = within.T @ within / len(x)
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / dims * np.eye(dims)
+    spread = np.square(x - centre).sum(axis=1).mean() or 1.0
+    variance = max(np.trace(covariance), LEAST_SHARE * spread) / max(dims, 1)
+    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * variance * np.eye(dims)
     whitening = np.linalg.inv(np.linalg.cholesky(covariance)).T
     left_out = np.square(x - centre).sum(axis=1) - np.square(projected).sum(axis=1)
     fitted = ClassDistance(x.shape[1], num_classes, dims)
@@ -67,7 +72,7 @@ def fit_distance(features: Tensor, labels: np.ndarray, num_classes: int) -> Clas
         "projection": projection,
         "whitening": whitening,
         "means": all_means @ whitening,
-        "residual": np.sqrt(max(left_out.mean(), np.finfo(np.float32).tiny)),
+        "residual": np.sqrt(max(left_out.mean(), LEAST_SHARE * spread)),
     }
     fitted.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
     return fitted

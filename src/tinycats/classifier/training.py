@@ -15,6 +15,7 @@ from tinycats.data.processed import load_classes, load_fit, load_split
 from tinycats.learning.precision import resolve_dtype
 from tinycats.learning.run_task import run_task
 from tinycats.runtime.devices import resolve_device
+from tinycats.runtime.errors import UserError
 from tinycats.runtime.params import ClassifierParams
 from tinycats.runtime.run_settings import RunSettings
 
@@ -32,12 +33,14 @@ def train_classifier(
     """Train the classifier on `processed` and calibrate it on the validation split; save it to `output`.
 
     Random crops are cut from images of training.source_size; validation sees images of training.image_size. Curves go to the
-    DVCLive directory `metrics`, checkpoints to a directory below run.runs. Raises UserError where nothing is learned, or the
-    ImageNet weights that training.pretrained asks for cannot be had.
+    DVCLive directory `metrics`, checkpoints to a directory below run.runs. Raises UserError where there is one class, nothing is
+    learned, or the ImageNet weights that training.pretrained asks for cannot be had.
     """
     device = resolve_device(run.device)
     source_size = training.source_size or training.image_size
     classes, other = load_classes(processed)
+    if len(classes) < 2:
+        raise UserError(f"{processed}: has one class, {classes[0]!r}; a classifier needs at least two")
     train, val = load_split(processed, "train", source_size), load_split(processed, "val", training.image_size)
     statistics = normalisation(training.arch)
     config = ClassifierConfig(
@@ -53,7 +56,7 @@ def train_classifier(
     torch.manual_seed(seed)
     model = Classifier(config)
     if training.pretrained:
-        load_imagenet(model.trunk, training.arch)
+        load_imagenet(model.trunk, training.arch, "classifier.pretrained=false")
         nn.init.zeros_(model.head.weight)  # no class is likelier than another at first
         nn.init.zeros_(model.head.bias)
     task = ClassificationTask(

@@ -15,9 +15,3 @@ def to_float(images: Tensor) -> Tensor:
 def as_tensor(images: np.ndarray) -> Tensor:
     """uint8 [N, H, W, 3], memory-mapped perhaps, as a tensor of its own."""
     return torch.from_numpy(np.array(images))
-
-
-def middle(height: int, width: int, size: int) -> tuple[slice, slice]:
-    """Rows and columns of the square of `size` pixels in the middle."""
-    top, left = (height - size) // 2, (width - size) // 2
-    return slice(top, top + size), slice(left, left + size)

@@ -11,13 +11,14 @@ from PIL import Image
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
 MAX_CLASSES_WITH_NUMBERS = 20
+MAX_CLASSES_WITH_NAMES = 120  # for a thousand names the image would take tens of gigabytes
 
 
 def confusion_figure(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> Figure:
-    """The confusion matrix, each row (true class) in shares of its images; with numbers up to 20 classes."""
+    """The confusion matrix, each row (true class) in shares of its images; with numbers up to 20 classes, names up to 120."""
     matrix = confusion_matrix(labels, predicted, labels=np.arange(len(classes)), normalize="true")
     numbers = len(classes) <= MAX_CLASSES_WITH_NUMBERS
-    side = max(5.0, (0.55 if numbers else 0.28) * len(classes) + 2.5)
+    side = max(5.0, (0.55 if numbers else 0.28) * min(len(classes), MAX_CLASSES_WITH_NAMES) + 2.5)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     display = ConfusionMatrixDisplay(matrix, display_labels=list(classes)).plot(
@@ -26,6 +27,8 @@ def confusion_figure(labels: np.ndarray, predicted: np.ndarray, classes: Sequenc
     )  # fmt: skip
     for text, share in zip(display.text_.flat, matrix.flat, strict=True) if numbers else ():
         text.set_visible(share > 0)
+    if len(classes) > MAX_CLASSES_WITH_NAMES:
+        axes.set(xticks=[], yticks=[])
     axes.set(xlabel="predicted", ylabel="true", title=f"{len(labels)} images, rows sum to 1")
     return figure
 

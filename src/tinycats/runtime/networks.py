@@ -23,8 +23,8 @@ def check_network(name: str) -> str:
     # isort: split
     import timm
 
-    known = timm.list_models()
-    if name.split(".")[0] not in known:  # what follows the dot names weights
+    known = timm.list_pretrained() if "." in name else timm.list_models()  # what follows the dot names weights
+    if name not in known:
         raise ValueError(f"timm has no network {name!r}{did_you_mean(nearest_names(name, known))}")
     return name
 
