@@ -17,8 +17,8 @@ from torch import Tensor
 
 from tinycats.data.pixels import as_tensor, to_float
 
-NEIGHBOURS = 5  # of each image, in each of the two kinds of likeness, that are compared pixel by pixel
-# Measured on planted copies and on pairs of other images (benchmarks/data_report.py): both must hold.
+NEIGHBOURS = 5  # of each image, by features, as thumbnails and as mirrored ones, that are compared pixel by pixel
+# Measured on planted copies and on other pairs of nearest neighbours (benchmarks/data_report.py): both must hold.
 MIN_CORRELATION = 0.85  # of the details of the aligned images
 MAX_COLOUR_DIFFERENCE = 0.02  # root mean square over the aligned images, of 1
 
@@ -47,9 +47,7 @@ def near_duplicates(images: np.ndarray, features: np.ndarray) -> list[Pair]:
     """The pairs of copies among uint8 images [N, S, S, 3] with features [N, C], in the order of their numbers."""
     if len(images) < 2:
         return []
-    candidates = np.unique(
-        np.concatenate([_neighbours(torch.from_numpy(features)), _neighbours(_tiny(images))]), axis=0
-    )
+    candidates = _candidates(images, features)
     correlation, colour, mirrored = likeness(images, candidates)
     found = (correlation >= MIN_CORRELATION) & (colour <= MAX_COLOUR_DIFFERENCE)
     return [
@@ -87,23 +85,26 @@ def likeness(images: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndar
     return correlation.numpy(), colour.numpy(), mirrored.numpy()
 
 
-def _neighbours(vectors: Tensor) -> np.ndarray:
-    """Pairs [P, 2], the smaller number first, of each vector and its nearest ones by cosine similarity."""
-    units = F.normalize(vectors.float(), dim=1)
-    nearest = []
-    for start in range(0, len(units), CHUNK):
-        similarity = units[start : start + CHUNK] @ units.T
-        own = torch.arange(len(similarity))
-        similarity[own, own + start] = -2
-        nearest.append(similarity.topk(min(NEIGHBOURS, len(units) - 1), dim=1).indices)
-    others = torch.cat(nearest)
-    pairs = torch.stack([torch.arange(len(units))[:, None].expand_as(others), others], dim=2).reshape(-1, 2)
-    return np.unique(pairs.sort(dim=1).values.numpy(), axis=0)
+def _candidates(images: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Pairs [P, 2] that may be copies, the smaller number first."""
+    tiny = _thumbnails(images, TINY_PX)
+    straight, mirrored = ((view - tiny.mean(dim=0)).flatten(1) for view in (tiny, tiny.flip(3)))
+    of_features = torch.from_numpy(features)
+    found = [_neighbours(of_features, of_features), _neighbours(straight, straight), _neighbours(straight, mirrored)]
+    pairs: np.ndarray = np.unique(torch.cat(found).sort(dim=1).values.numpy(), axis=0)
+    return pairs
 
 
-def _tiny(images: np.ndarray) -> Tensor:
-    tiny = _thumbnails(images, TINY_PX).flatten(1)
-    return tiny - tiny.mean(dim=0)
+def _neighbours(vectors: Tensor, others: Tensor) -> Tensor:
+    """The pairs of each vector and the nearest of the others, by cosine similarity; not with the other of its own number."""
+    vectors, others = (F.normalize(side.float(), dim=1) for side in (vectors, others))
+    pairs = []
+    for own in torch.arange(len(vectors)).split(CHUNK):
+        similarity = vectors[own] @ others.T
+        similarity[torch.arange(len(own)), own] = -2
+        nearest = similarity.topk(min(NEIGHBOURS, len(others) - 1), dim=1).indices
+        pairs.append(torch.stack([own[:, None].expand_as(nearest), nearest], dim=2).flatten(0, 1))
+    return torch.cat(pairs)
 
 
 def _thumbnails(images: np.ndarray, size: int, rows: np.ndarray | None = None) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 NEIGHBOURS = 5
 MIN_IMAGES = 2 * NEIGHBOURS  # of a class; with fewer nothing is usual
-MIN_DEVIATIONS = 5.0  # from what is usual in the class
+MIN_DEVIATIONS = 3.5  # from what is usual in the class
 NORMAL = 1.4826  # standard deviation of a normal distribution, in median absolute deviations
 CHUNK = 1024
 
