@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from tinycats.backbones import networks
 from tinycats.backbones.features import FrozenFeatures, features_of
+from tinycats.cli import app
 from tinycats.data.processed import load_split
 from tinycats.data.raw import RawImage, write_raw
+from tinycats.experiments.report import write_report as page_report
+from tinycats.experiments.revisions import Revision
 from tinycats.inspection.label_errors import MIN_ODDS, confident_errors, likely_wrong_labels
 from tinycats.inspection.near_duplicates import Pair, leave_out, near_duplicates
 from tinycats.inspection.outliers import outliers
@@ -268,3 +272,57 @@ def test_the_report_of_few_images_has_no_figures_that_cannot_be_computed(tmp_pat
     assert "labels" not in numbers
     assert numbers["sizes"]["largest_aspect_ratio"] == 1.56
     assert not (tmp_path / "data/suspects.png").exists()
+
+
+@pytest.fixture
+def project(tmp_path: Path, cats: np.ndarray) -> Path:
+    """A project with a report on six cats, of which one is a copy, in the class `00`."""
+    images = np.concatenate([cats[:5], cats[:1]])
+    names = [f"00/{i}.png" for i in range(6)]
+    looked = Looked(images, names, ["00"] * 6, ["test", *["train"] * 4, "val"], [(64, 64)] * 6)
+    pairs = near_duplicates(images, np.ones((6, 4), np.float32))
+    write_report(
+        looked, Seen(np.ones((6, 4), np.float32), pairs, leave_out(pairs, range(6))), True, tmp_path / "metrics"
+    )
+    return tmp_path
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["data", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_command_shows_the_report(project: Path) -> None:
+    printed = json.loads(run("--root", str(project), "--json"))
+    assert printed["metrics"]["near_duplicates"]["dropped"] == 1
+    assert printed["findings"] == [
+        {
+            "finding": "near_duplicate",
+            "image": "00/5.png",
+            "split": "val",
+            "class": "00",
+            "other": "00/0.png",
+            "score": 1.0,
+        }
+    ]
+    shown = run("--root", str(project))
+    assert "near duplicates: pairs across splits" in shown
+    assert "00/5.png" in shown
+    assert "Labels" not in shown
+
+
+def test_the_command_without_a_report_is_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["data", "--root", str(tmp_path)])
+    assert result.exit_code == 1
+    assert str(result.exception) == f"error: {tmp_path}/metrics/data.json: not found; `dvc repro preprocess` writes it"
+
+
+def test_the_page_shows_the_report(project: Path) -> None:
+    files = {path.relative_to(project).as_posix(): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    (project / "page").mkdir()
+    page_report([Revision("workspace", files)], project / "page")
+    shown = json.loads((project / "page/experiments.json").read_text())["revisions"][0]
+    assert shown["metrics"]["data"]["near_duplicates.pairs"] == 1
+    assert shown["tables"]["data/findings"]["rows"] == [["near_duplicate", "00/5.png", "val", "00", "00/0.png", 1]]
+    assert {image["series"] for image in shown["images"]} == {"data/pairs", "data/outliers"}
