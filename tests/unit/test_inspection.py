@@ -166,7 +166,7 @@ def test_an_outlier_is_found() -> None:
 
 
 def raw_cats(tmp_path: Path) -> None:
-    """Twelve cats each of two breeds, and copies of some in other splits."""
+    """Twelve cats each of two breeds, and copies of some in other splits; one is the same to the pixel."""
     rng = np.random.default_rng(0)
     images = []
 
@@ -179,6 +179,7 @@ def raw_cats(tmp_path: Path) -> None:
         for i in range(12):
             split = "test" if i < 2 else "val" if i < 4 else "train"
             add(f"{breed}/{i:02}.png", split, Image.fromarray(render(breed, i, 3, SIZE)))
+    add("Bombay/00_same.png", "train", Image.fromarray(render("Bombay", 0, 3, SIZE)))
     add("Bombay/copy_of_test.png", "train", altered(render("Bombay", 0, 3, SIZE), rng))
     add("Bombay/0_copy_of_train.png", "train", altered(render("Bombay", 8, 3, SIZE), rng))
     add("Persian/copy_of_val.png", "train", altered(render("Persian", 2, 3, SIZE), rng, mirrored=True))
@@ -198,7 +199,7 @@ def test_preprocess_drops_twins_and_reports(tmp_path: Path, monkeypatch: pytest.
         {"name": "Bombay/copy_of_test.png", "reason": "near_duplicate", "same_as": "Bombay/00.png"},
         {"name": "Persian/copy_of_val.png", "reason": "near_duplicate", "same_as": "Persian/02.png"},
     ]
-    assert metrics["quarantined"]["near_duplicate"] == 3
+    assert (metrics["quarantined"]["duplicate"], metrics["quarantined"]["near_duplicate"]) == (1, 3)
     assert metrics["kept"] == sum(metrics["splits"].values()) == sum(metrics["classes"].values()) == 24
     train = load_split(tmp_path / "dropped/processed", "train", SIZE)
     assert "Bombay/copy_of_test.png" not in train.names
@@ -260,13 +261,13 @@ def test_without_weights_the_error_says_how_to_do_without(monkeypatch: pytest.Mo
         return real(arch, pretrained=False, **options)
 
     monkeypatch.setattr(networks.timm, "create_model", offline)
-    looked = Looked(cats[:2], ["a/1", "a/2"], ["a", "a"], ["train", "test"], [(64, 64)] * 2)
+    looked = Looked(cats, np.arange(2), ["a/1", "a/2"], ["a", "a"], ["train", "test"], [(64, 64)] * 2)
     with pytest.raises(UserError, match=r"without: -S preprocess\.features=null -S preprocess\.near_duplicates=report"):
         look(looked, ARCH)
 
 
 def test_the_report_of_few_images_has_no_figures_that_cannot_be_computed(tmp_path: Path, cats: np.ndarray) -> None:
-    looked = Looked(cats[:3], ["a/1", "a/2", "a/3"], ["a"] * 3, ["train", "val", "test"], [(64, 100)] * 3)
+    looked = Looked(cats, np.arange(3), ["a/1", "a/2", "a/3"], ["a"] * 3, ["train", "val", "test"], [(64, 100)] * 3)
     write_report(looked, Seen(np.random.default_rng(0).normal(size=(3, 8)), [], {}), True, tmp_path)
     numbers = json.loads((tmp_path / "data.json").read_text())
     assert "labels" not in numbers
@@ -279,7 +280,7 @@ def project(tmp_path: Path, cats: np.ndarray) -> Path:
     """A project with a report on six cats, of which one is a copy, in the class `00`."""
     images = np.concatenate([cats[:5], cats[:1]])
     names = [f"00/{i}.png" for i in range(6)]
-    looked = Looked(images, names, ["00"] * 6, ["test", *["train"] * 4, "val"], [(64, 64)] * 6)
+    looked = Looked(images, np.arange(6), names, ["00"] * 6, ["test", *["train"] * 4, "val"], [(64, 64)] * 6)
     pairs = near_duplicates(images, np.ones((6, 4), np.float32))
     write_report(
         looked, Seen(np.ones((6, 4), np.float32), pairs, leave_out(pairs, range(6))), True, tmp_path / "metrics"

@@ -43,12 +43,16 @@ class Pair:
     mirrored: bool
 
 
-def near_duplicates(images: np.ndarray, features: np.ndarray) -> list[Pair]:
-    """The pairs of copies among uint8 images [N, S, S, 3] with features [N, C], in the order of their numbers."""
-    if len(images) < 2:
+def near_duplicates(images: np.ndarray, features: np.ndarray, rows: np.ndarray | None = None) -> list[Pair]:
+    """The pairs of copies among uint8 images [M, S, S, 3], memory-mapped perhaps, in the order of their numbers.
+
+    Only the images in `rows` [N] are looked at, if given: they have the features [N, C], and are numbered from 0.
+    """
+    rows = np.arange(len(images)) if rows is None else rows
+    if len(rows) < 2:
         return []
-    candidates = _candidates(images, features)
-    correlation, colour, mirrored = likeness(images, candidates)
+    candidates = _candidates(images, features, rows)
+    correlation, colour, mirrored = likeness(images, rows[candidates])
     found = (correlation >= MIN_CORRELATION) & (colour <= MAX_COLOUR_DIFFERENCE)
     return [
         Pair(int(first), int(second), float(value), bool(flipped))
@@ -72,22 +76,21 @@ def leave_out(pairs: Sequence[Pair], order: Sequence[int]) -> dict[int, int]:
 
 def likeness(images: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each pair: the correlation of its details when aligned, the difference of its colours, whether it is mirrored."""
-    used, pairs = np.unique(pairs, return_inverse=True)
-    rows = torch.from_numpy(pairs.reshape(-1, 2))
-    thumbnails = _thumbnails(images, FINE_PX, used)
-    coarse, scale, shift, mirrored = _search(_details(_grey(_shrink(thumbnails, COARSE_PX))), rows)
-    correlation, colour = coarse.clone(), torch.ones(len(rows))
+    used, numbers = np.unique(pairs, return_inverse=True)
+    details = _details(_grey(_thumbnails(images, COARSE_PX, used)))
+    coarse, scale, shift, mirrored = _search(details, torch.from_numpy(numbers.reshape(-1, 2)))
+    correlation, colour = coarse.clone(), torch.ones(len(pairs))
     worth = (coarse >= WORTH_REFINING).nonzero()[:, 0]
     for chosen in worth.split(CHUNK):
-        template, image = thumbnails[rows[chosen, 1]], thumbnails[rows[chosen, 0]]
+        image, template = (_thumbnails(images, FINE_PX, pairs[chosen.numpy(), side]) for side in (0, 1))
         template = torch.where(mirrored[chosen, None, None, None], template.flip(3), template)
         correlation[chosen], colour[chosen] = _align(image, template, scale[chosen], shift[chosen])
     return correlation.numpy(), colour.numpy(), mirrored.numpy()
 
 
-def _candidates(images: np.ndarray, features: np.ndarray) -> np.ndarray:
+def _candidates(images: np.ndarray, features: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Pairs [P, 2] that may be copies, the smaller number first."""
-    tiny = _thumbnails(images, TINY_PX)
+    tiny = _thumbnails(images, TINY_PX, rows)
     straight, mirrored = ((view - tiny.mean(dim=0)).flatten(1) for view in (tiny, tiny.flip(3)))
     of_features = torch.from_numpy(features)
     found = [_neighbours(of_features, of_features), _neighbours(straight, straight), _neighbours(straight, mirrored)]
@@ -107,12 +110,10 @@ def _neighbours(vectors: Tensor, others: Tensor) -> Tensor:
     return torch.cat(pairs)
 
 
-def _thumbnails(images: np.ndarray, size: int, rows: np.ndarray | None = None) -> Tensor:
-    """float (N, 3, size, size) in [0, 1]."""
-    rows = np.arange(len(images)) if rows is None else rows
-    return torch.cat(
-        [_shrink(to_float(as_tensor(images[part])), size) for part in np.split(rows, range(CHUNK, len(rows), CHUNK))]
-    )
+def _thumbnails(images: np.ndarray, size: int, rows: np.ndarray) -> Tensor:
+    """float (N, 3, size, size) in [0, 1] of the images in these rows."""
+    parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
+    return torch.cat([_shrink(to_float(as_tensor(images[part])), size) for part in parts])
 
 
 def _shrink(images: Tensor, size: int) -> Tensor:

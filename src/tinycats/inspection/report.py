@@ -35,9 +35,13 @@ STAYS_FIRST = ("test", "val", "train")
 
 @dataclass(frozen=True)
 class Looked:
-    """Images to look at: `pixels` uint8 [N, S, S, 3] and, one each, names, class names, splits and sides in pixels."""
+    """Images to look at: rows [N] of `pixels`, uint8 [M, S, S, 3], memory-mapped perhaps.
+
+    One each: names, class names, splits and sides in pixels.
+    """
 
     pixels: np.ndarray
+    rows: np.ndarray
     names: Sequence[str]
     classes: Sequence[str]
     splits: Sequence[str]
@@ -55,8 +59,8 @@ class Seen:
 
 def look(images: Looked, arch: str) -> Seen:
     """Features of the images, and the near-duplicates. Raises UserError where the network has no weights."""
-    features = features_of(FrozenFeatures(arch, WITHOUT), images.pixels)
-    pairs = near_duplicates(images.pixels, features)
+    features = features_of(FrozenFeatures(arch, WITHOUT), images.pixels)[images.rows]
+    pairs = near_duplicates(images.pixels, features, images.rows)
     order = sorted(range(len(images.names)), key=lambda row: (STAYS_FIRST.index(images.splits[row]), images.names[row]))
     return Seen(features, pairs, leave_out(pairs, order))
 
@@ -70,11 +74,13 @@ def write_report(images: Looked, seen: Seen | None, dropped: bool, directory: Pa
     with atomic_directory(directory / "data") as folder:
         if seen:
             numbers["near_duplicates"] = _pairs(images, seen.pairs) | {"dropped": len(left_out)}
-            findings += [
-                ("near_duplicate", row, images.names[twin], _correlation(seen.pairs, row, twin))
-                for row, twin in sorted(seen.twins.items())
-            ]
-            save_png(_pair_sheet(images, seen), folder / "pairs.png")
+            # The worst first: across splits, then the surest
+            pairs = sorted(seen.pairs, key=lambda pair: (_same_split(images, pair), -pair.correlation))
+            save_png(_pair_sheet(images, pairs), folder / "pairs.png")
+            for pair in pairs:
+                for row, twin in ((pair.first, pair.second), (pair.second, pair.first)):
+                    if seen.twins.get(row) == twin:
+                        findings.append(("near_duplicate", row, images.names[twin], pair.correlation))
             numbers |= _labels_and_outliers(images, seen.features, kept, findings, folder)
         _write_findings(images, findings, folder / "findings.csv")
     write_json(directory / "data.json", numbers)
@@ -104,7 +110,7 @@ def _sizes(images: Looked, kept: np.ndarray) -> dict[str, Any]:
 
 
 def _pairs(images: Looked, pairs: Sequence[Pair]) -> dict[str, int]:
-    across = sum(images.splits[pair.first] != images.splits[pair.second] for pair in pairs)
+    across = sum(not _same_split(images, pair) for pair in pairs)
     return {
         "pairs": len(pairs),
         "pairs_within_a_split": len(pairs) - across,
@@ -114,8 +120,8 @@ def _pairs(images: Looked, pairs: Sequence[Pair]) -> dict[str, int]:
     }
 
 
-def _correlation(pairs: Sequence[Pair], row: int, twin: int) -> float:
-    return next(pair.correlation for pair in pairs if {pair.first, pair.second} == {row, twin})
+def _same_split(images: Looked, pair: Pair) -> bool:
+    return images.splits[pair.first] == images.splits[pair.second]
 
 
 def _labels_and_outliers(
@@ -151,19 +157,13 @@ def _labels_and_outliers(
     return numbers
 
 
-def _pair_sheet(images: Looked, seen: Seen) -> Image.Image:
-    """Pairs across splits first, then the surest."""
-
-    def order(pair: Pair) -> tuple[bool, float]:
-        return images.splits[pair.first] == images.splits[pair.second], -pair.correlation
-
-    pairs = sorted(seen.pairs, key=order)
+def _pair_sheet(images: Looked, pairs: Sequence[Pair]) -> Image.Image:
     captions = [f"{_short(images, pair.first)}\n{_short(images, pair.second)}" for pair in pairs]
     return _sheet(images, [[pair.first, pair.second] for pair in pairs], captions)
 
 
 def _sheet(images: Looked, groups: Sequence[Sequence[int]], captions: Sequence[str]) -> Image.Image:
-    shown = [_shown(images.pixels[list(group)]) for group in groups[:SHOWN]]
+    shown = [_shown(images.pixels[images.rows[list(group)]]) for group in groups[:SHOWN]]
     return captioned_sheet(shown, captions[:SHOWN], COLUMNS)
 
 

@@ -185,7 +185,8 @@ def _look(
     """Write the report on the images. Returns the names of near-duplicates to drop, and of the images that stay for them."""
     names = [image.name for image in images]
     looked = Looked(
-        pixels if len(images) == len(pixels) else pixels[[rows[name] for name in names]],
+        pixels,
+        np.array([rows[name] for name in names]),
         names,
         [image.class_name for image in images],
         [splits[name] for name in names],
