@@ -85,7 +85,7 @@ def main() -> None:
     processed = root / "data/processed"
     classes, _ = load_classes(processed)
     classifier = Classifier.from_pretrained(root / "models/classifier").to(device)
-    frozen = FrozenFeatures(params.evaluate.features).to(device)
+    frozen = FrozenFeatures(params.evaluate.features, "").to(device)
     generators = {
         who: TinyDiT.from_pretrained(root / "models" / name).to(device)
         for who, name in (("teacher", "generator"), ("student", "student"))

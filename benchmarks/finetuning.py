@@ -138,7 +138,7 @@ def run(variant: Variant, processed: Path) -> dict[str, Any]:
     )  # fmt: skip
     torch.manual_seed(0)
     model = Classifier(config)
-    load_imagenet(model.trunk, training.arch)
+    load_imagenet(model.trunk, training.arch, "")
     nn.init.zeros_(model.head.weight)
     nn.init.zeros_(model.head.bias)
     crop_size, began = training.crop_size or training.image_size, time.process_time()

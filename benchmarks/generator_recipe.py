@@ -90,7 +90,7 @@ def hold_out(processed: Path) -> tuple[Split, Split]:
 def open_judge(processed: Path, classifier: Path) -> Judge:
     classes, _ = load_classes(processed)
     train, held_out = hold_out(processed)
-    frozen = FrozenFeatures(composed().evaluate.features)
+    frozen = FrozenFeatures(composed().evaluate.features, "")
     train_features, real_features = (features_of(frozen, split.images) for split in (train, held_out))
     rows = np.linspace(0, len(held_out.labels) - 1, GENERATED).round().astype(int)
     return Judge(

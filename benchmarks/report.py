@@ -27,7 +27,7 @@ PAGES = {  # file in docs/benchmarks/ -> its title and results
     "student": ("The student and its teacher", ["few_steps_default", "few_steps_oxford_pets"]),
     "adapter": ("Adapters for an unseen breed", ["adapter_default", "adapter_oxford_pets"]),
     "web-page": ("The web page", ["web_page"]),
-    "stages": ("Preparing images and starting stages", ["preprocessing", "overhead"]),
+    "stages": ("Preparing images and starting stages", ["preprocessing", "data_report", "overhead"]),
 }
 OTHER = ("other", "Other measurements")  # gets the results that no page lists
 TITLES = {
@@ -44,6 +44,7 @@ TITLES = {
     "generator_profile": "Where the time of a training step goes",
     "classifier_epoch": "An epoch, compared with ImageFolder and DataLoader",
     "preprocessing": "preprocess, compared with Pillow alone",
+    "data_report": "What the look at the data finds",
     "web_page": "In headless Chromium",
     "overhead": "What a training stage does besides training",
 }

@@ -1,4 +1,4 @@
-"""Stage preprocess: decode, check, deduplicate, split and pack data/raw into data/processed."""
+"""Stage preprocess: decode, check, deduplicate, split and pack data/raw into data/processed, and report on the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ def main() -> None:
     classifier = params.classifier
     sizes = {classifier.image_size, classifier.source_size or classifier.image_size, params.dit.image_size}
     metrics = preprocess(
-        Path("data/raw"), Path("data/processed"), sorted(sizes), settings=params.preprocess, seed=params.seed
+        Path("data/raw"),
+        Path("data/processed"),
+        sorted(sizes),
+        settings=params.preprocess,
+        seed=params.seed,
+        report_dir=Path("metrics"),
     )
     seconds = time.perf_counter() - started
     write_json(Path("metrics/preprocess.json"), metrics)
@@ -27,6 +32,7 @@ def main() -> None:
     )
     left_out = metrics["read"] - metrics["kept"]
     print(f"kept {metrics['kept']} images, left {left_out} out (metrics/preprocess.json says which and why)")
+    print("what is wrong with the rest: `tinycats data`, metrics/data/")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from tinycats.commands.adapt import adapt, merge
+from tinycats.commands.data import data
 from tinycats.commands.experiments import experiments
 from tinycats.commands.generate import generate
 from tinycats.commands.params import params
@@ -46,6 +47,7 @@ for command in (
     merge,
     verify,
     params,
+    data,
     status,
     experiments,
     runs,

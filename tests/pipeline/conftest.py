@@ -23,7 +23,7 @@ data:
   size_px: 40
   extra: []
   watch: src/tinycats/sources/synthetic.py
-preprocess: {test_fraction: 0.3, min_side_px: 16, other_class: other}
+preprocess: {test_fraction: 0.3, min_side_px: 16, other_class: other, features: null, near_duplicates: report}
 classifier: {arch: test_efficientnet, image_size: 40, crop_size: 36, epochs: 2, batch_size: 16}
 dit: {image_size: 32, patch_size: 8, width: 32, depth: 1, heads: 1}
 sampler: {steps: 4}

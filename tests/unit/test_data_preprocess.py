@@ -33,6 +33,8 @@ SETTINGS = PreprocessParams(
     fit="crop",
     max_bad_fraction=0.5,
     other_class=None,
+    features=None,
+    near_duplicates="report",
 )
 
 
@@ -110,6 +112,7 @@ def test_bad_images_are_left_out_with_their_reason(tmp_path):
     ]
     assert metrics["quarantined"] == {
         "undecodable": 2, "truncated": 1, "too_small": 1, "decompression_bomb": 1, "duplicate": 0,
+        "near_duplicate": 0,
     }  # fmt: skip
     assert (metrics["read"], metrics["kept"]) == (25, 20)
     names = {name for split in ("train", "val", "test") for name in load_split(tmp_path / "processed", split, 16).names}

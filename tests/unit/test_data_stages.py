@@ -18,6 +18,9 @@ from tinycats.data.processed import load_classes, load_split
 ROOT = Path(__file__).resolve().parents[2]
 
 
+WITHOUT_A_LOOK = {"features": None, "near_duplicates": "report"}  # which takes a network
+
+
 def write_photos(directory: Path, counts: dict[str, int], seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     for class_name, count in counts.items():
@@ -30,7 +33,7 @@ def write_photos(directory: Path, counts: dict[str, int], seed: int = 0) -> None
 def write_params(directory: Path, other_class: str | None = None, **data: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["data"] = {"extra": [], "watch": "w", **data}
-    params["preprocess"] |= {"min_side_px": 32, "other_class": other_class}
+    params["preprocess"] |= {"min_side_px": 32, "other_class": other_class, **WITHOUT_A_LOOK}
     params["classifier"]["image_size"] = 40
     params["dit"].update(image_size=16, patch_size=4)
     (directory / "params.yaml").write_text(yaml.safe_dump(params))
@@ -139,6 +142,7 @@ def test_real_pets(tmp_path):
     metrics = json.loads((tmp_path / "metrics/preprocess.json").read_text())
     assert metrics["quarantined"] == {
         "undecodable": 0, "truncated": 0, "too_small": 4, "decompression_bomb": 0, "duplicate": 14,
+        "near_duplicate": 0,
     }  # fmt: skip
     by_breed = Counter((item["name"].split("/")[0], item["reason"]) for item in metrics["quarantined_files"])
     assert by_breed == {

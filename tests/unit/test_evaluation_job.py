@@ -421,7 +421,7 @@ def test_pictures_of_another_size_are_resized_for_the_models(workspace):
         along = ((np.arange(size) + 0.5) / size)[None, None, :, None].repeat(size, axis=1)
         return (ends[0] + (ends[1] - ends[0]) * along).round().astype(np.uint8)
 
-    frozen = FrozenFeatures(SETTINGS.features)
+    frozen = FrozenFeatures(SETTINGS.features, "")
     small, same, large = (features_of(frozen, ramps(size)) for size in (32, 128, 200))
     assert same.shape == (8, 1280)
     for resized in (small, large):

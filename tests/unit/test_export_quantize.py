@@ -188,7 +188,7 @@ class TestMetrics:
         self, place, result, name
     ):
         figures = json.loads((result / "quantize.json").read_text())[name]
-        frozen = FrozenFeatures(FEATURES)
+        frozen = FrozenFeatures(FEATURES, "")
         test = pictures_of(place, "test")
         real = features_of(frozen, test.images)
         labels = labels_in_proportion(test.labels, 18)

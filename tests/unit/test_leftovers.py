@@ -85,7 +85,7 @@ def test_a_killed_preprocessing_leaves_nothing_for_long(tmp_path: Path) -> None:
         images.append(RawImage(name, name[0], "", image.read_bytes()))
     write_raw(tmp_path / "data/raw", images)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["preprocess"] |= {"other_class": None, "min_side_px": 16}
+    params["preprocess"] |= {"other_class": None, "min_side_px": 16, "features": None, "near_duplicates": "report"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     command = [sys.executable, str(ROOT / "stages/preprocess.py")]
     with subprocess.Popen(command, cwd=tmp_path) as stage:

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
+import tinycats.runtime.vision  # noqa: F401  # timm imports torchvision, which needs this first
+
+# isort: split
 import numpy as np
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinycats.backbones.networks import create_trunk, feature_channels, load_imagenet, normalisation
+from tinycats.backbones.networks import normalisation, pretrained
 from tinycats.data.pixels import as_tensor, to_float
 
 # Of the images as the network sees them, whatever their own size is. Images that are generated at 64 px have nothing to
 # show beyond it, and a larger one costs time with the square.
 FEATURE_SIZE = 128
+TOKENS_SIZE = 224  # of networks that are made for one size, as transformers are
 BATCH_SIZE = 64
-DEFAULT = "tf_efficientnet_lite2"  # its weights are in a package that is always installed
+WITHOUT = "-S evaluate.features=tf_efficientnet_lite2"  # whose package is always installed
 
 
 class FrozenFeatures(nn.Module):
-    """uint8 images (B, H, W, 3) of any size -> pooled features of the last map, float32 (B, C)."""
+    """uint8 images (B, H, W, 3) of any size -> the features that the network's head would see, float32 (B, C)."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, arch: str) -> None:
-        """Raises UserError where the weights cannot be had, or the network has no feature map."""
+    def __init__(self, arch: str, without: str) -> None:
+        """`without`: what to set to do without the weights. Raises UserError where they cannot be had."""
         super().__init__()
-        self.arch = arch
-        self.trunk = create_trunk(arch).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.num_features = feature_channels(self.trunk, arch, FEATURE_SIZE)
-        load_imagenet(self.trunk, arch, f"evaluate.features={DEFAULT}")
+        self.arch, self.image_size = arch, FEATURE_SIZE
+        options = {}
+        if timm.get_pretrained_cfg(arch, allow_unregistered=False).fixed_input_size:
+            self.image_size, options = TOKENS_SIZE, {"img_size": TOKENS_SIZE}
+        self.network = pretrained(arch, without, num_classes=0, **options)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         statistics = normalisation(arch)
         self.register_buffer("mean", torch.tensor(statistics.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(statistics.std).view(1, 3, 1, 1))
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        pixels = (to_float(resize(images, FEATURE_SIZE)) - self.mean) / self.std
-        maps = self.trunk(pixels.contiguous(memory_format=torch.channels_last))  # (B, C, h, w)
-        return maps.float().mean(dim=(2, 3))
+        pixels = (to_float(resize(images, self.image_size)) - self.mean) / self.std
+        features: Tensor = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        return features.float()
 
 
 def feature_name(arch: str) -> str:

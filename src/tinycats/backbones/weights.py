@@ -37,13 +37,12 @@ PACKAGES = {
 }
 
 
-def load_package(trunk: nn.Module, arch: str) -> bool:
-    """Load the weights of the package for `arch` into timm's trunk. False where the package is not installed.
+def load_package(trunk: nn.Module, package: Package) -> bool:
+    """Load the weights of the package into timm's network, which has no head. False where the package is not installed.
 
     Both define the same layers in the same order under other names, so they are matched by their order; shapes must agree.
     Raises UserError where the file is missing or is not the one whose hash is known.
     """
-    package = PACKAGES[arch]
     spec = importlib.util.find_spec(package.module)
     if spec is None or spec.origin is None:
         return False

@@ -56,7 +56,7 @@ def train_classifier(
     torch.manual_seed(seed)
     model = Classifier(config)
     if training.pretrained:
-        load_imagenet(model.trunk, training.arch, "classifier.pretrained=false")
+        load_imagenet(model.trunk, training.arch, "-S classifier.pretrained=false")
         nn.init.zeros_(model.head.weight)  # no class is likelier than another at first
         nn.init.zeros_(model.head.bias)
     task = ClassificationTask(

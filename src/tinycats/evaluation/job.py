@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tinycats.backbones.features import FrozenFeatures, feature_name, features_of
+from tinycats.backbones.features import WITHOUT, FrozenFeatures, feature_name, features_of
 from tinycats.classifier.network import Classifier
 from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import load_classes, load_split
@@ -74,7 +74,7 @@ def evaluate(
     teacher_settings, student_settings = teacher_sampler(sampler), student_sampler(sampler.student_steps)
     classes, other = load_classes(processed_dir)
     classifier = Classifier.from_pretrained(classifier_dir).to(target)
-    frozen, features_name = FrozenFeatures(settings.features).to(target), feature_name(settings.features)
+    frozen, features_name = FrozenFeatures(settings.features, WITHOUT).to(target), feature_name(settings.features)
     generator, student = (TinyDiT.from_pretrained(path).to(target) for path in (generator_dir, student_dir))
     for directory, model in ((classifier_dir, classifier), (generator_dir, generator), (student_dir, student)):
         if model.config.classes != classes:

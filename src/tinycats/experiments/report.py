@@ -122,7 +122,7 @@ def _confusion(content: bytes) -> dict[str, Any]:
 
 def _table(content: bytes) -> dict[str, Any]:
     header, *rows = csv.reader(io.StringIO(content.decode()))
-    numbered = [column != "class" for column in header]  # a class may well be called 00
+    numbered = [column not in ("class", "other") for column in header]  # a class may well be called 00
     return {
         "columns": header,
         "rows": [

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tinycats.backbones.features import FrozenFeatures, feature_name, features_of
+from tinycats.backbones.features import WITHOUT, FrozenFeatures, feature_name, features_of
 from tinycats.data.processed import Split, load_split
 from tinycats.data.randomness import generator_for
 from tinycats.evaluation.distribution import frechet_distance, labels_in_proportion
@@ -48,7 +48,7 @@ def quantize_models(
     settings.max_accuracy_drop, or where the Fréchet distance rises by more than settings.max_fd_increase (a fraction of it).
     """
     started = time.perf_counter()
-    frozen = FrozenFeatures(features)
+    frozen = FrozenFeatures(features, WITHOUT)
     classifier = OnnxClassifier(onnx_dir / "classifier.onnx")
     generators = {name: OnnxGenerator(onnx_dir / f"{name}.onnx") for name in samplers}
     train = load_split(processed_dir, "train", classifier.config.image_size)

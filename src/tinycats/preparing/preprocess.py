@@ -1,10 +1,10 @@
-"""From the raw to the processed data set: decode, check, remove duplicates, split, pack."""
+"""From the raw to the processed data set: decode, check, remove duplicates, split, look for what is wrong, pack."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ import numpy as np
 
 from tinycats.data.processed import write_processed
 from tinycats.data.raw import SPLITS, RawImage, read_raw
+from tinycats.inspection.report import Looked, look, write_report
 from tinycats.preparing.decode import BAD_REASONS, BadImageError, decode, pixel_digest, to_square
 from tinycats.preparing.split import split_images
 from tinycats.runtime.errors import UserError
@@ -31,6 +32,7 @@ class Decoded:
     class_name: str
     given_split: str
     bad: str | None
+    sides: tuple[int, int]  # width and height in pixels
     fingerprint: bytes  # the same for pixel-identical images, but also for some that are nearly so
 
 
@@ -40,11 +42,14 @@ def preprocess(
     sizes: Sequence[int],
     settings: PreprocessParams,
     seed: int,
+    report_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Make `out_dir` (see tinycats.data.processed) of the raw data set, on all cores; it appears whole or not at all.
 
     Images that cannot be used are left out. Of pixel-identical ones the first by name stays, before the split, so
-    that none is in two splits. The result depends on the raw data and the arguments only, byte for byte.
+    that none is in two splits. Of near-duplicates the one in test stays, else the one in val, else the first by name.
+    What is wrong with the data goes to `report_dir` (see tinycats.inspection.report). The result depends on the raw data
+    and the arguments only, byte for byte.
 
     Returns {"read", "kept": counts, "quarantined": {reason: count}, "splits" and "classes": {name: count},
     "quarantined_files": [{"name", "reason" and, of duplicates, "same_as"}]}, sorted by name. Raises UserError where
@@ -70,6 +75,9 @@ def preprocess(
             seed,
         )
         rows = {image.name: row for row, image in enumerate(good)}
+        near = _look(kept, splits, pixels[max(sizes)], rows, settings, report_dir)
+        _check_splits(raw_dir, kept, splits, near)
+        kept = [image for image in kept if image.name not in near]
         labels = {class_name: label for label, class_name in enumerate(classes)}
         write_processed(
             temporary,
@@ -82,19 +90,22 @@ def preprocess(
         for size in sizes:
             _spool_path(temporary, size).unlink()
 
-    in_split = Counter(splits.values())
+    in_split = Counter(splits[image.name] for image in kept)
     in_class = Counter(image.class_name for image in kept)
+    copies = {name: ("duplicate", twin) for name, twin in same_as.items()}
+    copies |= {name: ("near_duplicate", twin) for name, twin in near.items()}
     quarantined = [
         {"name": image.name, "reason": image.bad}
         if image.bad
-        else {"name": image.name, "reason": "duplicate", "same_as": same_as[image.name]}
+        else {"name": image.name, "reason": copies[image.name][0], "same_as": copies[image.name][1]}
         for image in images
-        if image.bad or image.name in same_as
+        if image.bad or image.name in copies
     ]
     return {
         "read": len(images),
         "kept": len(kept),
-        "quarantined": {reason: bad[reason] for reason in BAD_REASONS} | {"duplicate": len(same_as)},
+        "quarantined": {reason: bad[reason] for reason in BAD_REASONS}
+        | {"duplicate": len(same_as), "near_duplicate": len(near)},
         "splits": {split: in_split[split] for split in SPLITS},
         "classes": {class_name: in_class[class_name] for class_name in classes},
         "quarantined_files": quarantined,
@@ -132,11 +143,11 @@ def _decode_one(
     try:
         decoded = decode(image.content, min_side_px, max_pixels)
     except BadImageError as error:
-        return Decoded(image.name, image.class_name, image.split, error.reason, b""), []
+        return Decoded(image.name, image.class_name, image.split, error.reason, (0, 0), b""), []
     squares = [to_square(decoded, size, fit).tobytes() for size in sizes]
     # The small squares are hashed, not all pixels, which costs a quarter of the time of decoding.
     fingerprint = hashlib.sha256(b"".join([str(decoded.size).encode(), *squares])).digest()
-    return Decoded(image.name, image.class_name, image.split, None, fingerprint), squares
+    return Decoded(image.name, image.class_name, image.split, None, decoded.size, fingerprint), squares
 
 
 def _check_bad(raw_dir: Path, bad: Counter[str], total: int, max_bad_fraction: float) -> None:
@@ -161,6 +172,42 @@ def _duplicates(raw_dir: Path, images: Sequence[Decoded], min_side_px: int, max_
         if (earlier := first.setdefault(digest, name)) != name:
             same_as[name] = earlier
     return same_as
+
+
+def _look(
+    images: Sequence[Decoded],
+    splits: Mapping[str, str],
+    pixels: np.ndarray,
+    rows: Mapping[str, int],
+    settings: PreprocessParams,
+    report_dir: Path | None,
+) -> dict[str, str]:
+    """Write the report on the images. Returns the names of near-duplicates to drop, and of the images that stay for them."""
+    names = [image.name for image in images]
+    looked = Looked(
+        pixels,
+        np.array([rows[name] for name in names]),
+        names,
+        [image.class_name for image in images],
+        [splits[name] for name in names],
+        [image.sides for image in images],
+    )
+    seen = look(looked, settings.features) if settings.features else None
+    drop = settings.near_duplicates == "drop"
+    if report_dir is not None:
+        write_report(looked, seen, drop, report_dir)
+    return {names[row]: names[twin] for row, twin in sorted(seen.twins.items())} if seen and drop else {}
+
+
+def _check_splits(raw_dir: Path, images: Sequence[Decoded], splits: Mapping[str, str], near: Mapping[str, str]) -> None:
+    before = {(image.class_name, splits[image.name]) for image in images}
+    after = {(image.class_name, splits[image.name]) for image in images if image.name not in near}
+    if emptied := sorted(before - after):
+        class_name, split = emptied[0]
+        raise UserError(
+            f"{raw_dir}: all {split} images of {class_name!r} are near-duplicates of others; add some, or keep them with "
+            "-S preprocess.near_duplicates=report"
+        )
 
 
 def _digest_one(image: RawImage, min_side_px: int, max_pixels: int) -> tuple[str, bytes]:

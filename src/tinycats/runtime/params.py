@@ -96,11 +96,19 @@ class PreprocessParams(Section):
     fit: Fit
     max_bad_fraction: Fraction
     other_class: str | None  # the class that is not a cat, if the data has one
+    features: NetworkName | None  # of this network, by which the data is looked at; null: it is not
+    near_duplicates: Literal["drop", "report"]
 
     @model_validator(mode="after")
     def _leaves_some_for_training(self) -> Self:
         if self.val_fraction + self.test_fraction >= 0.9:
             raise ValueError("val_fraction + test_fraction must stay below 0.9, otherwise nothing is left to train on")
+        return self
+
+    @model_validator(mode="after")
+    def _has_features_for_near_duplicates(self) -> Self:
+        if self.features is None and self.near_duplicates == "drop":
+            raise ValueError("features: null finds no near-duplicates to drop; use near_duplicates: report as well")
         return self
 
 

@@ -15,6 +15,9 @@ const TITLES: Record<string, string> = {
   'evaluate/few_steps': 'The same noise through teacher and student, in fewer and fewer steps',
   'evaluate/nearest': 'Generated pictures next to their nearest training pictures',
   'evaluate/mistakes': 'Worst mistakes of the classifier',
+  'data/pairs': 'Near-duplicates in the data',
+  'data/suspects': 'Labels that are likely wrong, the surest first',
+  'data/outliers': 'Pictures unlike the rest of their class',
   'classifier/confusion_val': 'Classifier: confusion on the validation pictures',
   'evaluator/confusion_val': 'Evaluator: confusion on the validation pictures',
 };

@@ -1,0 +1,73 @@
+"""`tinycats data`: what is wrong with the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tinycats.commands.options import Root
+
+SHOWN = 10  # findings of each kind, without --all
+
+
+def data(
+    root: Root = Path(),
+    all_findings: Annotated[bool, typer.Option("--all", "-a", help="Every finding, not only the surest.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every finding.")] = False,
+) -> None:
+    """Show what is wrong with the data: near-duplicates, labels that are likely wrong, outliers, balance and sizes.
+
+    `dvc repro preprocess` finds it. Pictures: metrics/data/, or `dvc plots show`.
+
+    Examples: `tinycats data`, `tinycats data --all`, `tinycats data --json`
+    """
+    import csv
+    import json
+
+    from tinycats.runtime.errors import UserError
+    from tinycats.runtime.files import read_json
+
+    try:
+        numbers = read_json(root / "metrics/data.json")
+        with (root / "metrics/data/findings.csv").open(encoding="utf-8", newline="") as file:
+            findings: list[dict[str, Any]] = [{**row, "score": float(row["score"])} for row in csv.DictReader(file)]
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: not found; `dvc repro preprocess` writes it") from None
+    if as_json:
+        print(json.dumps({"metrics": numbers, "findings": findings}, indent=2, ensure_ascii=False))
+        return
+    _print(numbers, findings, None if all_findings else SHOWN)
+
+
+TITLES = {
+    "near_duplicate": ("Near-duplicates", "copy of", "correlation"),
+    "wrong_label": ("Labels that are likely wrong", "likely class", "odds"),
+    "outlier": ("Unlike the rest of their class", "", "deviations"),
+}
+
+
+def _print(numbers: dict[str, Any], findings: list[dict[str, Any]], shown: int | None) -> None:
+    from flatten_dict import flatten
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    summary = Table(show_header=False, box=None)
+    for name, value in flatten(numbers, reducer="dot").items():
+        summary.add_row(name.replace("_", " ").replace(".", ": "), str(value))
+    console.print(summary)
+    for kind, (title, other, score) in TITLES.items():
+        found = [finding for finding in findings if finding["finding"] == kind]
+        if not found:
+            continue
+        table = Table(title=f"{title}: {len(found)}", title_justify="left")
+        for head in ("image", "split", "class", *([other] if other else []), score):
+            table.add_column(head, overflow="fold")
+        for finding in found[:shown]:
+            columns = ("image", "split", "class", *(["other"] if other else []))
+            table.add_row(*(finding[column] for column in columns), f"{finding['score']:g}")
+        console.print(table)
+        if shown is not None and len(found) > shown:
+            console.print(f"and {len(found) - shown} more: `tinycats data --all`")
