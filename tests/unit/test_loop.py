@@ -489,6 +489,8 @@ def test_the_average_is_that_of_torch_with_a_decay_that_grows() -> None:
 
     def follow(average: torch.Tensor, weight: torch.Tensor, updates: torch.Tensor) -> torch.Tensor:
         n = int(updates)
+        if not average.is_floating_point():
+            return weight
         return torch.lerp(average, weight, 1 - min(0.5, n / (n + 9)))
 
     theirs = AveragedModel(model, avg_fn=follow, use_buffers=True)

@@ -26,7 +26,7 @@ CLASSIFIER = ClassifierParams(**{
     **LOOP, "lr": 0.01, "beta2": 0.999, "augmentation": "full", "arch": "test_efficientnet", "pretrained": False,
     "image_size": SIZE, "source_size": None, "crop_size": None, "epochs": 4, "max_steps": None, "warmup_fraction": 0.1,
     "head_lr": 1.0, "label_smoothing": 0.0, "min_crop": 0.45, "mixup": 0.0, "cutmix": 0.0, "small_first": 0.0,
-    "early_stopping_epochs": None,
+    "flip_at_test": True, "early_stopping_epochs": None,
 })  # fmt: skip
 TRAIN = TrainParams(**{
     **LOOP, "ema_decay": 0.9, "schedule": "constant", "steps": 30, "warmup_steps": 5, "gradient_checkpointing": False,
