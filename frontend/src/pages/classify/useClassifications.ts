@@ -1,6 +1,6 @@
 import { useCallback, useRef, useState } from 'react';
 import { messageOf } from '../../lib/errors';
-import { ranked, type Ranked } from '../../lib/classification';
+import { ranked, verdictOf, type Ranked, type Verdict } from '../../lib/classification';
 import { bytes } from '../../lib/format';
 import { Cancelled } from '../../lib/sampler';
 import { useModels } from '../../ui/models';
@@ -11,6 +11,7 @@ export const MAX_BYTES = 10_000_000;
 export interface Answer extends ClassifyResult {
   confidences: number[];
   ranking: Ranked[];
+  verdict: Verdict;
   /** From the file to the answer on this page. */
   answerMs: number;
 }
@@ -25,7 +26,7 @@ export interface Item {
 
 /** Pictures and the classifier's answers, one after the other. */
 export function useClassifications() {
-  const { engine, precision } = useModels();
+  const { engine, manifest, precision } = useModels();
   const [items, setItems] = useState<Item[]>([]);
   const nextId = useRef(1);
 
@@ -43,13 +44,15 @@ export function useClassifications() {
         const start = performance.now();
         const result = await engine.call('classify', { picture: item.file, precision });
         const confidences = Array.from(result.probabilities);
-        change({ answer: { ...result, confidences, ranking: ranked(confidences), answerMs: performance.now() - start } });
+        const ranking = ranked(confidences);
+        const verdict = verdictOf(ranking[0]!.confidence, result.distance, manifest.classifier);
+        change({ answer: { ...result, confidences, ranking, verdict, answerMs: performance.now() - start } });
       } catch (error) {
         if (!(error instanceof Cancelled)) change({ error: messageOf(error) });
         else setItems((current) => current.filter((other) => other.id !== item.id));
       }
     },
-    [engine, precision],
+    [engine, manifest, precision],
   );
 
   const add = useCallback(
