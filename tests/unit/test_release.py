@@ -136,7 +136,9 @@ def lock(root: Path) -> None:
             "outs": entries("metrics/publish.json", "publish"),
         },
     }
-    (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": dict.fromkeys(stages)}))
+    gone = {"outs": [{"path": "metrics/gone.json", "md5": "0" * 32}], "params": {"params.yaml": {"gone": 1}}}
+    (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {**stages, "gone": gone}}))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

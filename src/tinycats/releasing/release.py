@@ -77,7 +77,7 @@ def _write_card(folder: Path, manifest: Mapping[str, Any], params: Params) -> No
         dataset=dataset_name(manifest["data"]),
         arch=params.classifier.arch,
         generators=[name for name in GENERATORS if name in manifest],
-        megabytes={path: f"{(folder / path).stat().st_size / 1e6:.1f}" for path in _names(manifest)},
+        megabytes={path: f"{(folder / path).stat().st_size / 1e6:.2f}" for path in _names(manifest)},
         rows={key: metric_rows(measured.get(key, {}).get("classifier", {})) for key in ("evaluate", "quantize")},
     )
     (folder / CARD_NAME).write_text(text, encoding="utf-8")

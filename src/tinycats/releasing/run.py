@@ -26,7 +26,9 @@ def check_run(root: Path) -> list[Path]:
     Raises UserError where the run was not published, or params.yaml, a metrics file or the published folder is not that of
     the run: a failed gate, for one, leaves new metrics beside the folder of an earlier run.
     """
-    stages = _read_yaml(root / LOCK_NAME).get("stages", {})
+    locked = _read_yaml(root / LOCK_NAME).get("stages", {})
+    now = _read_yaml(root / "dvc.yaml").get("stages", {})  # DVC keeps stages in its lock that are no more
+    stages = {name: stage for name, stage in locked.items() if name in now}
     if PUBLISHED not in stages or not (root / PUBLISHED).is_dir():
         raise UserError(f"{root / PUBLISHED}: this run is not published; {AGAIN}")
     _check_params(root / PARAMS_NAME, stages)
