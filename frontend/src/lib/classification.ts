@@ -14,20 +14,6 @@ export function heatMap(
   return map;
 }
 
-export type Verdict = 'class' | 'not sure' | 'unlike';
-
-interface Bounds {
-  reject_threshold?: number | null;
-  distance_limit?: number | null;
-}
-
-/** What the page answers; `distance` is null where the model does not measure it. The same rules as `tinycats predict`. */
-export function verdictOf(confidence: number, distance: number | null, bounds: Bounds): Verdict {
-  const { reject_threshold: threshold, distance_limit: limit } = bounds;
-  if (distance !== null && limit != null && distance > limit) return 'unlike';
-  return threshold != null && confidence < threshold ? 'not sure' : 'class';
-}
-
 export interface Ranked {
   label: number;
   confidence: number;

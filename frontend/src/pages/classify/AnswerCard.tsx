@@ -10,8 +10,8 @@ import { milliseconds, percent } from '../../lib/format';
 import { displayName } from '../../lib/manifest';
 import { useModels } from '../../ui/models';
 import { AnswerCanvas } from './AnswerCanvas';
-import { answerText } from './answerText';
 import type { Answer } from './useClassifications';
+import { answerText, verdictOf } from './verdict';
 
 const SHOWN = 5;
 
@@ -48,12 +48,12 @@ export function AnswerCard({ name, answer }: { name: string; answer: Answer }) {
       </Box>
       <Box sx={{ minWidth: 0 }}>
         <Typography variant="h2" data-testid="answer">
-          {answerText(answer, classes)}
+          {answerText(answer, manifest.classifier)}
         </Typography>
         <Typography variant="body2" color="textSecondary" noWrap>
           {name}
         </Typography>
-        {answer.verdict === 'unlike' && (
+        {verdictOf(answer, manifest.classifier) === 'unlike' && (
           <Typography variant="body2" sx={{ mt: 1 }}>
             The model was trained on nothing like this picture: the classes below mean little.
           </Typography>

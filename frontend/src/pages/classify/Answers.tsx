@@ -14,8 +14,8 @@ import { milliseconds, percent, save } from '../../lib/format';
 import { useModels } from '../../ui/models';
 import { AnswerCard } from './AnswerCard';
 import { AnswerCanvas } from './AnswerCanvas';
-import { answerText } from './answerText';
 import type { Item } from './useClassifications';
+import { answerText, verdictOf } from './verdict';
 
 const NOT_AVAILABLE = 'not available';
 const WIDE = { display: { xs: 'none', sm: 'table-cell' } }; // on a phone, only the full answer has it
@@ -31,12 +31,13 @@ export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (i
   const exportCsv = () => {
     const head = ['file', 'answer', 'class', 'confidence', 'sure', 'distance', 'unlike', 'milliseconds', ...classes];
     const rows = answered.map(({ name, answer }) => {
-      const { ranking, confidences, distance, verdict, answerMs } = answer!;
+      const { ranking, confidences, distance, answerMs } = answer!;
+      const verdict = verdictOf(answer!, manifest.classifier);
       const best = ranking[0]!;
       const sure = threshold == null ? NOT_AVAILABLE : verdict === 'class' ? 'yes' : 'no';
       const unlike = distance === null || limit == null ? NOT_AVAILABLE : verdict === 'unlike' ? 'yes' : 'no';
       const shown = [
-        answerText(answer!, classes),
+        answerText(answer!, manifest.classifier),
         classes[best.label]!,
         best.confidence,
         sure,
@@ -102,7 +103,7 @@ export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (i
                           </Button>
                         </Box>
                       </TableCell>
-                      <TableCell>{answerText(item.answer!, classes)}</TableCell>
+                      <TableCell>{answerText(item.answer!, manifest.classifier)}</TableCell>
                       <TableCell align="right">{percent(best.confidence)}</TableCell>
                       <TableCell align="right" sx={WIDE}>
                         {milliseconds(item.answer!.answerMs)}

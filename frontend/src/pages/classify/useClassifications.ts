@@ -1,6 +1,6 @@
 import { useCallback, useRef, useState } from 'react';
 import { messageOf } from '../../lib/errors';
-import { ranked, verdictOf, type Ranked, type Verdict } from '../../lib/classification';
+import { ranked, type Ranked } from '../../lib/classification';
 import { bytes } from '../../lib/format';
 import { Cancelled } from '../../lib/sampler';
 import { useModels } from '../../ui/models';
@@ -11,7 +11,6 @@ export const MAX_BYTES = 10_000_000;
 export interface Answer extends ClassifyResult {
   confidences: number[];
   ranking: Ranked[];
-  verdict: Verdict;
   /** From the file to the answer on this page. */
   answerMs: number;
 }
@@ -26,7 +25,7 @@ export interface Item {
 
 /** Pictures and the classifier's answers, one after the other. */
 export function useClassifications() {
-  const { engine, manifest, precision } = useModels();
+  const { engine, precision } = useModels();
   const [items, setItems] = useState<Item[]>([]);
   const nextId = useRef(1);
 
@@ -44,15 +43,13 @@ export function useClassifications() {
         const start = performance.now();
         const result = await engine.call('classify', { picture: item.file, precision });
         const confidences = Array.from(result.probabilities);
-        const ranking = ranked(confidences);
-        const verdict = verdictOf(ranking[0]!.confidence, result.distance, manifest.classifier);
-        change({ answer: { ...result, confidences, ranking, verdict, answerMs: performance.now() - start } });
+        change({ answer: { ...result, confidences, ranking: ranked(confidences), answerMs: performance.now() - start } });
       } catch (error) {
         if (!(error instanceof Cancelled)) change({ error: messageOf(error) });
         else setItems((current) => current.filter((other) => other.id !== item.id));
       }
     },
-    [engine, manifest, precision],
+    [engine, precision],
   );
 
   const add = useCallback(
