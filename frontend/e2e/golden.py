@@ -2,7 +2,8 @@
 
 OUTPUT/pictures.json: {"pictures": [{"file", "input": base64 of uint8 [S, S, 3], "fp32": probabilities, "int8": ...,
 "distance": {"fp32", "int8"}}], "test": [{"file", "class", "fp32", "int8", "distance"}]}; the pictures are in the same folder.
-`pictures` are of all kinds of files, the last two unlike any training image; `test` is an even selection of the test split. OUTPUT/early.onnx: the int8 classifier without its distance.
+`pictures` are of all kinds of files, the last two unlike any training image; `test` is an even selection of the test split.
+OUTPUT/early.onnx: the int8 classifier without its distance.
 """
 
 from __future__ import annotations
