@@ -1,4 +1,4 @@
-# make repro: from a fresh clone to published models.  make app: the web page with them.  make test: linters, types and all tests.
+# make repro: from a fresh clone to published models.  make app: the web page with them, or with those in pretrained/.  make test: linters, types and all tests.
 PYTHON ?= python3
 PORT ?= 4173
 BIN := .venv/bin
@@ -14,8 +14,12 @@ repro: setup
 	dvc repro
 	@python stages/summary.py
 
+# Serves the models of the run here and, or, those that came with the repository
 app: web experiments
-	@test -f frontend/public/models/manifest.json || { echo "error: no published models in frontend/public/models; run make repro (or dvc pull) first" >&2; exit 1; }
+	@test -f frontend/public/models/manifest.json || test -f pretrained/manifest.json \
+		|| { echo "error: no models in frontend/public/models or pretrained; run make repro (or dvc pull) first" >&2; exit 1; }
+	@rm -rf frontend/public/pretrained
+	@if test -d pretrained; then cp -R pretrained frontend/public/pretrained; fi
 	cd frontend && npm run --silent build && exec node serve.mjs --port $(PORT)
 
 # Side by side what waits a good part of its time, for a network or a browser, and what does not

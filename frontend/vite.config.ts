@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
 import { serviceWorker } from './build/service-worker.ts';
+import { versions } from './build/versions.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -14,7 +15,7 @@ function ortBytes(name: string): number {
 export default defineConfig({
   base: './', // works at any path; routes are in the fragment
   appType: 'mpa', // a missing file is a 404, not the page
-  plugins: [react(), serviceWorker()],
+  plugins: [react(), versions(), serviceWorker()],
   worker: { format: 'es' },
   define: {
     __ORT_WASM_BYTES__: ortBytes('ort-wasm-simd-threaded.wasm'),

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Plugin } from 'vite';
 
 // Fetched when they are needed: ONNX Runtime's binaries, the models, what the pipeline measured.
-const ON_DEMAND = /(\.wasm$|^assets\/ort[.-]|^models\/|^experiments\/|^sw\.js$)/;
+const ON_DEMAND = /(\.wasm$|^assets\/ort[.-]|^models\/|^pretrained\/|^experiments\/|^sw\.js$)/;
 
 function files(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: 'utf8' })
@@ -22,7 +22,7 @@ export function serviceWorker(): Plugin {
     apply: 'build',
     configResolved(config) {
       root = config.root;
-      out = join(config.root, config.build.outDir);
+      out = resolve(config.root, config.build.outDir);
     },
     closeBundle() {
       const built = files(out);

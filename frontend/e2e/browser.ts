@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import type { UserConfig } from 'vite';
-import { parseManifest, type Manifest } from '../src/lib/manifest.ts';
+import { parseManifest, type GeneratorInfo, type Manifest, type Precision } from '../src/lib/manifest.ts';
 import { openSite, type Site } from './server.ts';
 
 export const BASE = '/tinycats/'; // as GitHub Pages serves a project
@@ -12,8 +12,14 @@ export const GOLDEN = join(import.meta.dirname, '.golden');
 export const SCREENSHOTS = join(import.meta.dirname, '.screenshots');
 export const PATIENCE_MS = 240_000; // for what a model must be loaded for, on a machine that has other things to do
 
-export function manifest(): Manifest {
-  return parseManifest(JSON.parse(readFileSync(join(DIST, 'models/manifest.json'), 'utf8')));
+/** Of a run, which has a generator, and all models in both precisions. */
+export interface RunManifest extends Manifest {
+  classifier: Manifest['classifier'] & { files: Record<Precision, string> };
+  generator: GeneratorInfo;
+}
+
+export function manifest(): RunManifest {
+  return parseManifest(JSON.parse(readFileSync(join(DIST, 'models/manifest.json'), 'utf8'))) as RunManifest;
 }
 
 /** The production build below BASE, with the headers of isolation or without. */

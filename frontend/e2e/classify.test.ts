@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
@@ -6,9 +7,16 @@ import { launchChromium } from '../chromium.mjs';
 import { downloaded, GOLDEN, manifest, openPage, pixels, visit, type Visit } from './browser.ts';
 import type { Site } from './server.ts';
 
+interface GoldenAnswer {
+  file: string;
+  fp32: number[];
+  int8: number[];
+  distance: { fp32: number; int8: number };
+}
+
 interface Golden {
-  pictures: { file: string; input: string; fp32: number[]; int8: number[] }[];
-  test: { file: string; class: string; fp32: number[]; int8: number[] }[];
+  pictures: (GoldenAnswer & { input: string })[];
+  test: (GoldenAnswer & { class: string })[];
 }
 
 const golden = JSON.parse(readFileSync(join(GOLDEN, 'pictures.json'), 'utf8')) as Golden;
@@ -38,8 +46,18 @@ async function choose({ page }: Visit, files: string[]): Promise<void> {
   await page.getByLabel('Choose pictures').setInputFiles(files.map((file) => join(GOLDEN, file)));
 }
 
-/** Rows of the exported CSV by file name: the class that is named, and every class's confidence. */
-async function answers({ page }: Visit, count: number): Promise<Map<string, { name: string; confidences: number[] }>> {
+interface Row {
+  answer: string;
+  /** The most likely class. */
+  name: string;
+  sure: string;
+  distance: string;
+  unlike: string;
+  confidences: number[];
+}
+
+/** Rows of the exported CSV by file name. */
+async function answers({ page }: Visit, count: number): Promise<Map<string, Row>> {
   if (count > 1)
     await page
       .getByRole('table', { name: 'All pictures' })
@@ -51,29 +69,34 @@ async function answers({ page }: Visit, count: number): Promise<Map<string, { na
   const rows = content.toString().trim().split('\r\n').slice(1);
   return new Map(
     rows.map((row) => {
-      const [file = '', name = '', , , , ...confidences] = row.split(',');
-      return [file, { name, confidences: confidences.map(Number) }];
+      const [file = '', answer = '', name = '', , sure = '', distance = '', unlike = '', , ...confidences] = row.split(',');
+      return [file, { answer, name, sure, distance, unlike, confidences: confidences.map(Number) }];
     }),
   );
 }
 
-test.each(['fp32', 'int8'] as const)("%s: probabilities are the pipeline's, for every kind of picture", async (precision) => {
-  await withPage(async (visited) => {
-    await choose(
-      visited,
-      golden.pictures.map(({ file }) => file),
-    );
-    const found = await answers(visited, golden.pictures.length);
-    for (const expected of golden.pictures) {
-      const { confidences } = found.get(expected.file)!;
-      const apart = Math.max(...confidences.map((value, i) => Math.abs(value - expected[precision][i]!)));
-      // int8 rounds in steps: a pixel that differs by one may move a step
-      expect(apart, expected.file).toBeLessThan(precision === 'fp32' ? 1e-3 : 0.05);
-    }
-    const tops = new Set([...found.values()].map(({ confidences }) => confidences.map((value) => value.toFixed(4)).join()));
-    expect(tops.size).toBeGreaterThan(golden.pictures.length / 2); // different pictures, different answers
-  }, precision);
-});
+test.each(['fp32', 'int8'] as const)(
+  "%s: probabilities and distances are the pipeline's, for every kind of picture",
+  async (precision) => {
+    await withPage(async (visited) => {
+      await choose(
+        visited,
+        golden.pictures.map(({ file }) => file),
+      );
+      const found = await answers(visited, golden.pictures.length);
+      for (const expected of golden.pictures) {
+        const { confidences, distance } = found.get(expected.file)!;
+        const apart = Math.max(...confidences.map((value, i) => Math.abs(value - expected[precision][i]!)));
+        // int8 rounds in steps: a pixel that differs by one may move a step
+        expect(apart, expected.file).toBeLessThan(precision === 'fp32' ? 1e-3 : 0.05);
+        const further = Math.abs(Number(distance) / expected.distance[precision] - 1);
+        expect(further, `distance of ${expected.file}`).toBeLessThan(precision === 'fp32' ? 1e-2 : 0.1);
+      }
+      const tops = new Set([...found.values()].map(({ confidences }) => confidences.map((value) => value.toFixed(4)).join()));
+      expect(tops.size).toBeGreaterThan(golden.pictures.length / 2); // different pictures, different answers
+    }, precision);
+  },
+);
 
 test('what the model sees is what the pipeline gives it, to one step of 255', async () => {
   await withPage(async (visited) => {
@@ -171,29 +194,111 @@ test('the heat map is of the class that is chosen, and can be switched off', asy
   });
 });
 
-test('the threshold in the manifest is used, the temperature is left to the model; without them the page says so', async () => {
-  let calibration: object = { temperature: undefined, reject_threshold: undefined };
+/** The site with another manifest of the same models. */
+async function withManifest(content: () => object, use: () => Promise<void>): Promise<void> {
   site.fault = (request, response) => {
     if (!request.url!.endsWith('manifest.json')) return false;
-    const content = { ...manifest(), classifier: { ...manifest().classifier, ...calibration } };
-    response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(content));
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(content()));
+    return true;
+  };
+  try {
+    await use();
+  } finally {
+    site.fault = null;
+  }
+}
+
+test('a picture of the data is answered with a class; noise and a page of text are unlike the training pictures', async () => {
+  const near = golden.test.reduce((a, b) => (a.distance.int8 < b.distance.int8 ? a : b));
+  const far = golden.pictures.filter(({ file }) => ['noise.png', 'text.png'].includes(file));
+  expect(far.length).toBe(2);
+  const nearest = Math.min(...far.map(({ distance }) => distance.int8));
+  expect(nearest).toBeGreaterThan(near.distance.int8);
+  // The published limit lets through all but a few test pictures; models that were trained for seconds may not tell as well
+  const limit = (near.distance.int8 + nearest) / 2;
+  const bounded = { ...manifest().classifier, reject_threshold: 0, distance_limit: limit };
+  await withManifest(
+    () => ({ ...manifest(), classifier: bounded }),
+    () =>
+      withPage(async (visited) => {
+        const { page } = visited;
+        const row = (file: string) =>
+          page.getByRole('table', { name: 'All pictures' }).getByRole('row').filter({ hasText: file });
+        await choose(visited, [near.file, ...far.map(({ file }) => file)]);
+        const found = await answers(visited, 3);
+        expect(found.get(near.file)).toMatchObject({ sure: 'yes', unlike: 'no' });
+        expect(found.get(near.file)!.answer.replaceAll(' ', '_')).toBe(found.get(near.file)!.name.replaceAll(' ', '_'));
+        for (const { file, distance } of far) {
+          expect(found.get(file)).toMatchObject({ answer: 'Unlike the training pictures', sure: 'no', unlike: 'yes' });
+          await row(file).getByRole('cell', { name: 'Unlike the training pictures' }).waitFor();
+          await row(file).getByRole('button').click();
+          const card = page.getByRole('region', { name: `Answer for ${file}` });
+          expect(await card.getByTestId('answer').textContent()).toBe('Unlike the training pictures');
+          await card.getByText('the classes below mean little').waitFor();
+          await card.getByText(`limit ${limit.toFixed(2)}`).waitFor();
+          const shown = /^distance ([\d.]+),/.exec((await card.getByText(/^distance /).textContent())!)![1];
+          expect(Math.abs(Number(shown) / distance.int8 - 1)).toBeLessThan(0.1);
+          expect(await card.getByRole('list', { name: 'Most likely classes' }).getByRole('listitem').count()).toBeGreaterThan(1);
+        }
+        await row(near.file).getByRole('button').click();
+        const card = page.getByRole('region', { name: `Answer for ${near.file}` });
+        expect(await card.getByTestId('answer').textContent()).toBe(found.get(near.file)!.answer);
+        expect(await card.getByText('mean little').count()).toBe(0);
+      }),
+  );
+});
+
+test('a version from before distances works, and the page says that there is none', async () => {
+  const { classifier: now } = manifest();
+  const early = { ...now, distance_limit: undefined, crop_size: now.image_size, reject_threshold: 0 };
+  const content = { ...manifest(), classifier: early };
+  // the same network without that output, as it was published then
+  const model = readFileSync(join(GOLDEN, 'early.onnx'));
+  const files = content.files.map((file) =>
+    file.path === early.files.int8
+      ? { ...file, bytes: model.length, sha256: createHash('sha256').update(model).digest('hex') }
+      : file,
+  );
+  site.fault = (request, response) => {
+    const answer = request.url!.endsWith('manifest.json')
+      ? JSON.stringify({ ...content, files })
+      : request.url!.endsWith(early.files.int8) && model;
+    if (!answer) return false;
+    response.writeHead(200, { 'Cross-Origin-Resource-Policy': 'same-origin' }).end(answer);
     return true;
   };
   try {
     await withPage(async (visited) => {
-      await choose(visited, ['plain.png']);
-      await visited.page.getByText('calibration: not available').waitFor();
-      await visited.page.getByText('“not sure” threshold: not available').waitFor();
+      await choose(visited, ['noise.png']);
+      await visited.page.getByText('distance: not available').waitFor();
+      const found = (await answers(visited, 1)).get('noise.png')!;
+      expect(found).toMatchObject({ sure: 'yes', distance: 'not available', unlike: 'not available' });
+      expect(await visited.page.getByText('mean little').count()).toBe(0);
     });
-    calibration = { temperature: 3, reject_threshold: 1 };
-    await withPage(async (visited) => {
-      await choose(visited, ['plain.png']);
-      expect(await visited.page.getByTestId('answer').textContent()).toBe('Not sure');
-      const { confidences } = (await answers(visited, 1)).get('plain.png')!;
-      const { fp32 } = golden.pictures.find(({ file }) => file === 'plain.png')!;
-      confidences.forEach((value, i) => expect(value).toBeCloseTo(fp32[i]!, 3));
-    }, 'fp32');
   } finally {
     site.fault = null;
   }
+});
+
+test('the threshold in the manifest is used, the temperature is left to the model; without them the page says so', async () => {
+  let calibration: object = { temperature: undefined, reject_threshold: undefined, distance_limit: undefined };
+  await withManifest(
+    () => ({ ...manifest(), classifier: { ...manifest().classifier, ...calibration } }),
+    async () => {
+      await withPage(async (visited) => {
+        await choose(visited, ['plain.png']);
+        await visited.page.getByText('calibration: not available').waitFor();
+        await visited.page.getByText('“not sure” threshold: not available').waitFor();
+        await visited.page.getByText(/^distance .*, limit: not available$/).waitFor();
+      });
+      calibration = { temperature: 3, reject_threshold: 1, distance_limit: undefined };
+      await withPage(async (visited) => {
+        await choose(visited, ['plain.png']);
+        expect(await visited.page.getByTestId('answer').textContent()).toBe('Not sure');
+        const { confidences } = (await answers(visited, 1)).get('plain.png')!;
+        const { fp32 } = golden.pictures.find(({ file }) => file === 'plain.png')!;
+        confidences.forEach((value, i) => expect(value).toBeCloseTo(fp32[i]!, 3));
+      }, 'fp32');
+    },
+  );
 });

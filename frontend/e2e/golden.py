@@ -1,8 +1,9 @@
 """What the pipeline answers to pictures, for the browser tests: python golden.py MODELS PROCESSED OUTPUT
 
-OUTPUT/pictures.json: {"pictures": [{"file", "input": base64 of uint8 [S, S, 3], "fp32": probabilities, "int8": ...}],
-"test": [{"file", "class", "fp32", "int8"}]}; the pictures are in the same folder. `pictures` are of all kinds of files,
-`test` is an even selection of the test split.
+OUTPUT/pictures.json: {"pictures": [{"file", "input": base64 of uint8 [S, S, 3], "fp32": probabilities, "int8": ...,
+"distance": {"fp32", "int8"}}], "test": [{"file", "class", "fp32", "int8", "distance"}]}; the pictures are in the same folder.
+`pictures` are of all kinds of files, the last two unlike any training image; `test` is an even selection of the test split.
+OUTPUT/early.onnx: the int8 classifier without its distance.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import onnx
+from PIL import Image, ImageDraw
 
 from tinycats.data.processed import load_classes, load_split
 from tinycats.export.onnx_models import OnnxClassifier
@@ -40,6 +42,24 @@ def rotated(path: Path, image: Image.Image, orientation: int) -> None:
     image.save(path, exif=exif, quality=92)
 
 
+def without_distance(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The classifier as it was published before it measured distances."""
+    kept = [output for output in model.graph.output if output.name != "distance"]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return model
+
+
+def noise() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(SEED).integers(0, 256, (240, 240, 3), dtype=np.uint8))
+
+
+def page_of_text() -> Image.Image:
+    page = Image.new("RGB", (240, 240), "white")
+    ImageDraw.Draw(page).multiline_text((8, 8), "\n".join(["The quick brown fox jumps over the dog"] * 15), "black")
+    return page
+
+
 def pictures(folder: Path) -> list[str]:
     def cat(name: str, size: int) -> Image.Image:
         return Image.fromarray(render(name, 3, SEED, size))
@@ -58,6 +78,8 @@ def pictures(folder: Path) -> list[str]:
         "palette.gif": cat("Birman", 150).quantize(64).save,
         "transparent.png": transparent(cat("Ragdoll", 180)).save,
         "picture.webp": lambda path: cat("Abyssinian", 210).save(path, lossless=True),
+        "noise.png": noise().save,
+        "text.png": page_of_text().save,
     }
     for name, save in kinds.items():
         save(folder / name)
@@ -73,8 +95,10 @@ def main(models: Path, processed: Path, output: Path) -> None:
     }
     size = classifiers["fp32"].config.image_size
 
-    def answers(pixels: np.ndarray) -> dict[str, list[float]]:
-        return {name: model.predict(pixels[None])[0].tolist() for name, model in classifiers.items()}
+    def answers(pixels: np.ndarray) -> dict[str, Any]:
+        found = {name: model.predict(pixels[None]) for name, model in classifiers.items()}
+        distances = {name: float(distance[0]) for name, (_, distance) in found.items()}
+        return {name: probabilities[0].tolist() for name, (probabilities, _) in found.items()} | {"distance": distances}
 
     shown = []
     for name in pictures(output):
@@ -88,6 +112,7 @@ def main(models: Path, processed: Path, output: Path) -> None:
         name = f"test-{row}.png"
         Image.fromarray(split.images[row]).save(output / name)
         tested.append({"file": name, "class": classes[split.labels[row]], **answers(np.asarray(split.images[row]))})
+    onnx.save(without_distance(onnx.load(models / "onnx_int8/classifier.onnx")), output / "early.onnx")
     (output / "pictures.json").write_text(json.dumps({"pictures": shown, "test": tested}))
 
 

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tarfile
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -146,7 +148,9 @@ def test_make_repro_ends_with_a_summary(project: Project) -> None:
         assert (project.path / path).exists()
 
 
-def test_make_app_serves_the_page_with_the_published_models(project: Project) -> None:
+@contextmanager
+def app_served(project: Project) -> Iterator[str]:
+    """The address that `make app` says."""
     command = readme("make app")
     installed_here(project)
     installed = ROOT / "frontend/node_modules"
@@ -161,7 +165,14 @@ def test_make_app_serves_the_page_with_the_published_models(project: Project) ->
     )
     try:
         assert server.stdout
-        address = next(found[1] for line in server.stdout if (found := re.search(r"(http://127\.0\.0\.1:\d+/)", line)))
+        yield next(found[1] for line in server.stdout if (found := re.search(r"(http://127\.0\.0\.1:\d+/)", line)))
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+def test_make_app_serves_the_page_with_the_published_models(project: Project) -> None:
+    with app_served(project) as address:
         with urllib.request.urlopen(f"{address}models/manifest.json") as response:
             assert response.read() == project.read("frontend/public/models/manifest.json")
             assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
@@ -171,9 +182,23 @@ def test_make_app_serves_the_page_with_the_published_models(project: Project) ->
             assert now["classifier.top1"] == json.loads(project.read("metrics/evaluate.json"))["classifier"]["top1"]
         with urllib.request.urlopen(address) as response:
             assert b"<title>tinycats</title>" in response.read()
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+        with urllib.request.urlopen(f"{address}versions.json") as response:
+            assert json.load(response)[0]["name"] == "run"  # the usual one, whatever came with the repository
+
+
+def test_make_app_serves_what_is_released_where_nothing_was_published(project: Project) -> None:
+    project.run("tinycats", "release")
+    shutil.rmtree(project.path / "frontend/public/models")
+    with app_served(project) as address:
+        with urllib.request.urlopen(f"{address}versions.json") as response:
+            title = f"Pretrained: {yaml.safe_load(project.read('params.yaml'))['publish']['data']['title']}"
+            assert json.load(response) == [{"name": "pretrained", "folder": "pretrained/", "title": title}]
+        with urllib.request.urlopen(f"{address}pretrained/manifest.json") as response:
+            assert response.read() == project.read("pretrained/manifest.json")
+    shutil.rmtree(project.path / "pretrained")
+    refused = project.run("make", "app", check=False)
+    assert refused.returncode != 0
+    assert "error: no models in frontend/public/models or pretrained; run make repro" in refused.stderr
 
 
 def test_the_environment_is_activated(project: Project) -> None:

@@ -18,6 +18,7 @@ from tinycats.cli import app
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, save_sampler, student_sampler, to_uint8
 from tinycats.preparing.decode import to_square
+from tinycats.runtime.files import file_hash, write_json
 from tinycats.runtime.params import SamplerSettings
 from tinycats.runtime.words import nearest_names
 
@@ -198,6 +199,77 @@ def test_predict_without_a_model_says_where_it_would_come_from(tmp_path: Path, m
     draw(tmp_path / "cat.png", 1)
     assert "dvc repro" in error_line(run("predict", "cat.png"))
     assert "models/onnx/classifier.onnx: not found" in error_line(run("predict", "cat.png", "--onnx"))
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project where nothing was trained, with a classifier in pretrained/, as `tinycats release` leaves it."""
+    from tinycats.export.onnx_export import export_classifier
+
+    config = ClassifierConfig(
+        classes=CLASSES,
+        other="other",
+        arch="test_resnet",
+        image_size=SIZE,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        flip_at_test=True,
+        distance_dims=4,
+    )
+    torch.manual_seed(1)
+    path = tmp_path / "pretrained/onnx_int8/classifier.onnx"
+    path.parent.mkdir(parents=True)
+    export_classifier(Classifier(config).eval(), path, opset=18)
+    name = path.relative_to(tmp_path / "pretrained").as_posix()
+    manifest = {"classifier": {"files": {"int8": name}}, "files": [{"path": name, "sha256": file_hash(path)}]}
+    write_json(tmp_path / "pretrained/manifest.json", manifest)
+    draw(tmp_path / "cat.png", 1)
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"), [((), "models/classifier"), (("--onnx",), "models/onnx/classifier.onnx")]
+)
+def test_predict_uses_the_pretrained_classifier_where_none_was_trained_and_says_so(
+    pretrained: Path, options: tuple[str, ...], missing: str
+) -> None:
+    result = run("predict", "cat.png", "--json", *options)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith(f"{missing}: not found; uses pretrained/onnx_int8/classifier.onnx")
+    assert result.stderr.count("\n") == 1
+    by_name = run("predict", "cat.png", "--json", "--model", pretrained)
+    assert by_name.stderr == ""
+    assert json.loads(result.stdout) == json.loads(by_name.stdout)
+    assert "models/other: not found" in error_line(run("predict", "cat.png", "--model", "models/other"))
+
+
+def test_predict_uses_the_own_classifier_where_one_was_trained(pretrained: Path) -> None:
+    config = ClassifierConfig(
+        classes=["own"],
+        other=None,
+        arch="test_resnet",
+        image_size=SIZE,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        flip_at_test=False,
+    )
+    Classifier(config).save_pretrained(Path("models/classifier"))
+    result = run("predict", "cat.png", "--json")
+    assert result.stderr == ""
+    assert json.loads(result.stdout)[0]["class"] == "own"
+
+
+def test_predict_refuses_a_pretrained_classifier_that_is_not_what_its_manifest_says(pretrained: Path) -> None:
+    manifest = Path("pretrained/manifest.json")
+    pretrained.write_bytes(pretrained.read_bytes() + b"x")
+    assert "its SHA-256 differs" in error_line(run("predict", "cat.png"))
+    pretrained.unlink()
+    assert "classifier.onnx: not found, but pretrained/manifest.json names it" in error_line(run("predict", "cat.png"))
+    manifest.write_text("{}")
+    assert "does not name an int8 classifier" in error_line(run("predict", "cat.png"))
+    manifest.unlink()
+    assert "pretrained/manifest.json: not found" in error_line(run("predict", "cat.png"))
 
 
 def test_predict_onnx_takes_no_directory(here: Path) -> None:

@@ -29,7 +29,7 @@ ROOM = SOURCE / "runtime"  # nothing in it can change a result
 ROOMS = [
     "runtime", "data", "figures", "backbones", "inspection", "sources", "preparing", "learning", "classifier", "generator",
     "distillation",
-    "adapters", "evaluation", "export", "verification", "publishing", "experiments", "commands", "cli",
+    "adapters", "evaluation", "export", "verification", "publishing", "releasing", "experiments", "commands", "cli",
 ]  # fmt: skip
 
 

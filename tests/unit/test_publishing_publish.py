@@ -146,7 +146,7 @@ def write_metrics(root: Path, metrics: dict[str, Any]) -> None:
 def settings(**changes: Any) -> PublishParams:
     content: dict[str, Any] = {
         "name": "tinycats",
-        "data": DataCard(title="drawn cats", licence="cc0-1.0"),
+        "data": DataCard(title="drawn cats", licence="cc0-1.0", attribution=None),
         "licence": "mit",
         "adapters": [],
         "hub": HubParams(repo_id=None, private=False),
@@ -224,7 +224,8 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
     assert not {"sampler", "golden"} & set(manifest)
     assert manifest["hub"] is None
     assert manifest["revision"] == "0" * 40
-    assert manifest["data"] == {"title": "drawn cats", "licence": "cc0-1.0", "source": "synthetic", "synthetic": True}
+    card = {"title": "drawn cats", "licence": "cc0-1.0", "attribution": None}
+    assert manifest["data"] == {**card, "source": "synthetic", "synthetic": True}
     assert manifest["classifier"]["classes"] == manifest["generator"]["classes"] == CLASSES
     assert manifest["classifier"]["other"] == "other"
     assert (manifest["classifier"]["temperature"], manifest["classifier"]["reject_threshold"]) == (0.75, 0.625)
@@ -320,7 +321,7 @@ def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
 
 def test_fid_is_named_where_it_was_measured(repository: Path) -> None:
     write_metrics(repository, {"evaluate": METRICS["evaluate"] | {"inception": {"fid": 42.5, "n_real": 12}}})
-    data = DataCard(title="my photos", licence="unknown")
+    data = DataCard(title="my photos", licence="unknown", attribution=None)
     run_publish(repository, settings=settings(data=data), source="image_folder")
     card = ModelCard.load(repository / "publish/README.md")
     assert {result.metric_name: result.metric_value for result in card.data.eval_results}["FID"] == 42.5

@@ -9,7 +9,9 @@ export interface ManifestFile {
 }
 
 export type Precision = 'fp32' | 'int8';
-/** `student` needs few steps, `generator` is its teacher; not every version has a student. */
+/** By precision; a version that came with the repository has int8 alone. */
+export type ModelFiles = Partial<Record<Precision, string>>;
+/** `student` needs few steps, `generator` is its teacher; not every version has them. */
 export type GeneratorName = 'generator' | 'student';
 export type ModelName = 'classifier' | GeneratorName;
 
@@ -25,7 +27,7 @@ export interface GeneratorInfo {
   classes: string[];
   null_class: number;
   image_size: number;
-  files: Record<Precision, string>;
+  files: ModelFiles;
   /** Whether the model is told how long a step is, and has guidance built in. */
   few_step: boolean;
   /** How to sample it. */
@@ -45,22 +47,27 @@ export interface Manifest {
     classes: string[];
     other: string | null;
     image_size: number;
-    /** Side of the middle square that the model looks at and its feature map shows; absent: the whole picture. */
+    /** Side of the middle square that early versions looked at; absent: the whole picture. */
     crop_size?: number;
     /** Absent in early versions, which cropped. */
     input_convention?: { fit?: Fit };
-    files: Record<Precision, string>;
+    files: ModelFiles;
     head: { path: string; shape: [number, number] };
     /** Calibrates the confidence inside the ONNX files: do not apply it again. */
     temperature?: number | null;
     /** Below this confidence the answer is "not sure". */
     reject_threshold?: number | null;
+    /** A picture whose distance to the training pictures is above it is unlike them. */
+    distance_limit?: number | null;
   };
-  generator: GeneratorInfo;
+  generator?: GeneratorInfo;
   student?: GeneratorInfo;
   metrics: Record<string, unknown>;
   files: ManifestFile[];
 }
+
+/** The usual one first. */
+const PRECISIONS: readonly Precision[] = ['int8', 'fp32'];
 
 /** Raises UserError if this page cannot read it. */
 export function parseManifest(content: unknown): Manifest {
@@ -75,9 +82,13 @@ export function parseManifest(content: unknown): Manifest {
     );
   }
   const { classifier, generator, student } = manifest;
-  const generators = Object.entries({ generator, ...(student && { student }) });
+  const generators = Object.entries({ ...(generator && { generator }), ...(student && { student }) });
   for (const [name, model] of [['classifier', classifier] as const, ...generators]) {
-    if (!Array.isArray(model?.classes) || !Number.isInteger(model.image_size) || typeof model.files?.fp32 !== 'string') {
+    if (
+      !Array.isArray(model?.classes) ||
+      !Number.isInteger(model.image_size) ||
+      !PRECISIONS.some((of) => typeof model.files?.[of] === 'string')
+    ) {
       throw new UserError(`The list of models is incomplete: ${name}. Run the publish stage again.`);
     }
   }
@@ -115,16 +126,26 @@ function withFewStep({ sampler, ...others }: EarlierGenerator): GeneratorInfo {
   return { ...others, few_step, sampler: settings };
 }
 
-/** The student first, if there is one. */
+/** The student first; empty where this version has no generator. */
 export function generatorNames(manifest: Manifest): GeneratorName[] {
-  return manifest.student ? ['student', 'generator'] : ['generator'];
+  return (['student', 'generator'] as const).filter((name) => manifest[name]);
+}
+
+/** Those that all its models have, the usual one first. */
+export function precisionsOf(manifest: Manifest): Precision[] {
+  const models = [manifest.classifier, ...generatorNames(manifest).map((name) => generatorInfo(manifest, name))];
+  return PRECISIONS.filter((precision) => models.every(({ files }) => files[precision]));
 }
 
 /** Raises UserError if this version has no such generator. */
 export function generatorInfo(manifest: Manifest, name: GeneratorName): GeneratorInfo {
   const info = manifest[name];
-  if (!info) throw new UserError(`Version ${manifest.revision?.slice(0, 10) ?? 'unknown'} has no student; choose the teacher.`);
+  if (!info) throw new UserError(`${versionName(manifest)} has no ${MODEL_NAMES[name]}; choose another model.`);
   return info;
+}
+
+function versionName({ revision }: Manifest): string {
+  return `Version ${revision?.slice(0, 10) ?? 'unknown'}`;
 }
 
 export function fileOf(manifest: Manifest, path: string): ManifestFile {
@@ -135,7 +156,11 @@ export function fileOf(manifest: Manifest, path: string): ManifestFile {
 
 export function modelFile(manifest: Manifest, model: ModelName, precision: Precision): ManifestFile {
   const { files } = model === 'classifier' ? manifest.classifier : generatorInfo(manifest, model);
-  return fileOf(manifest, files[precision]);
+  const path = files[precision];
+  if (!path) {
+    throw new UserError(`${versionName(manifest)} has no ${MODEL_NAMES[model]} in ${precision}; choose another precision.`);
+  }
+  return fileOf(manifest, path);
 }
 
 /** As the page calls them. */

@@ -11,7 +11,7 @@ import Typography from '@mui/material/Typography';
 import { useEffect, useState } from 'react';
 import { clearModels, storedModels, type Stored } from '../lib/download';
 import { bytes } from '../lib/format';
-import { generatorNames, modelFile, type ModelName, type Precision } from '../lib/manifest';
+import { generatorNames, modelFile, precisionsOf, type ModelName, type Precision } from '../lib/manifest';
 import { DeviceFields } from './DeviceFields';
 import { deviceName } from './deviceName';
 import { useEngineState, type Models } from './models';
@@ -20,12 +20,17 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
   const { device } = useEngineState(models.engine);
   const [choice, setChoice] = useState(models.choice);
   const [precision, setPrecision] = useState(models.precision);
+  const [version, setVersion] = useState(models.version);
   const [stored, setStored] = useState<Stored | null>(null);
   useEffect(() => {
     void storedModels().then(setStored);
   }, []);
   const names: ModelName[] = ['classifier', ...generatorNames(models.manifest)];
-  const size = (of: Precision) => bytes(names.reduce((sum, name) => sum + modelFile(models.manifest, name, of).bytes, 0));
+  const available = precisionsOf(models.manifest);
+  const size = (of: Precision) =>
+    available.includes(of)
+      ? `${bytes(names.reduce((sum, name) => sum + modelFile(models.manifest, name, of).bytes, 0))} for all models`
+      : 'not in this version';
   return (
     <Dialog open onClose={onClose} fullWidth maxWidth="xs" aria-labelledby="device-title">
       <DialogTitle id="device-title">Device and models</DialogTitle>
@@ -35,9 +40,25 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
             Now: {device ? deviceName(device) : 'not started; the models load on first use'}
             {device?.adapter ? ` (${device.adapter})` : ''}
           </Typography>
+          {models.versions.length > 1 && (
+            <TextField
+              select
+              label="Models"
+              size="small"
+              value={version.name}
+              onChange={(event) => setVersion(models.versions.find(({ name }) => name === event.target.value)!)}
+            >
+              {models.versions.map(({ name, title }) => (
+                <MenuItem key={name} value={name}>
+                  {title}
+                </MenuItem>
+              ))}
+            </TextField>
+          )}
           {device?.reason && <Alert severity="warning">{device.reason}</Alert>}
           <DeviceFields
             choice={choice}
+            int8Only={!available.includes('fp32')}
             onChange={(changed) => {
               setChoice(changed);
               if (changed.backend === 'webgpu') setPrecision('fp32');
@@ -52,8 +73,10 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
             helperText={choice.backend === 'webgpu' ? 'int8 does not run on WebGPU' : 'int8 is smaller and faster, fp32 is exact'}
             disabled={choice.backend === 'webgpu'}
           >
-            <MenuItem value="int8">int8 ({size('int8')} for all models)</MenuItem>
-            <MenuItem value="fp32">fp32 ({size('fp32')} for all models)</MenuItem>
+            <MenuItem value="int8">int8 ({size('int8')})</MenuItem>
+            <MenuItem value="fp32" disabled={!available.includes('fp32')}>
+              fp32 ({size('fp32')})
+            </MenuItem>
           </TextField>
           <Stack direction="row" spacing={1} sx={{ alignItems: 'center', justifyContent: 'space-between' }}>
             <Typography variant="body2" data-testid="stored">
@@ -71,7 +94,7 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
         </Button>
         <Button
           onClick={() => {
-            models.choose(choice, precision);
+            models.choose(choice, precision, version);
             onClose();
           }}
         >

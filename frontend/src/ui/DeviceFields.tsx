@@ -10,10 +10,12 @@ interface Props {
   choice: DeviceChoice;
   onChange: (choice: DeviceChoice) => void;
   disabled?: boolean;
+  /** The models have no precision that runs on WebGPU. */
+  int8Only: boolean;
 }
 
 /** Backend and threads; WebGPU can be chosen only with a real adapter. */
-export function DeviceFields({ choice, onChange, disabled = false }: Props) {
+export function DeviceFields({ choice, onChange, disabled = false, int8Only }: Props) {
   const [gpu, setGpu] = useState<string | null>(null);
   useEffect(() => {
     void findAdapter().then((found) => setGpu('adapter' in found ? found.adapter : null));
@@ -29,10 +31,10 @@ export function DeviceFields({ choice, onChange, disabled = false }: Props) {
         value={choice.backend}
         disabled={disabled}
         onChange={(event) => onChange({ ...choice, backend: event.target.value as Backend })}
-        helperText={gpu ?? 'no WebGPU adapter'}
+        helperText={int8Only ? 'int8 does not run on WebGPU' : (gpu ?? 'no WebGPU adapter')}
       >
         <MenuItem value="wasm">WASM</MenuItem>
-        <MenuItem value="webgpu" disabled={!gpu}>
+        <MenuItem value="webgpu" disabled={!gpu || int8Only}>
           WebGPU
         </MenuItem>
       </TextField>

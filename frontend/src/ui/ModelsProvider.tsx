@@ -1,14 +1,15 @@
-import { useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from 'react';
+import { Fragment, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from 'react';
 import { Engine } from '../lib/engine';
 import { messageOf } from '../lib/errors';
 import { registerServiceWorker } from '../lib/isolation';
-import { loadManifest, type Manifest, type Precision } from '../lib/manifest';
+import { loadManifest, precisionsOf, type Manifest, type Precision } from '../lib/manifest';
+import { loadVersions, type Version } from '../lib/versions';
+import { useSearchParams } from 'react-router';
 import type { DeviceChoice } from '../worker/protocol';
 import { ErrorNote } from './ErrorNote';
-import { maxThreads, ModelsContext } from './models';
+import { maxThreads, ModelsContext, VERSION_PARAM } from './models';
 import { PageSkeleton } from './PageSkeleton';
 
-const FOLDER = new URL('models/', document.baseURI).href;
 const STORED = 'tinycats-device';
 
 interface Settings {
@@ -25,56 +26,120 @@ function storedSettings(): Settings {
   }
 }
 
+interface Loaded {
+  wanted: string | null;
+  versions: Version[];
+  version: Version;
+  folder: string;
+  manifest: Manifest;
+}
+
+async function load(wanted: string | null): Promise<Loaded> {
+  const versions = await loadVersions();
+  const version = versions.find(({ name }) => name === wanted) ?? versions[0];
+  const folder = new URL(version.folder, document.baseURI).href;
+  return { wanted, versions, version, folder, manifest: await loadManifest(folder) };
+}
+
+/** The version's name in the address, `?models=NAME`; once there, it stays until the address or the user names another. */
+function useWanted(): [string | null, (name: string | null) => void] {
+  const [params, setParams] = useSearchParams();
+  const asked = params.get(VERSION_PARAM);
+  const [wanted, setWanted] = useState(asked);
+  const [seen, setSeen] = useState(asked);
+  if (seen !== asked) {
+    setSeen(asked);
+    if (asked) setWanted(asked);
+  }
+  const choose = useCallback(
+    (name: string | null) => {
+      setWanted(name);
+      setParams(
+        (old) =>
+          new URLSearchParams([...[...old].filter(([key]) => key !== VERSION_PARAM), ...(name ? [[VERSION_PARAM, name]] : [])]),
+        { replace: true },
+      );
+    },
+    [setParams],
+  );
+  return [wanted, choose];
+}
+
 /** Loads the manifest and keeps the engine. */
 export function ModelsProvider({ children }: { children: ReactNode }) {
-  const [manifest, setManifest] = useState<Manifest | null>(null);
+  const [found, setFound] = useState<Loaded | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [attempt, setAttempt] = useState(0);
   const [settings, setSettings] = useState(storedSettings);
+  const [wanted, setWanted] = useWanted();
 
   useEffect(() => {
     let current = true;
-    loadManifest(FOLDER).then(
-      (loaded) => current && setManifest(loaded),
-      (reason: unknown) => current && setError(messageOf(reason)),
+    load(wanted).then(
+      (loaded) => {
+        if (!current) return;
+        setFound(loaded);
+        setError(null);
+      },
+      (reason: unknown) => {
+        if (!current) return;
+        setFound(null);
+        setError(messageOf(reason));
+      },
     );
     return () => {
       current = false;
     };
-  }, [attempt]);
+  }, [wanted, attempt]);
 
-  const engine = useMemo(() => manifest && new Engine(settings.choice, manifest, FOLDER), [manifest, settings.choice]);
+  const loaded = found?.wanted === wanted ? found : null;
+  const device = useMemo(() => loaded && possible(settings, loaded.manifest), [loaded, settings]);
+  const engine = useMemo(() => loaded && device && new Engine(device.choice, loaded.manifest, loaded.folder), [loaded, device]);
   useEffect(() => () => engine?.dispose(), [engine]);
   useEffect(() => {
     void registerServiceWorker(() => Engine.begun);
   }, []);
 
-  const choose = useCallback((choice: DeviceChoice, precision: Precision) => {
-    setSettings({ choice, precision });
-    try {
-      localStorage.setItem(STORED, JSON.stringify({ choice, precision }));
-    } catch {
-      // forbidden here: the choice lasts as long as the page
-    }
-  }, []);
+  const choose = useCallback(
+    (choice: DeviceChoice, precision: Precision, version: Version) => {
+      setSettings({ choice, precision });
+      try {
+        localStorage.setItem(STORED, JSON.stringify({ choice, precision }));
+      } catch {
+        // forbidden here: the choice lasts as long as the page
+      }
+      if (loaded && version.name !== loaded.version.name) {
+        setWanted(version.name === loaded.versions[0]!.name ? null : version.name);
+      }
+    },
+    [loaded, setWanted],
+  );
 
   const value = useMemo(
     () => ({
-      models: manifest && engine && { manifest, engine, folder: FOLDER, choose, ...settings },
+      models: loaded && device && engine && { ...loaded, ...device, engine, choose },
       error,
       retry: () => {
         setError(null);
         setAttempt((count) => count + 1);
       },
     }),
-    [manifest, engine, choose, settings, error],
+    [loaded, device, engine, choose, error],
   );
   return <ModelsContext value={value}>{children}</ModelsContext>;
+}
+
+/** The settings, as far as this version's models have the precision. */
+function possible({ choice, precision }: Settings, manifest: Manifest): Settings {
+  const precisions = precisionsOf(manifest);
+  if (precisions.includes(precision)) return { choice, precision };
+  return { choice: { ...choice, backend: 'wasm' }, precision: precisions[0] ?? precision };
 }
 
 /** Its children once the manifest is loaded; a skeleton before, and an error if it is unavailable. */
 export function ModelsGate({ children }: { children: ReactNode }) {
   const { models, error, retry } = useContext(ModelsContext);
-  if (models) return children;
+  // another version starts anew: its classes are others
+  if (models) return <Fragment key={models.folder}>{children}</Fragment>;
   return error ? <ErrorNote message={error} onRetry={retry} /> : <PageSkeleton />;
 }

@@ -1,15 +1,23 @@
 import { createContext, useContext, useSyncExternalStore } from 'react';
 import type { Engine, EngineState } from '../lib/engine';
 import type { Manifest, Precision } from '../lib/manifest';
+import type { Version } from '../lib/versions';
 import type { DeviceChoice } from '../worker/protocol';
+
+/** Of the address: the name of a version. */
+export const VERSION_PARAM = 'models';
 
 export interface Models {
   manifest: Manifest;
+  /** Where its files are, with a slash at its end. */
   folder: string;
+  version: Version;
+  /** All that the page has, the usual one first. */
+  versions: Version[];
   engine: Engine;
   choice: DeviceChoice;
   precision: Precision;
-  choose: (choice: DeviceChoice, precision: Precision) => void;
+  choose: (choice: DeviceChoice, precision: Precision, version: Version) => void;
 }
 
 export interface ModelsState {

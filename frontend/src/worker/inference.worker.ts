@@ -154,6 +154,7 @@ class Inference {
     const [, channels, height, width] = features.dims as [number, number, number, number];
     return {
       probabilities: (await outputs.probabilities!.getData()) as Float32Array,
+      distance: outputs.distance ? ((await outputs.distance.getData()) as Float32Array)[0]! : null,
       features: (await features.getData()) as Float32Array,
       featureShape: { channels, height, width },
       seen: seen / size,

@@ -18,6 +18,8 @@ export interface Device {
 
 export interface ClassifyResult {
   probabilities: Float32Array;
+  /** To the training pictures; null where the model does not measure it, as early versions. */
+  distance: number | null;
   /** Last feature map [channels, height, width] and the head's weights [classes, channels]: the heat map's two factors. */
   features: Float32Array;
   featureShape: { channels: number; height: number; width: number };

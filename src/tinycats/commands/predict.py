@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinycats.commands.nearest import not_found, require_model
+from tinycats.releasing.pretrained import PRETRAINED, released_classifier
 from tinycats.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def predict(
     Not sure: the confidence is below the classifier's threshold. Unlike: the image is further from the training images than
     those are from each other, so that its classes mean little.
 
+    Where no classifier was trained yet, the one in pretrained/ answers.
+
     If some cannot be read, only a line for each of them is printed, and the exit code is 1.
 
     **Examples**
@@ -49,7 +52,7 @@ def predict(
 
     `tinycats predict cat.jpg --onnx --model publish/onnx_int8/classifier.onnx`
     """
-    path = model or (ONNX_MODEL if onnx else MODEL)
+    path = model or _usual_model(ONNX_MODEL if onnx else MODEL)
     config, run = _load(path, onnx)
     pixels = _read_all(images, config.image_size, config.fit)
     results = []
@@ -61,6 +64,15 @@ def predict(
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
     else:
         _print_table(results)
+
+
+def _usual_model(path: Path) -> Path:
+    """`path`, or the classifier in pretrained/ where nothing was trained here yet."""
+    if path.exists() or not PRETRAINED.exists():
+        return path
+    released = released_classifier(PRETRAINED)
+    typer.echo(f"{path}: not found; uses {released} (`make repro` trains another)", err=True)
+    return released
 
 
 def _load(path: Path, onnx: bool) -> tuple[ClassifierConfig, Callable[[np.ndarray], Sequence[np.ndarray]]]:

@@ -84,7 +84,7 @@ def write_card(
     evaluate = metrics.get("evaluate", {})
     features = features_name(evaluate)
     names = {**NAMES, **_distance_names(features)}
-    dataset = _dataset_name(manifest["data"])
+    dataset = dataset_name(manifest["data"])
     synthetic = ["synthetic"] if manifest["data"]["synthetic"] else []
     header = ModelCardData(
         license=manifest["licence"],
@@ -94,18 +94,14 @@ def write_card(
         model_name=manifest["name"],
         eval_results=_eval_results(evaluate, features, manifest["data"]["source"], dataset) or None,
     )
-    # ModelCard.from_template would leave out what is undefined instead of failing, and takes no filters
-    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
-    environment.filters["words"] = lambda counts: ", ".join(
-        f"{n} {name.replace('_', ' ')}" for name, n in counts.items()
-    )
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    text = render(
+        TEMPLATE,
         **{**manifest, "metrics": metrics},
         header=header.to_yaml(),
         repo_id=repo_id,
         dataset=dataset,
-        rows={key: _rows(evaluate.get(key, {}), names) for key in ("classifier", *generators, "inception")}
-        | {key: _rows(metrics.get(key, {}), names) for key in ("export", "quantize")},
+        rows={key: metric_rows(evaluate.get(key, {}), names) for key in ("classifier", *generators, "inception")}
+        | {key: metric_rows(metrics.get(key, {}), names) for key in ("export", "quantize")},
         few_steps=_few_steps(evaluate, features, manifest),
         features=features,
         gates={name: (show(gate["value"]), show(gate["bound"])) for name, gate in gates.items()},
@@ -118,7 +114,16 @@ def write_card(
     (folder / CARD_NAME).write_text(str(ModelCard(text)), encoding="utf-8")
 
 
-def _dataset_name(data: Mapping[str, Any]) -> str:
+def render(template: Path, **values: Any) -> str:
+    # ModelCard.from_template would leave out what is undefined instead of failing, and takes no filters
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment.filters["words"] = lambda counts: ", ".join(
+        f"{n} {name.replace('_', ' ')}" for name, n in counts.items()
+    )
+    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
+
+
+def dataset_name(data: Mapping[str, Any]) -> str:
     title = str(data["title"])
     return f"{title} (synthetic)" if data["synthetic"] and "synthetic" not in title.lower() else title
 
@@ -161,7 +166,7 @@ def _eval_results(evaluate: Mapping[str, Any], features: str, source: str, datas
     ]
 
 
-def _rows(section: Mapping[str, Any], names: Mapping[str, str]) -> list[tuple[str, str]]:
+def metric_rows(section: Mapping[str, Any], names: Mapping[str, str] = NAMES) -> list[tuple[str, str]]:
     """(name, value) of every number in a nested section, for a table; an interval stands with its value."""
     rows = []
     for (*parents, key), value, interval in figures(section):

@@ -274,6 +274,7 @@ class DataCard(Section):
 
     title: str
     licence: str  # an SPDX name or words
+    attribution: str | None  # whom the licence asks to name, without a full stop at its end
 
 
 class PublishParams(Section):

@@ -1,10 +1,14 @@
 import Box from '@mui/material/Box';
 import Typography from '@mui/material/Typography';
+import { generatorNames, precisionsOf } from '../../lib/manifest';
+import { useModels } from '../../ui/models';
 import { Duel } from './Duel';
 import { Measurement } from './Measurement';
 import { SelfCheck } from './SelfCheck';
 
 export default function BenchmarkPage() {
+  const { manifest } = useModels();
+  const hasGenerator = generatorNames(manifest).length > 0;
   return (
     <>
       <Typography variant="h1">How fast, and how exact?</Typography>
@@ -13,8 +17,14 @@ export default function BenchmarkPage() {
       </Typography>
       <Box sx={{ display: 'grid', gridTemplateColumns: 'minmax(0, 1fr)', gap: 3 }}>
         <Measurement />
-        <Duel />
-        <SelfCheck />
+        {hasGenerator ? (
+          <>
+            <Duel />
+            {precisionsOf(manifest).includes('fp32') && <SelfCheck />}
+          </>
+        ) : (
+          <Typography color="textSecondary">This version has no generator: only its classifier can be measured.</Typography>
+        )}
       </Box>
     </>
   );

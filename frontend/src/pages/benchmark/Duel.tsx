@@ -15,7 +15,7 @@ import { useEffect, useRef, useState } from 'react';
 import { Engine } from '../../lib/engine';
 import { messageOf } from '../../lib/errors';
 import { bytes, milliseconds } from '../../lib/format';
-import { displayName, generatorNames, MODEL_NAMES, type GeneratorName, type Precision } from '../../lib/manifest';
+import { displayName, generatorInfo, generatorNames, MODEL_NAMES, type GeneratorName, type Precision } from '../../lib/manifest';
 import { Cancelled } from '../../lib/sampler';
 import { Activity } from '../../ui/Activity';
 import { ErrorNote } from '../../ui/ErrorNote';
@@ -33,6 +33,7 @@ interface Side {
 
 export function Duel() {
   const { manifest, folder, choice } = useModels();
+  const { classes } = generatorInfo(manifest, 'generator');
   const [sides, setSides] = useState<[Side, Side]>(
     manifest.student
       ? [
@@ -45,7 +46,7 @@ export function Duel() {
         ],
   );
   const [seed, setSeed] = useState(1);
-  const [name, setName] = useState(manifest.generator.classes[0]!);
+  const [name, setName] = useState(classes[0]!);
   const [engine, setEngine] = useState<Engine | null>(null);
   const [fighters, setFighters] = useState<[Fighter, Fighter] | null>(null);
   const [error, setError] = useState<string | null>(null);
@@ -88,7 +89,7 @@ export function Duel() {
           />
         ))}
         <TextField select size="small" label="Class" value={name} onChange={(event) => setName(event.target.value)}>
-          {manifest.generator.classes.map((other) => (
+          {classes.map((other) => (
             <MenuItem key={other} value={other}>
               {displayName(other)}
             </MenuItem>

@@ -9,7 +9,7 @@ import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { Engine } from '../../lib/engine';
 import { messageOf } from '../../lib/errors';
 import { bytes, save } from '../../lib/format';
-import { generatorInfo, generatorNames, MODEL_NAMES, type ModelName, type Precision } from '../../lib/manifest';
+import { generatorInfo, generatorNames, MODEL_NAMES, precisionsOf, type ModelName, type Precision } from '../../lib/manifest';
 import { Cancelled } from '../../lib/sampler';
 import { Activity } from '../../ui/Activity';
 import { DeviceFields } from '../../ui/DeviceFields';
@@ -27,6 +27,7 @@ const ReportView = lazy(() => import('./ReportView'));
 export function Measurement() {
   const { manifest, folder, engine: shared, choice, precision } = useModels();
   const generators = generatorNames(manifest);
+  const int8Only = !precisionsOf(manifest).includes('fp32');
   const all: ModelName[] = ['classifier', ...generators];
   const [which, setWhich] = useState<ModelName | 'all'>('all');
   const chosen = which === 'all' ? all : [which];
@@ -99,12 +100,15 @@ export function Measurement() {
           onChange={(event) => change({ precision: event.target.value as Precision })}
         >
           <MenuItem value="int8">int8</MenuItem>
-          <MenuItem value="fp32">fp32</MenuItem>
+          <MenuItem value="fp32" disabled={int8Only}>
+            fp32
+          </MenuItem>
         </TextField>
         <Box sx={{ gridColumn: 'span 2' }}>
           <DeviceFields
             choice={plan.choice}
             disabled={running}
+            int8Only={int8Only}
             onChange={(changed) => change({ choice: changed, precision: changed.backend === 'webgpu' ? 'fp32' : plan.precision })}
           />
         </Box>

@@ -11,16 +11,20 @@ import { displayName } from '../../lib/manifest';
 import { useModels } from '../../ui/models';
 import { AnswerCanvas } from './AnswerCanvas';
 import type { Answer } from './useClassifications';
+import { answerText, verdictOf } from './verdict';
 
 const SHOWN = 5;
+
+function distanceText(distance: number | null, limit: number | null | undefined): string {
+  if (distance === null) return 'distance: not available';
+  return `distance ${distance.toFixed(2)}, limit${limit == null ? ': not available' : ` ${limit.toFixed(2)}`}`;
+}
 
 export function AnswerCard({ name, answer }: { name: string; answer: Answer }) {
   const { manifest } = useModels();
   const [showHeat, setShowHeat] = useState(true);
   const [label, setLabel] = useState(answer.ranking[0]!.label);
-  const { classes, reject_threshold: threshold, temperature } = manifest.classifier;
-  const best = answer.ranking[0]!;
-  const notSure = threshold != null && best.confidence < threshold;
+  const { classes, reject_threshold: threshold, distance_limit: limit, temperature } = manifest.classifier;
   const heat = useMemo(() => (showHeat ? { result: answer, label } : null), [showHeat, answer, label]);
   return (
     <Paper
@@ -44,11 +48,16 @@ export function AnswerCard({ name, answer }: { name: string; answer: Answer }) {
       </Box>
       <Box sx={{ minWidth: 0 }}>
         <Typography variant="h2" data-testid="answer">
-          {notSure ? 'Not sure' : displayName(classes[best.label]!)}
+          {answerText(answer, manifest.classifier)}
         </Typography>
         <Typography variant="body2" color="textSecondary" noWrap>
           {name}
         </Typography>
+        {verdictOf(answer, manifest.classifier) === 'unlike' && (
+          <Typography variant="body2" sx={{ mt: 1 }}>
+            The model was trained on nothing like this picture: the classes below mean little.
+          </Typography>
+        )}
         <Box component="ol" aria-label="Most likely classes" sx={{ listStyle: 'none', p: 0, my: 2, display: 'grid', gap: 0.75 }}>
           {answer.ranking.slice(0, SHOWN).map((entry) => (
             <li key={entry.label}>
@@ -69,6 +78,7 @@ export function AnswerCard({ name, answer }: { name: string; answer: Answer }) {
             variant="outlined"
             label={threshold == null ? '“not sure” threshold: not available' : `“not sure” below ${percent(threshold)}`}
           />
+          <Chip size="small" variant="outlined" label={distanceText(answer.distance, limit)} />
         </Box>
         <Box sx={{ display: 'flex', gap: 1, alignItems: 'center', mt: 2 }}>
           <ModelInput answer={answer} />

@@ -11,28 +11,40 @@ import TableRow from '@mui/material/TableRow';
 import { useState } from 'react';
 import { toCsv } from '../../lib/csv';
 import { milliseconds, percent, save } from '../../lib/format';
-import { displayName } from '../../lib/manifest';
 import { useModels } from '../../ui/models';
 import { AnswerCard } from './AnswerCard';
 import { AnswerCanvas } from './AnswerCanvas';
 import type { Item } from './useClassifications';
+import { answerText, verdictOf } from './verdict';
 
+const NOT_AVAILABLE = 'not available';
 const WIDE = { display: { xs: 'none', sm: 'table-cell' } }; // on a phone, only the full answer has it
 
 /** One answer in full; several in a table, with the chosen one in full. */
 export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (item: Item) => void }) {
   const { manifest } = useModels();
   const [chosen, setChosen] = useState<number | null>(null);
-  const { classes, reject_threshold: threshold } = manifest.classifier;
+  const { classes, reject_threshold: threshold, distance_limit: limit } = manifest.classifier;
   const answered = items.filter((item) => item.answer);
   const shown = answered.find((item) => item.id === chosen) ?? answered[0];
 
   const exportCsv = () => {
-    const head = ['file', 'class', 'confidence', 'sure', 'milliseconds', ...classes];
+    const head = ['file', 'answer', 'class', 'confidence', 'sure', 'distance', 'unlike', 'milliseconds', ...classes];
     const rows = answered.map(({ name, answer }) => {
-      const best = answer!.ranking[0]!;
-      const sure = threshold == null ? 'not available' : best.confidence >= threshold ? 'yes' : 'no';
-      return [name, classes[best.label]!, best.confidence, sure, answer!.answerMs, ...answer!.confidences];
+      const { ranking, confidences, distance, answerMs } = answer!;
+      const verdict = verdictOf(answer!, manifest.classifier);
+      const best = ranking[0]!;
+      const sure = threshold == null ? NOT_AVAILABLE : verdict === 'class' ? 'yes' : 'no';
+      const unlike = distance === null || limit == null ? NOT_AVAILABLE : verdict === 'unlike' ? 'yes' : 'no';
+      const shown = [
+        answerText(answer!, manifest.classifier),
+        classes[best.label]!,
+        best.confidence,
+        sure,
+        distance ?? NOT_AVAILABLE,
+        unlike,
+      ];
+      return [name, ...shown, answerMs, ...confidences];
     });
     save(new Blob([toCsv([head, ...rows])], { type: 'text/csv' }), 'tinycats.csv');
   };
@@ -91,9 +103,7 @@ export default function Answers({ items, onRetry }: { items: Item[]; onRetry: (i
                           </Button>
                         </Box>
                       </TableCell>
-                      <TableCell>
-                        {threshold != null && best.confidence < threshold ? 'not sure' : displayName(classes[best.label]!)}
-                      </TableCell>
+                      <TableCell>{answerText(item.answer!, manifest.classifier)}</TableCell>
                       <TableCell align="right">{percent(best.confidence)}</TableCell>
                       <TableCell align="right" sx={WIDE}>
                         {milliseconds(item.answer!.answerMs)}

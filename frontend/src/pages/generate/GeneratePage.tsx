@@ -1,15 +1,15 @@
 import Box from '@mui/material/Box';
 import Typography from '@mui/material/Typography';
-import { useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
-import { generatorInfo } from '../../lib/manifest';
+import { generatorInfo, generatorNames } from '../../lib/manifest';
 import { Activity } from '../../ui/Activity';
 import { EmptyPlace } from '../../ui/EmptyPlace';
 import { ErrorNote } from '../../ui/ErrorNote';
-import { useModels } from '../../ui/models';
+import { useModels, VERSION_PARAM } from '../../ui/models';
 import { GenerateForm } from './GenerateForm';
 import { Pictures } from './Pictures';
-import { parseSettings, settingsParams } from './settings';
+import { parseSettings, settingsParams, type Settings } from './settings';
 import { useGeneration, type Generation } from './useGeneration';
 import { Walk } from './Walk';
 
@@ -22,7 +22,18 @@ function progressOf({ pictures, settings }: Generation): string {
 const WIDE = '@media (min-width: 760px)'; // room for two pictures next to the form
 
 export default function GeneratePage() {
-  const { manifest, engine } = useModels();
+  const { manifest } = useModels();
+  if (generatorNames(manifest).length) return <Generator />;
+  return (
+    <>
+      <Typography variant="h1">New pictures</Typography>
+      <Typography sx={{ mt: 2 }}>This version has no generator: it can only classify.</Typography>
+    </>
+  );
+}
+
+function Generator() {
+  const { manifest, engine, version, versions } = useModels();
   const [params, setParams] = useSearchParams();
   const address = params.toString();
   const [settings, setSettings] = useState(() => parseSettings(params, manifest));
@@ -35,20 +46,29 @@ export default function GeneratePage() {
     void run(settings);
   };
 
+  const addressOf = useCallback(
+    (of: Settings) => {
+      const said = settingsParams(of, manifest);
+      if (version !== versions[0]) said.set(VERSION_PARAM, version.name);
+      return said;
+    },
+    [manifest, version, versions],
+  );
+
   if (seen !== address) {
     // another link was opened on the same page, or our own below
     setSeen(address);
-    if (address && address !== settingsParams(settings, manifest).toString()) setSettings(parseSettings(params, manifest));
+    if (address && address !== addressOf(settings).toString()) setSettings(parseSettings(params, manifest));
   }
   useEffect(() => {
     // not at once: browsers limit how often an address may change, and a slider moves faster
-    const timer = setTimeout(() => setParams(settingsParams(settings, manifest), { replace: true }), 300);
+    const timer = setTimeout(() => setParams(addressOf(settings), { replace: true }), 300);
     return () => clearTimeout(timer);
-  }, [settings, manifest, setParams]);
+  }, [settings, addressOf, setParams]);
 
   const link = () => {
     const url = new URL(location.href);
-    url.hash = `/generate?${settingsParams(settings, manifest).toString()}`;
+    url.hash = `/generate?${addressOf(settings).toString()}`;
     return url.href;
   };
 

@@ -17,7 +17,8 @@ export function Pictures({ generation }: { generation: Generation }) {
   const [step, setStep] = useState<number | null>(null);
   const reached = Math.max(...pictures.map((picture) => picture.frames.length - 1));
   const judged = pictures.filter((picture) => picture.verdict);
-  const agreeing = judged.filter((picture) => agrees(picture, generation, manifest.generator.classes));
+  const { classes } = generatorInfo(manifest, settings.model);
+  const agreeing = judged.filter((picture) => agrees(picture, generation, classes));
   return (
     <>
       <Box sx={{ display: 'flex', gap: 2, alignItems: 'center', mb: 2, pr: 1 }}>

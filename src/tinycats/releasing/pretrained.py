@@ -1,0 +1,32 @@
+"""Where a released folder has its classifier, and whether that is intact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import file_hash, read_json
+
+PRETRAINED = Path("pretrained")
+MANIFEST = "manifest.json"
+
+
+def released_classifier(folder: Path) -> Path:
+    """The int8 classifier of `folder`. Raises UserError where it is not what the folder's manifest says."""
+    manifest = folder / MANIFEST
+    try:
+        content = read_json(manifest)
+        name = content["classifier"]["files"]["int8"]
+        expected = {file["path"]: file["sha256"] for file in content["files"]}[name]
+    except FileNotFoundError:
+        raise UserError(f"{manifest}: not found; `git checkout {folder}` restores it") from None
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{manifest}: does not name an int8 classifier and its SHA-256") from None
+    path = folder / str(name)
+    if not path.is_file():
+        raise UserError(f"{path}: not found, but {manifest} names it")
+    if file_hash(path) != expected:
+        raise UserError(
+            f"{path}: is not what {manifest} says (its SHA-256 differs); `git checkout {folder}` restores it"
+        )
+    return path
