@@ -170,7 +170,7 @@ function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
     ['Steps', ({ steps, runs }) => (steps === runs ? String(steps) : `${steps} (${runs} model runs)`)],
     ['Size', (fighter) => bytes(fighter.bytes)],
     ['Time for the picture', (fighter) => milliseconds(fighter.ms)],
-    ['FD-classifier, as published', (fighter) => figure(fighter.fd)],
+    ['Fréchet distance, as published', (fighter) => figure(fighter.fd)],
     ["Classifier's top-1, as published", (fighter) => figure(fighter.top1)],
   ];
   return (

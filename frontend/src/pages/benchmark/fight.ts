@@ -65,29 +65,17 @@ export async function fight({ folder, model, precision, choice, name, seed, sign
       size,
       bytes: modelFile(manifest, model, precision).bytes,
       ms: result.totalMs,
-      fd: published(manifest, model, precision === 'fp32' ? 'fd_classifier_before' : 'fd_classifier_after'),
-      top1: published(manifest, 'classifier', precision === 'fp32' ? 'top1_before' : 'top1_after'),
+      fd: published(manifest, model, precision === 'fp32' ? /^fd_.+_before$/ : /^fd_.+_after$/),
+      top1: published(manifest, 'classifier', precision === 'fp32' ? /^top1_before$/ : /^top1_after$/),
     };
   } finally {
     engine.dispose();
   }
 }
 
-function published(manifest: Manifest, model: string, key: string): number | null {
+/** What the quantize stage measured under a key; that of a distance has the name of its features. */
+function published(manifest: Manifest, model: string, key: RegExp): number | null {
   const quantize = manifest.metrics.quantize as Record<string, Record<string, unknown> | undefined> | undefined;
-  const value = quantize?.[model]?.[key];
+  const value = Object.entries(quantize?.[model] ?? {}).find(([name]) => key.test(name))?.[1];
   return typeof value === 'number' ? value : null;
-}
-
-/** Four times the difference of each channel, and its mean on 0..255; null where the sizes differ. */
-export function difference(a: Fighter, b: Fighter): { rgba: Uint8ClampedArray<ArrayBuffer>; mean: number } | null {
-  if (a.size !== b.size) return null;
-  let sum = 0;
-  const rgba = a.rgba.map((value, i) => {
-    if (i % 4 === 3) return 255;
-    const apart = Math.abs(value - b.rgba[i]!);
-    sum += apart;
-    return Math.min(255, 4 * apart);
-  });
-  return { rgba, mean: sum / (3 * a.size ** 2) };
 }
