@@ -115,8 +115,16 @@ def test_a_smoke_run_is_short_with_every_data_set(data: str, distill: str) -> No
         ("distill.levels", 1, "sampler.student_steps: must be one of [1, 2], which distill.levels 1 teaches, got 4"),
         ("sampler.guidance_low", 0.95, "sampler: guidance_low 0.95 is not below guidance_high"),
         ("preprocess.test_fraction", 0.85, "preprocess: val_fraction + test_fraction must stay below 0.9"),
-        ("preprocess.features", None, "preprocess: features: null finds no near-duplicates to drop; use near_duplicates"),
-        ("preprocess.features", "tf_efficientnet_lit0", "preprocess.features: timm has no network 'tf_efficientnet_lit0'"),
+        (
+            "preprocess.features",
+            None,
+            "preprocess: features: null finds no near-duplicates to drop; use near_duplicates",
+        ),
+        (
+            "preprocess.features",
+            "tf_efficientnet_lit0",
+            "preprocess.features: timm has no network 'tf_efficientnet_lit0'",
+        ),
         ("publish.hub.repo_id", "cats", "publish.hub.repo_id: must be user/name, got 'cats'"),
         ("publish.hub.repo_id", "ann/ca--ts", "publish.hub.repo_id: Cannot have -- or .. in repo_id: 'ann/ca--ts'"),
         ("publish.hub.repo_id", "ann/c ts", "publish.hub.repo_id: Repo id must use alphanumeric chars"),
