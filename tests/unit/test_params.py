@@ -117,11 +117,6 @@ def test_a_smoke_run_is_short_with_every_data_set(data: str, distill: str) -> No
         ("preprocess.test_fraction", 0.85, "preprocess: val_fraction + test_fraction must stay below 0.9"),
         (
             "preprocess.features",
-            None,
-            "preprocess: features: null finds no near-duplicates to drop; use near_duplicates",
-        ),
-        (
-            "preprocess.features",
             "tf_efficientnet_lit0",
             "preprocess.features: timm has no network 'tf_efficientnet_lit0'",
         ),
@@ -143,6 +138,15 @@ def test_a_wrong_value_is_one_line(key: str, value: Any, message: str) -> None:
         parse_params(content, "params.yaml")
     assert str(caught.value).startswith(f"params.yaml: {message}")
     assert "\n" not in str(caught.value)
+
+
+def test_near_duplicates_cannot_be_dropped_without_features() -> None:
+    with pytest.raises(UserError, match="preprocess: features: null finds no near-duplicates to drop; use .*: report"):
+        parse("data=oxford_pets", "preprocess.features=null")
+    assert (
+        parse("data=oxford_pets", "preprocess.features=null", "preprocess.near_duplicates=report").preprocess.features
+        is None
+    )
 
 
 def test_a_missing_key_and_a_file_that_is_no_yaml_are_one_line(tmp_path: Path) -> None:
