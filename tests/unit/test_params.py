@@ -141,7 +141,7 @@ def test_a_wrong_value_is_one_line(key: str, value: Any, message: str) -> None:
 
 
 def test_near_duplicates_cannot_be_dropped_without_features() -> None:
-    with pytest.raises(UserError, match="preprocess: features: null finds no near-duplicates to drop; use .*: report"):
+    with pytest.raises(UserError, match=r"preprocess: features: null finds no near-duplicates to drop; use .*: report"):
         parse("data=oxford_pets", "preprocess.features=null")
     assert (
         parse("data=oxford_pets", "preprocess.features=null", "preprocess.near_duplicates=report").preprocess.features
