@@ -12,7 +12,8 @@ from scipy.special import log_softmax
 FOLDS = 5
 INVERSE_PENALTY = 0.001  # of the probe, in scikit-learn's terms: strong, for it must not learn wrong labels by heart
 LEFT_OUT = 0.05  # of the images when calibrating, the worst: wrong labels would make a good probe look unsure
-# Of the likely class against the given one, measured on planted errors (benchmarks/data_report.py)
+# Of the likely class against the given one, as the probe sees it: too sure where images are hard, so that the limit is high.
+# Measured on planted errors (benchmarks/data_report.py).
 MIN_ODDS = 200.0
 
 
