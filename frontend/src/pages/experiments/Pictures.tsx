@@ -19,7 +19,6 @@ const TITLES: Record<string, string> = {
   'data/suspects': 'Labels that are likely wrong, the surest first',
   'data/outliers': 'Pictures unlike the rest of their class',
   'classifier/confusion_val': 'Classifier: confusion on the validation pictures',
-  'evaluator/confusion_val': 'Evaluator: confusion on the validation pictures',
 };
 
 /** Up to this many steps are labelled on the slider. */
