@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,22 +42,22 @@ def photos(directory: Path) -> list[RawImage]:
     return list(oxford_pets(images, annotations, other_max=300, seed=0))
 
 
-def altered(content: bytes, rng: np.random.Generator, smallest: float, largest: float) -> bytes:
-    """The image resized to a share of its size, cropped a little on each side, as a JPEG of another quality."""
+def altered(content: bytes, rng: np.random.Generator, smallest: float, largest: float, min_side_px: int) -> bytes:
+    """The image resized to a share of its size, no smaller than preprocess takes, cropped a little, as another JPEG."""
     image = decode(content)
     left, top, right, bottom = rng.uniform(0, MAX_CUT, 4)
     box = (left * image.width, top * image.height, (1 - right) * image.width, (1 - bottom) * image.height)
-    share = rng.uniform(smallest, largest)
-    size = (round(share * (box[2] - box[0])), round(share * (box[3] - box[1])))
+    share = max(rng.uniform(smallest, largest), min_side_px / min(box[2] - box[0], box[3] - box[1]))
+    size = (math.ceil(share * (box[2] - box[0])), math.ceil(share * (box[3] - box[1])))
     file = io.BytesIO()
     image.resize(size, Image.Resampling.BICUBIC, box).save(file, "JPEG", quality=int(rng.integers(50, 91)))
     return file.getvalue()
 
 
 def planted(
-    images: Sequence[RawImage], shares: tuple[float, float], seed: int
+    images: Sequence[RawImage], shares: tuple[float, float], min_side_px: int, seed: int
 ) -> tuple[list[RawImage], dict[str, str], set[tuple[str, str]]]:
-    """The images with faults, the true class of those with a wrong label, and the pairs of copies, by name.
+    """The images with faults, the true names of those with a wrong label, and the pairs of copies, by name.
 
     Copies are given to training, their originals to the test split.
     """
@@ -72,12 +73,12 @@ def planted(
         label = others[rng.integers(len(others))]
         name = f"{label}/{image.name.replace('/', '_')}"
         result[row] = replace(image, name=name, class_name=label)
-        truth[name] = image.class_name
+        truth[name] = image.name
     for row in copied:
         image = images[row]
         result[row] = replace(image, split="test")
         name = f"{image.class_name}/copy_of_{Path(image.name).stem}.jpg"
-        result.append(RawImage(name, image.class_name, "train", altered(image.content, rng, *shares)))
+        result.append(RawImage(name, image.class_name, "train", altered(image.content, rng, *shares, min_side_px)))
         pairs.add((name, image.name))
     return result, truth, pairs
 
@@ -115,12 +116,12 @@ def found(
 ) -> list[Any]:  # fmt: skip
     """Cells: what was found of the planted faults. A copy is found as that of its original, or of a twin that it had before."""
     alike = groups(pairs | known)
-    twins = near_duplicates(findings)
+    twins = {(truth.get(one, one), truth.get(other, other)) for one, other in near_duplicates(findings)}
     right_twins = {twin for twin in twins if any(set(twin) <= group for group in alike)}
     copies = {copy for copy, _ in pairs if any(copy in twin for twin in right_twins)}
     suspects = [row for row in findings if row["finding"] == "wrong_label"]
     right = [row for row in suspects if row["image"] in truth]
-    named = [row for row in right if row["other"] == truth[row["image"]]]
+    named = [row for row in right if truth[row["image"]].startswith(f"{row['other']}/")]
     return [
         f"{len(copies)} of {len(pairs)}", len(twins - right_twins),
         f"{len(right)} of {len(truth)} ({len(right) / len(truth):.0%})", f"{len(right) / len(suspects):.0%}",
@@ -150,7 +151,7 @@ def main() -> None:
         known = near_duplicates(findings)
         known_wrong = {row["image"] for row in findings if row["finding"] == "wrong_label"}
         for seed in range(arguments.seeds):
-            faulty, truth, pairs = planted(images, shares, seed)
+            faulty, truth, pairs = planted(images, shares, composed(f"data={data}").preprocess.min_side_px, seed)
             numbers, findings, _ = report(faulty, data)
             faults.append([title, seed, *found(numbers, findings, truth, pairs, known, known_wrong)])
     notes = (
