@@ -121,8 +121,8 @@ def scores(judge: Judge, pictures: np.ndarray, labels: np.ndarray) -> dict[str, 
     """Figures of uint8 pictures (N, S, S, 3) that ought to show the classes `labels`."""
     features = features_of(judge.frozen, pictures)
     predicted = predict(judge.classifier, pictures, CPU)[0].argmax(axis=1)
-    by_features = copying_metrics(nearest(features, judge.train_features), judge.real_by_features)
-    by_pixels = copying_metrics(nearest(pictures, judge.train.images), judge.real_by_pixels)
+    by_features = copying_metrics(nearest(features, judge.train_features), judge.real_by_features, 50, 0)
+    by_pixels = copying_metrics(nearest(pictures, judge.train.images), judge.real_by_pixels, 50, 0)
     return {
         **distances(judge.real_features, features),
         "agreement": float((predicted == labels).mean()),

@@ -99,15 +99,17 @@ def test_a_generator_that_copies_is_told_from_one_that_does_not():
     train, test, honest = (rng.standard_normal((300, 16)) for _ in range(3))
     copies = train[:100] + 0.01 * rng.standard_normal((100, 16))
     against_test = nearest(test, train)
-    copied = copying_metrics(nearest(copies, train), against_test)
+    copied = copying_metrics(nearest(copies, train), against_test, 200, 0)
     assert copied["median_ratio"] < 0.05
     assert copied["closer_than_p1_of_test"] == copied["closer_than_p5_of_test"] == 1
-    new = copying_metrics(nearest(honest, train), against_test)
+    new = copying_metrics(nearest(honest, train), against_test, 200, 0)
     assert new["median_ratio"] == pytest.approx(1, abs=0.1)
     assert new["closer_than_p1_of_test"] < 0.05
     assert new["closer_than_p1_of_test"] < new["closer_than_p5_of_test"] < 0.12
-    same = copying_metrics(against_test, against_test)
+    same = copying_metrics(against_test, against_test, 200, 0)
     assert same["median_ratio"] == 1
+    assert 0.8 < same["median_ratio_low"] < 1 < same["median_ratio_high"] < 1.25
+    assert same["closer_than_p5_of_test_low"] < 0.05 < same["closer_than_p5_of_test_high"]
     assert (same["closer_than_p1_of_test"], same["closer_than_p5_of_test"]) == (3 / 300, 15 / 300)
 
 
@@ -134,7 +136,7 @@ def test_the_nearer_of_a_picture_and_its_mirror_image_counts():
 
 def test_no_ratio_to_a_distance_of_zero():
     zero = Nearest(np.zeros(3, np.int64), np.zeros(3))
-    assert "median_ratio" not in copying_metrics(zero, zero)
+    assert "median_ratio" not in copying_metrics(zero, zero, 200, 0)
 
 
 def test_closest_pairs_come_nearest_first():

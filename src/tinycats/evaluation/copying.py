@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinycats.evaluation import intervals
 from tinycats.runtime.errors import UserError
 
 CHUNK_ROWS, CHUNK_VALUES = 1024, 1 << 23  # of each set, held as floats at once
@@ -87,20 +88,22 @@ def nearer(one: Nearest, other: Nearest) -> Nearest:
     return Nearest(np.where(closer, one.rows, other.rows), np.where(closer, one.distances, other.distances))
 
 
-def copying_metrics(generated: Nearest, test: Nearest) -> dict[str, float]:
+def copying_metrics(generated: Nearest, test: Nearest, resamples: int, seed: int) -> dict[str, float]:
     """Compare the distances of generated images to the training set with those of real images it never held.
 
     median_ratio is about 1 where generated images are as new as test images, and near 0 for copies (absent where
     the median test distance is 0). closer_than_p1_of_test and closer_than_p5_of_test are the shares of generated
     images nearer than the 1st and the 5th percentile of the test distances: about 0.01 and 0.05 without copying. In
-    pixels, blurred or empty images are near to everything too: believe in copying where features say it as well.
+    pixels, blurred or empty images are near to everything too: believe in copying where features say it as well. All but the
+    medians with intervals.
     """
     median_generated, median_test = float(np.median(generated.distances)), float(np.median(test.distances))
     metrics = {"median_generated": median_generated, "median_test": median_test}
     if median_test > 0:
-        metrics["median_ratio"] = median_generated / median_test
+        metrics |= intervals.median_ratio("median_ratio", generated.distances, test.distances, resamples, seed)
     for p in (1, 5):
-        metrics[f"closer_than_p{p}_of_test"] = float(np.mean(generated.distances < np.percentile(test.distances, p)))
+        closer = generated.distances < np.percentile(test.distances, p)
+        metrics |= intervals.share(f"closer_than_p{p}_of_test", closer)
     return metrics
 
 

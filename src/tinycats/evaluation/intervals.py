@@ -79,6 +79,14 @@ def diversity(name: str, real: np.ndarray, generated: np.ndarray, resamples: int
     return _with_percentiles(name, float(ratios[0]), ratios[1:])
 
 
+def median_ratio(name: str, values: np.ndarray, others: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    """The median of `values` over that of `others`, which is not 0, with the bootstrap's percentiles of both drawn again."""
+    rng = np.random.default_rng(seed)
+    medians = [np.median(rng.choice(drawn, (resamples, len(drawn))), axis=1) for drawn in (values, others)]
+    ratios = medians[0] / np.maximum(medians[1], np.finfo(float).tiny)
+    return _with_percentiles(name, float(np.median(values) / np.median(others)), ratios)
+
+
 def _counts(n: int, resamples: int, seed: int) -> np.ndarray:
     """How often each of n images is drawn, int64 [resamples, n], when n are drawn with replacement."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)

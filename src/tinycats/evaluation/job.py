@@ -136,7 +136,8 @@ def evaluate(
 
     def copying(name: str) -> dict[str, Any]:
         return {
-            kind: copying_metrics(found["generated"], found["test"]) for kind, found in nearest_training[name].items()
+            kind: copying_metrics(found["generated"], found["test"], settings.bootstrap, seed)
+            for kind, found in nearest_training[name].items()
         }
 
     size = classifier.config.image_size
