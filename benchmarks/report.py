@@ -165,7 +165,7 @@ def headline(results: dict[str, Content]) -> str:
         lines = {"student in 4 steps": "student | 4", "teacher in 50": "teacher | 50"}
         head = results[name]["tables"][0]["head"]
         column = next(title for title in head if title.startswith("FD"))
-        compare(name, data, "FD by steps of the sampler", lines, column, "")
+        compare(name, data, f"{column} by steps of the sampler", lines, column, "")
         compare(name, data, "aim for the student, against the teacher in 50 steps", {"": "student | 4"}, "aim", "")
 
     def adapter(data: str, name: str) -> None:
