@@ -79,3 +79,16 @@ function published(manifest: Manifest, model: string, key: RegExp): number | nul
   const value = Object.entries(quantize?.[model] ?? {}).find(([name]) => key.test(name))?.[1];
   return typeof value === 'number' ? value : null;
 }
+
+/** Four times the difference of each channel, and its mean on 0..255; null where the sizes differ. */
+export function difference(a: Fighter, b: Fighter): { rgba: Uint8ClampedArray<ArrayBuffer>; mean: number } | null {
+  if (a.size !== b.size) return null;
+  let sum = 0;
+  const rgba = a.rgba.map((value, i) => {
+    if (i % 4 === 3) return 255;
+    const apart = Math.abs(value - b.rgba[i]!);
+    sum += apart;
+    return Math.min(255, 4 * apart);
+  });
+  return { rgba, mean: sum / (3 * a.size ** 2) };
+}
