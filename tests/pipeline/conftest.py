@@ -17,6 +17,9 @@ from tests.conftest import ROOT
 from tests.pipeline import forks
 
 TINY = """# @package _global_
+defaults:
+  - override /classifier: tiny
+
 data:
   source: synthetic
   images_per_class: 16
@@ -24,7 +27,7 @@ data:
   extra: []
   watch: src/tinycats/sources/synthetic.py
 preprocess: {test_fraction: 0.3, min_side_px: 16, other_class: other, features: null, near_duplicates: report}
-classifier: {arch: test_efficientnet, image_size: 40, crop_size: 36, epochs: 2, batch_size: 16}
+classifier: {image_size: 40, crop_size: 36, epochs: 2, batch_size: 16}
 dit: {image_size: 32, patch_size: 8, width: 32, depth: 1, heads: 1}
 sampler: {steps: 4}
 evaluate: {samples_per_class: 2, features: tf_efficientnet_lite0, latency_runs: 3}
@@ -32,6 +35,12 @@ quantize: {calibration_images: 16, samples_per_class: 2, max_accuracy_drop: 1.0,
 publish:
   data: {title: synthetic cats, licence: mit}
   gates: [{metric: evaluate.classifier.top1, bound: 0.0, direction: min}]
+"""
+TINY_CLASSIFIER = """defaults:
+  - resnet18
+  - _self_
+
+arch: test_efficientnet
 """
 TINY_TRAINING = """# @package _global_
 defaults:
@@ -101,6 +110,7 @@ def copy_project(path: Path, fork: bool = True) -> Project:
         if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, path / name)
+    (path / "conf/classifier/tiny.yaml").write_text(TINY_CLASSIFIER)
     (path / "conf/data/tiny.yaml").write_text(TINY)
     (path / "conf/train/tiny.yaml").write_text(TINY_TRAINING)
     config = path / "conf/config.yaml"

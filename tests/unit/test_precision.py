@@ -142,6 +142,7 @@ class LineTask:
     name = "line"
     steps, warmup_steps = 60, 4
     dtype = torch.float32
+    lr_scales: dict[str, float] = {}  # noqa: RUF012
 
     def __init__(self, fail_at: int | None = None) -> None:
         torch.manual_seed(0)
