@@ -13,15 +13,8 @@ from tinycats.data.feed import Images
 from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import load_split
 from tinycats.data.randomness import RowRandom
-from tinycats.distillation.task import (
-    REFERENCE_STEPS,
-    DistillationTask,
-    follow,
-    guided_velocity,
-    mean_velocity,
-    row_levels,
-    sample_starts,
-)
+from tinycats.distillation.consistency import ConsistencyTask, row_levels, sample_starts
+from tinycats.distillation.task import REFERENCE_STEPS, follow, guided_velocity, mean_velocity
 from tinycats.distillation.training import distill_generator
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, student_sampler
@@ -43,18 +36,18 @@ def make_teacher() -> TinyDiT:
     return teacher.eval().requires_grad_(False)
 
 
-def make_task(processed: Path, **changes: Any) -> DistillationTask:
+def make_task(processed: Path, **changes: Any) -> ConsistencyTask:
     teacher = make_teacher()
     student = TinyDiT(teacher.config.model_copy(update={"few_step": True}))
     student.load_state_dict(teacher.state_dict())
     training = DISTILL.model_copy(update={"batch_size": 16, "steps": 150, "levels": 3, "teacher_steps": 2, **changes})
-    return DistillationTask(
+    return ConsistencyTask(
         name="distill", model=student, teacher=teacher, guidance=GUIDANCE, train=load_split(processed, "train", 40),
         seed=0, mirror=True, training=training, sample_every=None, device=torch.device("cpu"), dtype=torch.float32,
     )  # fmt: skip
 
 
-def batch(task: DistillationTask, step: int) -> Batch:
+def batch(task: ConsistencyTask, step: int) -> Batch:
     indices, rows = task.indices(step), range(task.training.batch_size)
     images = Images(as_tensor(task.train.images[indices]), torch.from_numpy(task.train.labels[indices]))
     return task.batch(step, rows, images)

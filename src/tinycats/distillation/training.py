@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tinycats.data.processed import load_classes, load_split
-from tinycats.distillation.task import DistillationTask
+from tinycats.distillation.consistency import ConsistencyTask
+from tinycats.distillation.task import StudentTask
 from tinycats.generator.network import TinyDiT
 from tinycats.learning.precision import resolve_dtype
 from tinycats.learning.pretrained import CONFIG_NAME, WEIGHTS_NAME
@@ -45,20 +47,27 @@ def distill_generator(
     student = TinyDiT(network.config.model_copy(update={"few_step": True}))
     student.load_state_dict(network.state_dict())
     student.gradient_checkpointing = training.gradient_checkpointing
-    task = DistillationTask(
-        name="distill",
-        model=student,
-        teacher=network.to(device).requires_grad_(False),
-        guidance=guidance,
-        train=split,
-        seed=seed,
-        mirror=mirror,
-        training=training,
-        sample_every=run.sample_every,
-        device=device,
-        dtype=resolve_dtype(training.precision, device),
-    )
+    common: dict[str, Any] = {
+        "name": "distill",
+        "teacher": network.to(device).requires_grad_(False),
+        "guidance": guidance,
+        "train": split,
+        "seed": seed,
+        "mirror": mirror,
+        "training": training,
+        "sample_every": run.sample_every,
+        "device": device,
+        "dtype": resolve_dtype(training.precision, device),
+    }
+    determines = {"seed": seed, "mirror": mirror, "guidance": guidance.model_dump(exclude={"steps", "method"})}
+    task: StudentTask
+    if training.objective == "adversarial":
+        from tinycats.distillation.adversarial import adversarial_task  # timm loads slowly
+
+        task = adversarial_task(student, **common)
+        determines["transition_steps"] = task.transition_steps
+    else:
+        task = ConsistencyTask(model=student, **common)
     inputs = [processed / name for name in ("index.csv", "classes.json", f"train_{size}.npy")]
     inputs += [teacher / name for name in (CONFIG_NAME, WEIGHTS_NAME)]
-    determines = {"seed": seed, "mirror": mirror, "guidance": guidance.model_dump(exclude={"steps", "method"})}
-    run_task(task, training, run, device, determines, inputs, output, metrics)
+    run_task(task, training, run, device, determines, inputs, output, metrics, finish=task.student)
