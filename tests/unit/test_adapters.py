@@ -20,7 +20,7 @@ from tinycats.adapters.adapter import add_class, import_peft, load_adapted, read
 from tinycats.adapters.training import AdapterResult, adapter_training, train_adapter
 from tinycats.cli import app
 from tinycats.generator.network import TinyDiT, one_hot_classes
-from tinycats.generator.sampler import initial_noise, load_sampler, sample, save_sampler
+from tinycats.generator.sampler import initial_noise, load_sampler, sample, save_sampler, student_sampler
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.params import SamplerSettings
 from tinycats.runtime.run_settings import RunSettings
@@ -196,6 +196,57 @@ def test_a_student_is_refused(base: Path, tmp_path: Path) -> None:
         )
 
 
+def make_student(base: Path, folder: Path, shift: float = 0.0) -> Path:
+    """A student of `base` beside a copy of it: the same network, each weight moved by `shift`."""
+    shutil.copytree(base, folder / "generator")
+    teacher = TinyDiT.from_pretrained(base)
+    student = TinyDiT(teacher.config.model_copy(update={"few_step": True}))
+    student.load_state_dict({name: tensor + shift for name, tensor in teacher.state_dict().items()})
+    student.save_pretrained(folder / "student")
+    save_sampler(student_sampler(4), folder / "student")
+    return folder / "student"
+
+
+def test_the_student_of_its_base_learns_the_animal_too(
+    base: Path, made: tuple[Path, AdapterResult], tmp_path: Path
+) -> None:
+    adapter, result = made
+    student = make_student(base, tmp_path)
+    model = load_adapted(student, adapter)
+    assert model.config.few_step
+    weights = one_hot_classes([model.config.classes.index("Mimi")] * 4, model.config.num_classes)
+    images = sample(model, initial_noise(0, range(4), SIZE), weights, student_sampler(4))
+    found = ((images.mean((0, 2, 3)) + 1) * 127.5).numpy()
+    assert (
+        np.abs(found - YELLOW).sum() < 0.5 * np.abs(colour(TinyDiT.from_pretrained(base), result.like) - YELLOW).sum()
+    )
+
+
+def test_the_student_keeps_what_it_learned_itself(base: Path, made: tuple[Path, AdapterResult], tmp_path: Path) -> None:
+    moved = load_adapted(make_student(base, tmp_path, shift=0.25), made[0]).state_dict()
+    for name, tensor in load_adapted(base, made[0]).state_dict().items():
+        torch.testing.assert_close(moved[name], tensor + 0.25, msg=name)
+
+
+def test_a_student_without_its_teacher_takes_no_adapter(
+    base: Path, made: tuple[Path, AdapterResult], tmp_path: Path
+) -> None:
+    student = make_student(base, tmp_path)
+    other = TinyDiT.from_pretrained(base)
+    other.config = other.config.model_copy(update={"classes": ["a", "b", "c"]})
+    shutil.rmtree(tmp_path / "generator")
+    with pytest.raises(UserError, match=r"takes an adapter from its teacher; put that into .*generator"):
+        load_adapted(student, made[0])
+    other.save_pretrained(tmp_path / "generator")
+    with pytest.raises(UserError, match=r"is a student of another generator than .*generator"):
+        load_adapted(student, made[0])
+    torch.nn.init.zeros_((retrained := TinyDiT.from_pretrained(base)).final.weight)
+    shutil.rmtree(tmp_path / "generator")
+    retrained.save_pretrained(tmp_path / "generator")
+    with pytest.raises(UserError, match=r"was made for another generator .* which has other weights"):
+        load_adapted(student, made[0])
+
+
 @pytest.fixture
 def here(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with the generator, and photos of Mimi."""
@@ -260,6 +311,8 @@ def test_what_is_refused_in_one_line_leaves_nothing(here: Path) -> None:
         (("photos", "--name", "/"), "--name: must have letters"),
         (("photos", *arguments, "--breed", "rod"), "--breed: no class 'rod'; did you mean red?"),
         (("photos", *arguments, "--base", "absent"), "absent: not found"),
+        (("photos", *arguments, "--rank", "100000"), "--rank: at most "),
+        (("photos", "--name", "a\nb"), "no control characters"),
         (("photos", *arguments, "--out", "models"), "models: exists and is not an adapter"),
     ):
         assert words in error_line(run("adapt", *command))
@@ -271,6 +324,17 @@ def test_what_is_refused_in_one_line_leaves_nothing(here: Path) -> None:
         run("merge", "photos", "--base", "absent", "--out", "merged")
     )
     assert "photos/adapter_config.json: not found" in error_line(run("merge", "photos", "--out", "merged"))
+
+
+def test_the_adapter_of_another_animal_is_not_overwritten(here: Path) -> None:
+    few = ("--breed", "red", "--steps", "1", "--rank", "1")
+    assert run("adapt", "photos", "--name", "Mimi (1)", *few).exit_code == 0
+    before = (here / "adapters/mimi_1/adapter_config.json").read_bytes()
+    for name in ("Mimi #1", "mimi (1)"):
+        line = error_line(run("adapt", "photos", "--name", name, *few))
+        assert line == "error: adapters/mimi_1: holds the adapter of 'Mimi (1)'; name another --out"
+    assert (here / "adapters/mimi_1/adapter_config.json").read_bytes() == before
+    assert run("adapt", "photos", "--name", " Mimi\u00a0(1)", *few).exit_code == 0  # the same name: made anew
 
 
 def test_more_photos_than_an_adapter_is_for_are_used_with_a_warning(here: Path) -> None:

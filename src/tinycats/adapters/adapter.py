@@ -18,6 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from safetensors.torch import save_file
 
+from tinycats.adapters.student import add_change, teacher_of
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.learning.pretrained import WEIGHTS_NAME, check_shapes, read_config, read_tensors, read_validated
 from tinycats.runtime.errors import UserError
@@ -117,13 +118,16 @@ def save_adapter(model: TinyDiT, base: Path, like: str, output: Path) -> None:
         (directory / ADAPTER_WEIGHTS_NAME).chmod(0o644)  # save_file makes it 0600
 
 
+def read_adapter_config(directory: Path) -> AdapterConfig:
+    return read_validated(directory / ADAPTER_CONFIG_NAME, AdapterConfig, FILES, "`tinycats adapt` writes adapters")
+
+
 def read_adapter(directory: Path) -> Adapter:
     """Read and check an adapter directory, every tensor of it, without peft.
 
     Raises UserError naming what is missing or wrong: a file, a key of the config, a tensor's shape or values.
     """
-    written = "`tinycats adapt` writes adapters"
-    config = read_validated(directory / ADAPTER_CONFIG_NAME, AdapterConfig, FILES, written)
+    config = read_adapter_config(directory)
     tensors = read_tensors(directory / ADAPTER_WEIGHTS_NAME, FILES)
     shapes = _shapes(config.auto_mapping.config, config.r)
     check_shapes(directory / ADAPTER_WEIGHTS_NAME, tensors, shapes, ADAPTER_CONFIG_NAME)
@@ -151,9 +155,17 @@ def check_base(adapter: Adapter, base: Path) -> None:
 def load_adapted(base: Path, directory: Path) -> TinyDiT:
     """The base with the adapter's changes in its weights: a full model with one class more, in eval mode, on the CPU.
 
-    Raises UserError if either is damaged or they do not belong together.
+    `base` may be the student of the generator that the adapter was made for, if that lies beside it. Raises UserError if either
+    is damaged or they do not belong together.
     """
     adapter = read_adapter(directory)
+    if read_config(base, TinyDiTConfig).few_step:
+        teacher = teacher_of(base)
+        after = load_adapted(teacher, directory)
+        before, student = (
+            add_class(TinyDiT.from_pretrained(path), adapter.info.name, adapter.info.like) for path in (teacher, base)
+        )
+        return add_change(student, before, after)
     check_base(adapter, base)
     peft = import_peft()
     model = add_class(TinyDiT.from_pretrained(base), adapter.info.name, adapter.info.like)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tinycats.preparing.cat_faces import cut, find_cat_faces
 from tinycats.preparing.decode import BadImageError, decode, pixel_digest, to_square
+from tinycats.preparing.faces import MIN_WEIGHT
 from tinycats.runtime.errors import UserError
-from tinycats.runtime.params import Fit
+from tinycats.runtime.params import Fit, View
 
 MIN_SIDE_PX = 32
 
@@ -23,10 +25,10 @@ class Photos:
     left_out: list[str]
 
 
-def read_photos(folder: Path, size_px: int, fit: Fit) -> Photos:
-    """The images in a folder (not in folders below it) as squares of size_px, in the order of their names.
+def read_photos(folder: Path, size_px: int, fit: Fit, view: View) -> Photos:
+    """The images in a folder (not in folders below it), or the faces in them, as squares of size_px, in the order of their names.
 
-    Hidden files do not count. Raises UserError if there is no folder, or no image in it.
+    Hidden files do not count. Raises UserError if there is no folder, or no image or face in it.
     """
     if not folder.is_dir():
         raise UserError(
@@ -42,14 +44,20 @@ def read_photos(folder: Path, size_px: int, fit: Fit) -> Photos:
         try:
             image = decode(path.read_bytes(), MIN_SIDE_PX)
         except BadImageError as error:
-            left_out.append(f"{path.name} ({error.reason.replace('_', ' ')})")
+            left_out.append(f"{path.name} ({error.explained})")
             continue
         if (same := seen.setdefault(pixel_digest(image), path.name)) != path.name:
             left_out.append(f"{path.name} (the same image as {same})")
             continue
-        images.append(to_square(image, size_px, fit))
+        if view == "photo":
+            images.append(to_square(image, size_px, fit))
+        elif (faces := find_cat_faces(image, 1)) and faces[0].weight >= MIN_WEIGHT:
+            images.append(cut(image, faces[0].square, size_px))
+        else:
+            left_out.append(f"{path.name} (no face)")
+            continue
         names.append(path.name)
     if not images:
         found = f"; left out: {', '.join(left_out)}" if left_out else ""
-        raise UserError(f"{folder}: has no photos{found}")
+        raise UserError(f"{folder}: has no photos{' of faces' if view == 'face' else ''}{found}")
     return Photos(np.stack(images), names, left_out)

@@ -28,9 +28,9 @@ from tinycats.runtime.run_settings import RunSettings
 def adapter_training(steps: int = STEPS) -> TrainParams:
     """A short training run with a cosine schedule, else like the generator's own (conf/train/demo.yaml)."""
     return TrainParams(
-        steps=steps, batch_size=16, accumulation=1, lr=1e-3, warmup_steps=20, schedule="cosine", beta2=0.95, weight_decay=0.0,
-        clip_norm=1.0, ema_decay=None, augmentation="basic", precision="auto", compile=False, gradient_checkpointing=False,
-        label_dropout=0.1, t_mean=-0.8, t_std=0.8,
+        steps=steps, batch_size=16, accumulation=1, lr=1e-3, warmup_steps=20, schedule="cosine", beta1=0.9, beta2=0.95,
+        weight_decay=0.0, clip_norm=1.0, ema_decay=None, augmentation="basic", precision="auto", compile=False,
+        gradient_checkpointing=False, label_dropout=0.1, t_mean=-0.8, t_std=0.8,
     )  # fmt: skip
 
 

@@ -9,8 +9,12 @@ from typing import Annotated
 import typer
 
 from tinycats.adapters.defaults import MAX_PHOTOS, MIN_PHOTOS, RANK, STEPS
-from tinycats.commands.nearest import require_adapter, require_model, unknown_class
+from tinycats.commands.file_names import slug
+from tinycats.commands.nearest import class_named, require_adapter, require_model
+from tinycats.commands.options import MAX_SEED
+from tinycats.data.raw import has_text_only
 from tinycats.runtime.errors import UserError
+from tinycats.sources.names import tidy_name
 
 BASE = Path("models/generator")
 RUNS = Path(".tinycats/runs")
@@ -29,9 +33,9 @@ def adapt(
     out: Annotated[
         Path | None, typer.Option(help="Directory for the adapter.  [default: adapters/NAME]", show_default=False)
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps, of 16 images each.")] = STEPS,
+    steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="Training steps, of 16 images each.")] = STEPS,
     rank: Annotated[int, typer.Option(min=1, help="Rank of the change to each matrix.")] = RANK,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same adapter.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same adapter.")] = 0,
 ) -> None:
     """Train a LoRA adapter of the generator on photos of one animal. If it is interrupted, the same command resumes it.
 
@@ -43,22 +47,23 @@ def adapt(
     """
     started = time.monotonic()
     require_model(base, "--base")
+    name = tidy_name(name)
     output = out or Path("adapters", adapter_name(name))
-    from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME
     from tinycats.adapters.photos import read_photos
     from tinycats.adapters.training import adapter_training, train_adapter
     from tinycats.generator.network import TinyDiTConfig
     from tinycats.learning.pretrained import read_config
     from tinycats.runtime.run_settings import RunSettings
 
-    if output.exists() and not (output / ADAPTER_CONFIG_NAME).exists():
-        raise UserError(f"{output}: exists and is not an adapter; choose another --out")
+    _check_output(output, name)
     config = read_config(base, TinyDiTConfig)
     if name in config.classes:
         raise UserError(f"--name: {name!r} is already a class of {base}; choose another name")
-    if breed is not None and breed not in config.classes:
-        raise UserError(f"--breed: {unknown_class(breed, config.classes)}")
-    found = read_photos(photos, config.image_size, config.fit)
+    if breed is not None:
+        breed = class_named(breed, config.classes, "--breed")
+    if rank > config.width:
+        raise UserError(f"--rank: at most {config.width}, the width of {base}, got {rank}")
+    found = read_photos(photos, config.image_size, config.fit, config.view)
     if found.left_out:
         typer.echo(f"left out: {', '.join(found.left_out)}", err=True)
     if len(found.images) > MAX_PHOTOS:
@@ -101,10 +106,21 @@ def merge(
     typer.echo(f"{out}: {base} with {model.config.classes[-1]}, {model.config.num_classes} classes")
 
 
+def _check_output(output: Path, name: str) -> None:
+    """Raise UserError unless nothing is lost where the adapter of this animal goes: two names may give one directory."""
+    from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME, read_adapter_config
+
+    if not output.exists():
+        return
+    if not (output / ADAPTER_CONFIG_NAME).exists():
+        raise UserError(f"{output}: exists and is not an adapter; choose another --out")
+    if (held := read_adapter_config(output).auto_mapping.name) != name:
+        raise UserError(f"{output}: holds the adapter of {held!r}; name another --out")
+
+
 def adapter_name(name: str) -> str:
     """The directory's name for an animal. Raises UserError if nothing would be left of the name."""
-    from tinycats.commands.generate import slug
-
-    if not (found := slug(name).strip("_").lower()):
-        raise UserError(f"--name: must have letters or digits, got {name!r}")
+    found = slug(name).strip("_").lower()
+    if not found or not has_text_only(name):
+        raise UserError(f"--name: must have letters or digits, and no control characters, got {name!r}")
     return found

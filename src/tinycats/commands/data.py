@@ -26,13 +26,17 @@ def data(
     import csv
     import json
 
+    from tinycats.figures.tables import text_of
     from tinycats.runtime.errors import UserError
     from tinycats.runtime.files import read_json
 
     try:
         numbers = read_json(root / "metrics/data.json")
         with (root / "metrics/data/findings.csv").open(encoding="utf-8", newline="") as file:
-            findings: list[dict[str, Any]] = [{**row, "score": float(row["score"])} for row in csv.DictReader(file)]
+            findings: list[dict[str, Any]] = [
+                {**{key: text_of(cell) for key, cell in row.items()}, "score": float(row["score"])}
+                for row in csv.DictReader(file)
+            ]
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not found; `dvc repro preprocess` writes it") from None
     if as_json:
@@ -51,12 +55,13 @@ TITLES = {
 def _print(numbers: dict[str, Any], findings: list[dict[str, Any]], shown: int | None) -> None:
     from flatten_dict import flatten
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     summary = Table(show_header=False, box=None)
     for name, value in flatten(numbers, reducer="dot").items():
-        summary.add_row(name.replace("_", " ").replace(".", ": "), str(value))
+        summary.add_row(escape(name.replace("_", " ").replace(".", ": ")), escape(str(value)))
     console.print(summary)
     for kind, (title, other, score) in TITLES.items():
         found = [finding for finding in findings if finding["finding"] == kind]
@@ -67,7 +72,7 @@ def _print(numbers: dict[str, Any], findings: list[dict[str, Any]], shown: int |
             table.add_column(head, overflow="fold")
         for finding in found[:shown]:
             columns = ("image", "split", "class", *(["other"] if other else []))
-            table.add_row(*(finding[column] for column in columns), f"{finding['score']:g}")
+            table.add_row(*(escape(finding[column]) for column in columns), f"{finding['score']:g}")
         console.print(table)
         if shown is not None and len(found) > shown:
             console.print(f"and {len(found) - shown} more: `tinycats data --all`")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinycats.commands.nearest import require_adapter, require_model, unknown_class
+from tinycats.commands.file_names import file_stems
+from tinycats.commands.nearest import class_named, require_adapter, require_model
+from tinycats.commands.options import MAX_SEED
 from tinycats.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,11 +30,11 @@ def generate(
             show_default=False,
         ),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Images of each class.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Images of each class.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same images.")] = 0,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps of the sampler.  [default: as evaluated]", show_default=False),
+        typer.Option(min=1, max=1000, help="Steps of the sampler.  [default: as evaluated]", show_default=False),
     ] = None,
     guidance: Annotated[
         float | None,
@@ -79,14 +81,18 @@ def generate(
         network = load_adapted(model, adapter)
     if network.config.few_step and guidance is not None:
         raise UserError(f"--guidance: {model} is a student, which has guidance baked in; leave it out")
+    if guidance is not None and not math.isfinite(guidance):
+        raise UserError(f"--guidance: must be a finite number, got {guidance}")
     asked = {"steps": steps, "guidance": guidance}
-    settings = load_sampler(model).model_copy(update={key: value for key, value in asked.items() if value is not None})
+    usual = load_sampler(model)
+    if network.config.few_step and steps is not None and steps not in (made_for := _steps_of_student(usual.steps)):
+        raise UserError(f"--steps: {model} is a student, made for {' or '.join(map(str, made_for))} steps, got {steps}")
+    settings = usual.model_copy(update={key: value for key, value in asked.items() if value is not None})
     sampled = {**settings.model_dump(), "few_step": network.config.few_step}
     classes = network.config.classes
-    chosen = list(dict.fromkeys(class_names or (classes if adapter is None else classes[-1:])))
-    for name in chosen:
-        if name not in classes:
-            raise UserError(f"--class: {unknown_class(name, classes)}")
+    asked_for = class_names or (classes if adapter is None else classes[-1:])
+    chosen = list(dict.fromkeys(class_named(name, classes, "--class") for name in asked_for))
+    stems = file_stems(classes)
     images = []
     with typer.progressbar(
         length=len(chosen) * count, label="generating", file=sys.stderr, hidden=not sys.stderr.isatty()
@@ -95,12 +101,17 @@ def generate(
             for number in range(count):
                 image = _sample_one(network, classes.index(name), seed, number, settings)
                 text = {"class": name, "seed": seed, "number": number, **sampled}
-                _save_png(image, out / f"{slug(name)}-{seed}-{number}.png", text)
+                _save_png(image, out / f"{stems[name]}-{seed}-{number}.png", text)
                 images.append(image)
                 bar.update(1)
     grid = np.asarray(tile(np.stack(images), count))
     _save_png(grid, out / "grid.png", {"rows": ", ".join(chosen), "seed": seed, **sampled})
     typer.echo(f"{len(images)} images in {out}, all of them in {out / 'grid.png'} (rows: {', '.join(chosen)})")
+
+
+def _steps_of_student(most: int) -> list[int]:
+    """A student learns steps of 1, 1/2, 1/4 ...: it halves none that it was not evaluated with."""
+    return [2**level for level in range(most.bit_length()) if 2**level <= most]
 
 
 def _sample_one(network: TinyDiT, label: int, seed: int, number: int, settings: SamplerSettings) -> np.ndarray:
@@ -124,8 +135,3 @@ def _save_png(image: np.ndarray, path: Path, text: dict[str, object]) -> None:
         info.add_itxt(key, str(value))
     with atomic_path(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG", pnginfo=info)
-
-
-def slug(name: str) -> str:
-    """A class name as part of a file name: it may hold anything."""
-    return re.sub(r"[^\w-]+", "_", name)

@@ -7,12 +7,23 @@ from pathlib import Path
 
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.words import did_you_mean, nearest_names
+from tinycats.sources.names import tidy_name
 
 
 def unknown_class(name: str, classes: Collection[str]) -> str:
     """One line about an unknown class, with the most similar ones, or all if none is similar."""
     near = nearest_names(name, classes)
     return f"no class {name!r}" + (did_you_mean(near) or f"; the classes are {', '.join(sorted(classes))}")
+
+
+def class_named(name: str, classes: Collection[str], option: str) -> str:
+    """The class that was typed, in whatever form its letters came. Raises UserError naming the option where there is none."""
+    if name in classes:
+        return name
+    found = [candidate for candidate in classes if tidy_name(candidate) == tidy_name(name)]
+    if len(found) != 1:
+        raise UserError(f"{option}: {unknown_class(name, classes)}")
+    return found[0]
 
 
 def not_found(path: Path) -> str:

@@ -110,7 +110,7 @@ def _read_all(files: list[Path], image_size: int, fit: Fit) -> np.ndarray:
         except OSError as error:
             problems.append(f"{file}: {error.strerror or error}")
         except BadImageError as error:
-            problems.append(f"{file}: is not a readable image ({error.reason.replace('_', ' ')})")
+            problems.append(f"{file}: is not a readable image ({error.explained})")
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
     if problems:

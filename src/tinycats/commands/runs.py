@@ -10,17 +10,32 @@ import typer
 from tinycats.commands.options import Root
 
 
-def runs(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def runs(
+    root: Root = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Stop the apps of other sources, and delete what is old on the Volume.")
+    ] = False,
+    days: Annotated[
+        float, typer.Option("--days", min=1, help="With --prune: what has not changed for so long is old.")
+    ] = 30,
+) -> None:
     """Show the runs on Modal that were started here or in DVC's queue: their state, GPU time and estimated cost.
 
-    The outputs of a run that has "ended" are not fetched yet: repeat the command that started it.
+    The outputs of a run that has "ended" are not fetched yet: repeat the command that started it. "unknown": Modal did not say
+    whether it runs; the reason stands below.
 
     **Examples**
 
     `tinycats runs`
 
     `tinycats runs --json`
+
+    `tinycats runs --prune --days 7`
     """
+    if prune:
+        _prune(root, days)
+        return
     import json
     from datetime import UTC, datetime
 
@@ -30,14 +45,23 @@ def runs(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", he
     from tinycats.runtime.compute.calls import find_records
 
     records = [record for _, record in find_records(root)]
-    states: dict[str, str] = {record.name: record.state for record in records}
+    states: dict[str, str] = {record.call_id: record.state for record in records}
+    reasons = {record.call_id: record.problem for record in records}
     if any(record.state == "running" for record in records):
-        from tinycats.runtime.compute.modal_backend import state_there  # modal takes a while to import
+        from tinycats.runtime.compute.states import state_there  # modal takes a while to import
 
-        states = {record.name: state_there(record) for record in records}
+        for record in records:
+            states[record.call_id], why = state_there(record)
+            reasons[record.call_id] = why or record.problem
     if as_json:
         rows = [
-            {**record.model_dump(), "state": states[record.name], "gpu_seconds": record.gpu_seconds, "usd": record.usd}
+            {
+                **record.model_dump(),
+                "state": states[record.call_id],
+                "problem": reasons[record.call_id],
+                "gpu_seconds": record.gpu_seconds,
+                "usd": record.usd,
+            }
             for record in records
         ]
         print(json.dumps(rows, indent=2))
@@ -51,8 +75,8 @@ def runs(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", he
     for record in records:
         table.add_row(
             record.name,
-            states[record.name],
-            f"{record.gpus} x {record.gpu}",
+            states[record.call_id],
+            "-" if record.gpu is None else f"{record.gpus} x {record.gpu}",
             f"{datetime.fromtimestamp(record.spawned_at, UTC):%Y-%m-%d %H:%M} UTC",
             str(record.attempts or "-"),
             "-" if record.gpu_seconds is None else f"{record.gpu_seconds:.0f} s",
@@ -60,6 +84,24 @@ def runs(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", he
             record.call_id,
         )
     Console(soft_wrap=True).print(table)
+    for why in sorted({reasons[record.call_id] or "" for record in records if states[record.call_id] == "unknown"}):
+        print(f"unknown: {why}")
+
+
+def _prune(root: Path, days: float) -> None:
+    from tinycats.runtime.compute.prune import places, prune_there
+    from tinycats.runtime.params import load_params
+
+    found = places(root, load_params(root / "params.yaml").compute)
+    if not found:
+        print("nothing has been run on Modal from here, and compute is not modal in params.yaml")
+    lines = 0
+    for place in found:
+        for line in prune_there(root, place, days):
+            print(line, flush=True)
+            lines += 1
+    if found and not lines:
+        print(f"nothing there is older than {days:g} days")
 
 
 def cancel(
@@ -75,7 +117,7 @@ def cancel(
     `tinycats cancel train_dit-bf39`
     """
     from tinycats.runtime.compute.calls import find_record
-    from tinycats.runtime.compute.modal_backend import cancel_there
+    from tinycats.runtime.compute.states import cancel_there
     from tinycats.runtime.errors import UserError
 
     state, record = find_record(root, run)

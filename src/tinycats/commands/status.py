@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tinycats.runtime.errors import UserError
+
 
 def status(
     root: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
@@ -30,6 +32,10 @@ def status(
 
     from tinycats.runtime.status import find_runs, status_table
 
+    if not root.is_dir():
+        raise UserError(
+            f"{root}: {'is no directory' if root.exists() else 'not found'}; name the project's with --root"
+        )
     if prune:
         _prune(root)
         return
