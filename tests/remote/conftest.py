@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import yaml
 
 from tests.conftest import ROOT, SIZE
 from tests.remote.hub_server import HubServer, User
-from tests.remote.modal_double import ModalDouble
+from tests.remote.modal_double import Container, ModalDouble
 from tests.unit.test_params import composed
 
 WRITE, READ = "hf_write_secret", "hf_read_secret"
@@ -68,6 +69,12 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "src/tinycats", path / "tinycats", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "tests/remote/light_job.py", path / "tinycats")
     return path
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """The light job ends when this file exists."""
+    return tmp_path / "gate"
 
 
 @dataclass
@@ -130,3 +137,50 @@ def checkout(tmp_path: Path, service: ModalDouble, packages: Path) -> Callable[.
         return Checkout(path, service, packages)
 
     return make
+
+
+def until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> Any:
+    """Wait for what `condition` returns, while the process runs."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        assert process is None or process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+def checkpoints(service: ModalDouble) -> set[str]:
+    """The committed checkpoints."""
+    return {path.name for path in service.volume("tinycats").glob("runs/*/*/checkpoint-*.pt")}
+
+
+def training(service: ModalDouble, process: subprocess.Popen[str], number: int = 1) -> Container:
+    """The container of this number, when it has committed a checkpoint."""
+    until(lambda: len(service.containers) >= number, process)
+    before = checkpoints(service) if number > 1 else set()
+    until(lambda: checkpoints(service) - before, process)
+    return list(service.containers.values())[number - 1]
+
+
+def error(output: str) -> str:
+    """The one line that a stage ended with."""
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert output.splitlines()[-1] == line
+    assert "Traceback" not in output
+    return line
+
+
+def record(checkout: Checkout) -> dict[str, Any]:
+    (path,) = (checkout.path / ".tinycats/remote").glob("*.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def attached(checkout: Checkout, gate: Path) -> str:
+    """What the light job's command prints that attaches to a call which ends with the gate; after the line that says so."""
+    process = checkout.light(gate=str(gate))
+    assert process.stdout
+    next(line for line in process.stdout if "attaches to the call fc-" in line)
+    gate.touch()
+    return checkout.finish(process)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tinycats.runtime.compute.job import Job
 from tinycats.runtime.compute.run import run as run_job
+from tinycats.runtime.earlier_runs import link_earlier
 from tinycats.runtime.errors import UserError, one_line_errors
 from tinycats.runtime.files import atomic_path, read_json, write_json
 from tinycats.runtime.params import load_params
@@ -40,6 +41,7 @@ def count(
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     directory = run.runs / "light-0"
     directory.mkdir(parents=True, exist_ok=True)
+    link_earlier(directory)
     done = max((read_json(path) for path in directory.glob("checkpoint-*.pt")), default=0)
     print(f"light: resumes from step {done}", flush=True)
     while (done < steps or (gate and not Path(gate).exists())) and not stopped:

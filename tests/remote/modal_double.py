@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import os
 import shutil
 import signal
@@ -50,15 +51,27 @@ class Call:
 
 
 @dataclass
+class Build:
+    """Of an image: what the builder says, and how it ends."""
+
+    lines: list[str]
+    error: str | None = None
+
+
+@dataclass
 class Container:
     id: str
     call: Call
     directory: Path
     volumes: dict[str, Path]
+    bases: dict[str, dict[str, int]] = field(
+        default_factory=dict
+    )  # modification times by path, when the view was last the Volume
     process: asyncio.subprocess.Process | None = None
     output: api_pb2.FunctionPutOutputsItem | None = None
     served: bool = False
     preempted: bool = False
+    killed: bool = False  # it did not end in the time that it had
 
 
 class CuttableServer(Server):
@@ -93,6 +106,14 @@ class ModalDouble:
         self.heartbeat_s = 0.3
         self.replaced: dict[str, str] = {}  # other content for mounted files whose path ends so
         self.damaged: list[str] = []  # ends of paths of files; for each, such a file is sent with a wrong bit
+        self.delays: dict[str, float] = {}  # seconds before a request of a name is answered
+        self.queued = False  # calls are taken, and no container starts
+        self.builds: list[Build] = []  # of the next images that are asked for; the others are built already
+        self.building: dict[str, Build] = {}
+        self.broken_reads: list[
+            tuple[str, int]
+        ] = []  # ends of paths of files; for each, such a file is answered with the status
+        self.stopped: set[str] = set()  # ids of apps
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
@@ -179,6 +200,8 @@ class ModalDouble:
             self.requests[f"{task}:{name}"] += 1
         elif (meta.get("x-modal-token-id"), meta.get("x-modal-token-secret")) != TOKEN:
             raise GRPCError(Status.UNAUTHENTICATED, "Token missing or wrong")
+        if name in self.delays:
+            await asyncio.sleep(self.delays[name])
         if self.faults.get(name):
             raise self.faults[name].pop(0)
 
@@ -193,6 +216,10 @@ class ModalDouble:
     async def _get_file(self, request: web.Request) -> web.Response:
         start = int(request.query["start"])
         path = self.volumes[request.match_info["volume"]] / request.match_info["path"]
+        for end, status in self.broken_reads:
+            if request.path.endswith(end):
+                self.broken_reads.remove((end, status))
+                return web.Response(status=status, text="the block could not be read")
         content = path.read_bytes()[start : start + BLOCK_BYTES]
         if self.damaged and request.path.endswith(self.damaged[0]):
             self.damaged.pop(0)
@@ -210,10 +237,16 @@ class ModalDouble:
             os.killpg(container.process.pid, signal.SIGKILL)
 
     def preempt(self, container: Container) -> None:
-        """As Modal does: SIGINT to the container's main process, and another container for the call."""
+        """As Modal does: SIGINT to the container's main process, and another container for the call; 30 s later, the end."""
         assert container.process
         container.preempted = True
         os.kill(container.process.pid, signal.SIGINT)
+        self._loop.call_soon_threadsafe(self._loop.call_later, 30, self._lose_patience, container)
+
+    def _lose_patience(self, container: Container) -> None:
+        if container.process and container.process.returncode is None:
+            container.killed = True
+            self.kill(container)
 
     def begin(self, call: Call) -> None:
         task = self._loop.create_task(self._serve(call))
@@ -223,6 +256,12 @@ class ModalDouble:
     async def _serve(self, call: Call) -> None:
         """Give the call one container after the other until it is done or there are no retries left."""
         retries = call.function.retry_policy.retries
+        while self.queued and not call.cancelled:
+            await asyncio.sleep(0.05)
+        if call.cancelled:
+            call.outputs.append(_ended(DONE.GENERIC_STATUS_TERMINATED, "cancelled"))
+            call.ended.set()
+            return
         while True:
             container = self._new_container(call)
             timed_out = await self._run_container(container)
@@ -254,11 +293,11 @@ class ModalDouble:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(self.blobs[sha])
         (directory / "root").mkdir(parents=True, exist_ok=True)
-        volumes = {}
+        container = Container(name, call, directory, {})
         for mount in call.function.volume_mounts:
-            volumes[mount.volume_id] = directory / mount.mount_path.lstrip("/")
-            shutil.copytree(self.volumes[mount.volume_id], volumes[mount.volume_id])
-        container = Container(name, call, directory, volumes)
+            container.volumes[mount.volume_id] = directory / mount.mount_path.lstrip("/")
+            shutil.copytree(self.volumes[mount.volume_id], container.volumes[mount.volume_id])
+            container.bases[mount.volume_id] = _times(container.volumes[mount.volume_id])
         self.containers[name] = container
         call.containers.append(container)
         return container
@@ -385,6 +424,30 @@ class Service:
     def AppCreate(self, _: Any, __: Any) -> Any:
         return api_pb2.AppCreateResponse(app_id=self.double.new_id("ap"))
 
+    def AppList(self, _: Any, __: Any) -> Any:
+        running = Counter(
+            call.app_id for call in self.double.calls.values() if call.containers and not call.ended.is_set()
+        )
+        apps = [
+            api_pb2.AppListResponse.AppListItem(
+                app_id=id, name=name, description=name, state=api_pb2.APP_STATE_DEPLOYED, n_running_tasks=running[id]
+            )
+            for name, id in self.double.apps.items()
+        ]
+        return api_pb2.AppListResponse(apps=apps)
+
+    def AppGetOrCreate(self, request: Any, _: Any) -> Any:
+        found = request.app_name if request.app_name.startswith("ap-") else self.double.apps.get(request.app_name)
+        if found is None:
+            raise GRPCError(Status.NOT_FOUND, f"no app {request.app_name}")
+        return api_pb2.AppGetOrCreateResponse(app_id=found)
+
+    def AppStop(self, request: Any, _: Any) -> Any:
+        self.double.stopped.add(request.app_id)
+        for name in [name for name, id in self.double.apps.items() if id == request.app_id]:
+            del self.double.apps[name]
+        return Empty()
+
     def AppHeartbeat(self, _: Any, __: Any) -> Any:
         return Empty()
 
@@ -399,8 +462,23 @@ class Service:
     def ImageGetOrCreate(self, request: Any, _: Any) -> Any:
         name = "im-" + hashlib.sha256(request.image.SerializeToString(deterministic=True)).hexdigest()[:12]
         self.double.images[name] = request.image
+        if self.double.builds:
+            self.double.building[name] = self.double.builds.pop(0)
+            return api_pb2.ImageGetOrCreateResponse(image_id=name)
         return api_pb2.ImageGetOrCreateResponse(
             image_id=name, result=DONE(status=DONE.GENERIC_STATUS_SUCCESS),
+            metadata=api_pb2.ImageMetadata(image_builder_version="2025.06", python_version_info="Python 3.11.0"),
+        )  # fmt: skip
+
+    async def ImageJoinStreaming(self, request: Any, _: Any) -> Any:
+        build = self.double.building[request.image_id]
+        for line in build.lines:
+            yield api_pb2.ImageJoinStreamingResponse(
+                task_logs=[api_pb2.TaskLogs(data=f"{line}\n", file_descriptor=api_pb2.FILE_DESCRIPTOR_STDOUT)]
+            )
+        status = DONE.GENERIC_STATUS_FAILURE if build.error else DONE.GENERIC_STATUS_SUCCESS
+        yield api_pb2.ImageJoinStreamingResponse(
+            result=DONE(status=status, exception=build.error or ""), entry_id="1",
             metadata=api_pb2.ImageMetadata(image_builder_version="2025.06", python_version_info="Python 3.11.0"),
         )  # fmt: skip
 
@@ -513,6 +591,10 @@ class Service:
         )
 
     def VolumePutFiles(self, request: Any, _: Any) -> Any:
+        if request.disallow_overwrite_existing_files:
+            for file in request.files:
+                if (self.double.volumes[request.volume_id] / file.filename.lstrip("/")).exists():
+                    raise GRPCError(Status.ALREADY_EXISTS, f"{file.filename}: already exists")
         for file in request.files:
             path = self.double.volumes[request.volume_id] / file.filename.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -528,16 +610,56 @@ class Service:
         urls = [f"{url}?start={start}" for start in range(0, size, BLOCK_BYTES)]
         return api_pb2.VolumeGetFile2Response(get_urls=urls, size=size, start=0, len=size)
 
+    async def VolumeListFiles(self, request: Any, _: Any) -> Any:
+        volume = self.double.volumes[request.volume_id]
+        place = volume / request.path.strip("/")
+        if not place.exists():
+            raise GRPCError(Status.NOT_FOUND, f"no such path {request.path}")
+        paths = sorted(place.rglob("*") if request.recursive else place.iterdir())
+        yield api_pb2.VolumeListFilesResponse(
+            entries=[
+                api_pb2.FileEntry(
+                    path=path.relative_to(volume).as_posix(),
+                    type=api_pb2.FileEntry.DIRECTORY if path.is_dir() else api_pb2.FileEntry.FILE,
+                    mtime=int(path.stat().st_mtime),
+                    size=path.stat().st_size,
+                )
+                for path in paths
+            ]
+        )
+
+    def VolumeRemoveFile(self, request: Any, _: Any) -> Any:
+        path = self.double.volumes[request.volume_id] / request.path.strip("/")
+        if not path.exists():
+            raise GRPCError(Status.NOT_FOUND, f"no such path {request.path}")
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        return Empty()
+
     def VolumeCommit(self, request: Any, container: Container) -> Any:
-        _copy_over(container.volumes[request.volume_id], self.double.volumes[request.volume_id])
-        return api_pb2.VolumeCommitResponse(skip_reload=False)
+        """What the container has changed since it last saw the Volume; what others have changed meanwhile stays."""
+        view, volume = container.volumes[request.volume_id], self.double.volumes[request.volume_id]
+        base, now = container.bases[request.volume_id], _times(view)
+        for path in base.keys() - now.keys():
+            (volume / path).unlink(missing_ok=True)
+        for path in now:
+            if now[path] != base.get(path):
+                (volume / path).parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):  # a temporary file that is gone
+                    shutil.copy2(view / path, volume / path)
+        container.bases[request.volume_id] = now
+        return api_pb2.VolumeCommitResponse(skip_reload=True)
 
     def VolumeReload(self, request: Any, container: Container) -> Any:
         view = container.volumes[request.volume_id]
         for file in _open_files(container):
             if file.is_relative_to(view) and file.is_file():
                 raise GRPCError(Status.FAILED_PRECONDITION, f"there are open files preventing the operation: {file}")
-        _copy_over(self.double.volumes[request.volume_id], view)
+        shutil.rmtree(view)
+        shutil.copytree(self.double.volumes[request.volume_id], view)
+        container.bases[request.volume_id] = _times(view)
         return Empty()
 
     # the container's
@@ -578,22 +700,23 @@ def _method(service: Service, name: str) -> Any:
         if answer is None:
             raise GRPCError(Status.UNIMPLEMENTED, f"{name} is not part of the double")
         response = answer(request, service.double.containers.get(str(stream.metadata.get("x-task", ""))))
+        if inspect.isasyncgen(response):
+            async for part in response:
+                await stream.send_message(part)
+            return
         await stream.send_message(await response if asyncio.iscoroutine(response) else response)
 
     return respond
 
 
-def _copy_over(source: Path, target: Path) -> None:
-    """Make `target` hold what `source` holds; what only `target` has stays, but for checkpoints: no name is used twice."""
-    for path in target.rglob("checkpoint-*.pt"):
-        if not (source / path.relative_to(target)).exists():
-            path.unlink()
-    for path in sorted(source.rglob("*")):
-        copy = target / path.relative_to(source)
-        if path.is_dir():
-            copy.mkdir(exist_ok=True)
-        elif not copy.exists() or copy.stat().st_mtime_ns != path.stat().st_mtime_ns:
-            shutil.copy2(path, copy)
+def _times(root: Path) -> dict[str, int]:
+    """Modification times of the files below."""
+    found = {}
+    for path in root.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                found[path.relative_to(root).as_posix()] = path.stat().st_mtime_ns
+    return found
 
 
 def _open_files(container: Container) -> list[Path]:

@@ -6,9 +6,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,54 +14,16 @@ import pytest
 import yaml
 from grpclib import GRPCError, Status
 
-from tests.remote.conftest import Checkout
+from tests.remote.conftest import Checkout, attached, error, record, training, until
 from tests.remote.light_job import light_job
-from tests.remote.modal_double import Container, ModalDouble
+from tests.remote.modal_double import ModalDouble
 from tests.unit.test_params import parse
 from tinycats.generator.training import train_generator
-from tinycats.runtime.compute.modal_backend import _key
+from tinycats.runtime.compute.call_name import call_name
 from tinycats.runtime.params import WandbLogging
-from tinycats.runtime.run_directory import loaded_sources
+from tinycats.runtime.sources import loaded_sources
 
 BUSY = GRPCError(Status.ABORTED, "the volume is busy")
-
-
-def until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> Any:
-    """Wait for what `condition` returns, while the process runs."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        assert process is None or process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-    raise AssertionError("it did not happen")
-
-
-def checkpoints(service: ModalDouble) -> set[str]:
-    """The committed checkpoints."""
-    return {path.name for path in service.volume("tinycats").glob("runs/*/checkpoint-*.pt")}
-
-
-def training(service: ModalDouble, process: subprocess.Popen[str], number: int = 1) -> Container:
-    """The container of this number, when it has committed a checkpoint."""
-    until(lambda: len(service.containers) >= number, process)
-    before = checkpoints(service) if number > 1 else set()
-    until(lambda: checkpoints(service) - before, process)
-    return list(service.containers.values())[number - 1]
-
-
-def error(output: str) -> str:
-    """The one line that a stage ended with."""
-    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert output.splitlines()[-1] == line
-    assert "Traceback" not in output
-    return line
-
-
-def record(checkout: Checkout) -> dict[str, Any]:
-    (path,) = (checkout.path / ".tinycats/remote").glob("*.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
 
 
 def assert_outputs(checkout: Checkout) -> None:
@@ -83,7 +42,7 @@ def test_a_training_run_that_crashes_and_is_preempted_ends_as_one_here(
 ) -> None:
     there, here = checkout(), checkout("here")
     for one in (there, here):
-        shutil.copytree(processed, one.path / "data/processed")
+        shutil.copytree(processed, one.path / "data/processed/photo")
     process = there.stage("train_dit")
     service.kill(training(service, process))
     service.preempt(training(service, process, number=2))
@@ -112,12 +71,12 @@ FOUND = {"source": {"a": "1", "b": "2"}, "table.csv": {"": "3"}}
 
 def key(found: dict[str, dict[str, str]] = FOUND, sources: dict[str, str] = SOURCES, **arguments: Any) -> str:
     """What the name of a call of the light job ends with."""
-    return _key(light_job(**arguments), found, sources)
+    return call_name(light_job(**arguments), found, sources)
 
 
 def test_the_room_that_cannot_change_a_result_is_not_in_the_name_of_a_call() -> None:
     inside = {name for name in SOURCES if f"{name}.".startswith("tinycats.runtime.")}
-    assert inside >= {"tinycats.runtime", "tinycats.runtime.params", "tinycats.runtime.compute.container"}
+    assert inside >= {"tinycats.runtime", "tinycats.runtime.params", "tinycats.runtime.compute.call_name"}
     assert SOURCES.keys() - inside >= {"tinycats.generator.training", "tinycats.learning.loop"}
     unchanged = {name for name in SOURCES if key(sources={**SOURCES, name: "other"}) == key()}
     assert unchanged == inside
@@ -141,7 +100,7 @@ def test_the_name_of_a_call_is_that_of_what_its_result_depends_on() -> None:
         key(training=training.model_copy(update={"lr": 0.5})),
         key(found={**FOUND, "table.csv": {"": "4"}}),
         key(found={**FOUND, "source": {"a": "1", "c": "2"}}),
-        _key(replace(light_job(), function=train_generator), FOUND, SOURCES),
+        call_name(replace(light_job(), function=train_generator), FOUND, SOURCES),
     ]
     assert len(set(names)) == len(names)
 
@@ -169,7 +128,7 @@ def test_inputs_go_up_once_for_their_content(checkout, service: ModalDouble) -> 
     assert sorted(path.suffix for path in service.volume("tinycats").glob("inputs/*")) == ["", "", ".json", ".json"]
     before = service.requests["files_up"]
     assert "uploads" not in second.finish(second.light(steps=4))
-    assert service.requests["files_up"] == before
+    assert service.requests["files_up"] == before + 2  # what is said of the call, before and after it is made
     assert len(service.calls) == 2
     assert "resumes from step 3" in second.log()
 
@@ -181,12 +140,6 @@ def test_an_upload_that_was_cut_off_is_made_again(checkout, service: ModalDouble
     assert not service.calls
     there.finish(there.light())
     assert_outputs(there)
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    """The light job ends when this file exists."""
-    return tmp_path / "gate"
 
 
 def test_who_waits_is_killed_and_others_attach(checkout, service: ModalDouble, gate: Path) -> None:
@@ -210,20 +163,20 @@ def test_who_waits_is_killed_and_others_attach(checkout, service: ModalDouble, g
     assert len(service.calls) == len(service.containers) == 1
 
 
-def test_a_stopped_wait_says_that_the_run_continues(checkout, service: ModalDouble) -> None:
+def test_a_stopped_wait_says_that_the_run_continues(checkout, service: ModalDouble, gate: Path) -> None:
     there = checkout()
-    process = there.light(steps=30)
+    process = there.light(gate=str(gate))
     training(service, process)
     process.send_signal(signal.SIGTERM)
     output = there.finish(process, code=130)
     assert output.splitlines()[-1].startswith("train_dit: stopped waiting; a call that has begun continues on Modal")
-    assert "attaches to the call fc-" in there.finish(there.light(steps=30))
+    attached(there, gate)
 
 
 def test_a_time_limit_ends_with_a_line_and_the_next_run_resumes(checkout, service: ModalDouble) -> None:
     there = checkout(timeout_s=15, retries=1)
     line = error(there.finish(there.light(steps=3, step_s=8), code=1))
-    assert "not done after 2 attempt(s) of 15 s (compute.timeout_s)" in line
+    assert "not done after 2 attempt(s), of 15 s each at most (compute.timeout_s)" in line
     assert len(service.containers) == 2
     assert_nothing_in_place(there)
     kept = record(there)
@@ -257,8 +210,7 @@ def test_a_connection_that_stays_lost_is_one_line(checkout, service: ModalDouble
     service.disconnect()
     assert "no connection to Modal for 1 s; the run fc-" in error(there.finish(process, code=1))
     service.reconnect()
-    gate.touch()
-    assert "attaches to the call fc-" in there.finish(there.light(gate=str(gate)))
+    attached(there, gate)
     assert len(service.calls) == 1
 
 
@@ -277,7 +229,7 @@ def test_commits_that_fail_now_and_then_are_made_up_for(checkout, service: Modal
 def test_commits_that_never_succeed_are_one_line(checkout, service: ModalDouble) -> None:
     there = checkout(retries=1)
     service.faults["VolumeCommit"] = [BUSY] * 1000
-    assert "failed on Modal after 2 attempt(s) (the volume is busy)" in error(there.finish(there.light(), code=1))
+    assert "failed on Modal (the volume is busy)" in error(there.finish(there.light(), code=1))
     assert len(service.containers) == 2
     service.faults.clear()
     there.finish(there.light())
@@ -343,7 +295,7 @@ def test_outputs_that_stay_damaged_replace_nothing(checkout, service: ModalDoubl
     assert_nothing_in_place(there)
     there.finish(there.light())
     assert_outputs(there)
-    assert len(service.calls) == 2
+    assert len(service.calls) == 1  # what lies there is fetched, not made
 
 
 def test_outputs_that_are_not_what_they_should_be_replace_nothing(checkout, service: ModalDouble) -> None:

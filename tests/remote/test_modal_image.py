@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from packaging.requirements import Requirement
@@ -15,8 +16,9 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT
 from tests.remote.modal_double import ModalDouble
 from tests.unit.test_locks import RUN, locked, needed
+from tinycats.runtime.compute_params import RemoteStage
 
-STAGES = ("train_classifier", "train_dit", "distill", "evaluate")
+STAGES = get_args(RemoteStage)
 
 
 @pytest.fixture

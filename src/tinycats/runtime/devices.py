@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tinycats.runtime.errors import UserError
-from tinycats.runtime.params import DeviceName
+from tinycats.runtime.section import DeviceName
 
 
 def resolve_device(name: DeviceName) -> torch.device:

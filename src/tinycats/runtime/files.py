@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -18,6 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.words import some
 
 
 @contextmanager
@@ -118,14 +122,29 @@ def _remove(path: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically. Raises ValueError on NaN or infinity, which JSON does not know."""
+    """Write `content` as indented JSON, atomically. Raises UserError, naming the keys, on NaN or infinity, which JSON lacks."""
+    if wrong := list(_not_finite(content)):
+        raise UserError(f"{path}: cannot hold {some(wrong)}: JSON has finite numbers only")
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
+def _not_finite(content: Any, key: str = "") -> Iterator[str]:
+    """The dotted keys of numbers that are NaN or infinite, each with its value."""
+    if isinstance(content, float) and not math.isfinite(content):
+        yield f"{key} = {content}" if key else str(content)
+    elif isinstance(content, dict | list | tuple):
+        for name, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _not_finite(value, f"{key}.{name}" if key else str(name))
+
+
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The content of a JSON file. Raises ValueError where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:

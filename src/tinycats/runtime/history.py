@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from dvclive import Live
 from PIL import Image
 
+from tinycats.runtime.files import write_json
 from tinycats.runtime.processes import is_main
 
 
@@ -26,6 +28,8 @@ class LiveSink:
     """A DVCLive directory."""
 
     def __init__(self, directory: Path) -> None:
+        from dvclive import Live  # it may be missing: see _open_directory
+
         # dvcyaml=None and save_dvc_exp=False: else DVCLive edits dvc.yaml under `dvc repro`
         self._live = Live(str(directory), dvcyaml=None, save_dvc_exp=False, report=None)
 
@@ -44,6 +48,30 @@ class LiveSink:
         self._live.end()
 
 
+class SummarySink:
+    """What DVCLive would write to metrics.json, for a machine without DVCLive (benchmarks/gpu.py)."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._last: dict[str, float | str] = {}
+
+    def log(self, step: int, scalars: dict[str, float]) -> None:
+        self._last |= {**scalars, "step": step}
+
+    def log_image(self, step: int, name: str, path: Path) -> None:
+        """It is in the run directory."""
+
+    def finish(self, summary: dict[str, float | str]) -> None:
+        write_json(self._directory / "metrics.json", self._last | summary)
+
+
+def _open_directory(directory: Path) -> Sink:
+    if importlib.util.find_spec("dvclive") is not None:
+        return LiveSink(directory)
+    print(f"dvclive is not installed: {directory} gets no curves, only the last figures", file=sys.stderr, flush=True)
+    return SummarySink(directory)
+
+
 class History:
     """Scalars and images by step, mirrored by the main process into a DVCLive directory and a further sink.
 
@@ -57,7 +85,7 @@ class History:
         self.images = images
         self._sinks: list[Sink] = []
         if is_main():
-            self._sinks = [LiveSink(live_directory), *([sink] if sink else [])]
+            self._sinks = [_open_directory(live_directory), *([sink] if sink else [])]
 
     def log(self, step: int, scalars: dict[str, float]) -> None:
         """Log scalars for `step` (optimizer steps done)."""

@@ -18,10 +18,7 @@ def check_network(name: str) -> str:
     """The name, as it is. Raises ValueError, with the nearest names, where timm has no such network."""
     if name in KNOWN:
         return name
-    import tinycats.runtime.vision  # noqa: F401  # timm imports torchvision, which needs this first
-
-    # isort: split
-    import timm
+    from tinycats.runtime.timm import timm
 
     known = timm.list_pretrained() if "." in name else timm.list_models()  # what follows the dot names weights
     if name not in known:

@@ -1,7 +1,8 @@
 """params.yaml as one typed object.
 
-Every value comes from params.yaml, which DVC composes from conf/: there are no defaults here. An unknown key, a wrong
-type, a value out of range or an impossible combination is one line, before any work starts.
+Every value comes from params.yaml, which DVC composes from conf/: there are no defaults here, but for what a machine on Modal
+has besides its GPUs. An unknown key, a wrong type, a value out of range or an impossible combination is one line, before any
+work starts.
 """
 
 from __future__ import annotations
@@ -10,41 +11,42 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from tinycats.runtime.compute_params import LocalCompute, ModalCompute
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.networks import NetworkName
+from tinycats.runtime.section import Count, Fraction, NonNegative, OpenFraction, Positive, Section
+from tinycats.runtime.section import DeviceName as DeviceName
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-OpenFraction = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
 ImageSize = Annotated[int, Field(ge=16, le=1024)]
 Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 AugmentationLevel = Literal["none", "basic", "full"]
 Schedule = Literal["constant", "cosine"]
+Objective = Literal["consistency", "adversarial"]
+Differentiable = Literal["colour", "translation", "cutout"]
 Fit = Literal["crop", "stretch"]  # how an image becomes a square: its middle, or all of it with other proportions
-DeviceName = Literal["auto", "cpu", "cuda"]
-RemoteStage = Literal["train_classifier", "train_dit", "distill", "evaluate"]  # can run on Modal
-GpuType = Literal[
-    "T4", "L4", "A10", "A10G", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000", "H100", "H100!", "H200", "B200", "B200+"
-]  # fmt: skip
-ModalName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,64}$")]
-Region = Annotated[
-    str, Field(pattern=r"^(us|eu|ap|uk|ca|jp|me|sa|af|mx|il)(-[a-z]+)?(-?[0-9]+)?$")
-]  # a part of the world, or one in it
+View = Literal["photo", "face"]  # what of the data: whole photos, or a square around the face in each
+FaceSource = Literal["boxes", "cat_face"]  # heads' boxes that came with the data, or OpenCV's detector of cats' faces
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+def _check_place(path: str) -> str:
+    """A path as it stands: DVC, which watches it, knows neither home folders nor addresses."""
+    if path.startswith("~"):
+        raise ValueError(f"~ is not expanded here; write the whole path, for example with $HOME, got {path!r}")
+    if "://" in path:
+        raise ValueError(f"is an address; download it first and name the file, got {path!r}")
+    return path
+
+
+Place = Annotated[str, AfterValidator(_check_place)]
 
 
 class DataCommon(Section):
     """What fetch makes data/raw of."""
 
-    extra: list[str]  # further folders, tars or zips of class folders, merged by class name
+    extra: list[Place]  # further folders, tars or zips of class folders, merged by class name
     watch: str  # a path whose content decides whether fetch runs again
 
 
@@ -78,7 +80,7 @@ class OxfordPetsData(DataCommon):
 
 class ImageFolderData(DataCommon):
     source: Literal["image_folder"]
-    path: str  # directory, tar or zip of class/name.jpg or train|valid|test/class/name.jpg
+    path: Place  # directory, tar or zip of class/name.jpg or train|valid|test/class/name.jpg
 
     @field_validator("path")
     @classmethod
@@ -98,6 +100,8 @@ class PreprocessParams(Section):
     other_class: str | None  # the class that is not a cat, if the data has one
     features: NetworkName | None  # of this network, by which the data is looked at; null: it is not
     near_duplicates: Literal["drop", "report"]
+    face: FaceSource | None  # how the view `face` is made; null: it is not
+    min_faces: Count  # in the training split, of a class that the view `face` has
 
     @model_validator(mode="after")
     def _leaves_some_for_training(self) -> Self:
@@ -119,7 +123,8 @@ class TrainingParams(Section):
     accumulation: Count  # micro-batches of a step
     lr: Positive
     schedule: Schedule
-    beta2: OpenFraction  # of AdamW's running mean of squares
+    beta1: Annotated[float, Field(ge=0, lt=1)]  # of AdamW's running mean of gradients
+    beta2: OpenFraction  # of their squares
     weight_decay: NonNegative
     clip_norm: Positive
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None  # of the averaged weights; null: no average is kept
@@ -146,6 +151,7 @@ class ClassifierParams(TrainingParams):
     head_lr: Positive  # times lr: the learning rate of the linear head, which nothing has trained before
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     min_crop: Annotated[float, Field(gt=0, le=1)]  # share of the area that a random crop keeps at least
+    small_share: Fraction  # of the images, shown as small ones that were enlarged
     mixup: NonNegative  # alpha of the beta distribution; 0 switches MixUp off
     cutmix: Fraction  # of the batches, with a rectangle of another image in each instead of MixUp
     small_first: Fraction  # of all steps, the first ones, which train at two thirds of the size
@@ -160,12 +166,13 @@ class ClassifierParams(TrainingParams):
 
 
 class DitParams(Section):
-    """TinyDiT's size."""
+    """TinyDiT's size, and what it is trained on."""
 
+    view: View
     image_size: ImageSize
     patch_size: Count
-    width: Count
-    depth: Count
+    width: Annotated[int, Field(ge=1, le=16_384)]
+    depth: Annotated[int, Field(ge=1, le=512)]
     heads: Count
 
     @model_validator(mode="after")
@@ -195,12 +202,48 @@ class TrainParams(GeneratorTrainingParams):
     t_std: Positive
 
 
+class AdversaryParams(Section):
+    """The discriminator of the adversarial objective, and what the student learns beside it."""
+
+    network: NetworkName  # whose frozen features it sees
+    feature_size: ImageSize  # of the images as the network sees them
+    mixing: Count | None  # channels of maps that hold those of coarser scales too; null: the network's own maps
+    channels: Count  # of its heads
+    head_lr: Positive  # times lr
+    augmentation: list[Differentiable]  # of real and generated images alike, before the network sees them
+    noise: NonNegative  # standard deviation of what is added to them; pixels lie in [-1, 1]
+    transition: Fraction  # of all steps, in which the class gains its full weight in the heads; 0: it has it at once
+    start_share: OpenFraction  # of the images that start from noise; the others start at later times, equally often
+    own_share: Fraction  # of the others, that start where the student's own steps led to
+    reconstruction_weight: NonNegative  # times t: how near the image is to the one that was noised
+    class_weight: NonNegative  # of the cross-entropy by a linear probe of the class
+    consistency_weight: NonNegative  # of the other objective, on the same images
+    lecam_weight: NonNegative
+    r1_weight: NonNegative
+
+
 class DistillParams(GeneratorTrainingParams):
     """Training of the student; how the teacher is guided is the sampler's business."""
 
+    objective: Objective
     levels: Annotated[int, Field(ge=1, le=6)]  # the shortest step is 2 ** -levels
-    teacher_share: OpenFraction  # of the images that learn the shortest step
+    teacher_share: OpenFraction  # of the images that learn the shortest step; for consistency alone
     teacher_steps: Count  # Euler steps of the teacher in the shortest step of the student
+    adversary: AdversaryParams | None  # null: the objective has none
+
+    @model_validator(mode="after")
+    def _has_its_adversary(self) -> Self:
+        if self.objective == "adversarial" and self.adversary is None:
+            raise ValueError("objective adversarial needs an adversary; use distill=adversarial, which has one")
+        return self
+
+    @model_validator(mode="after")
+    def _compiles(self) -> Self:
+        if self.objective == "adversarial" and self.adversary and self.adversary.r1_weight and self.compile:
+            raise ValueError(
+                "adversary.r1_weight needs second derivatives, which compile: true does not have; use lecam_weight"
+            )
+        return self
 
 
 class SamplerSettings(Section):
@@ -286,54 +329,6 @@ class PublishParams(Section):
     gates: list[Gate]
 
 
-class ComputeCommon(Section):
-    """Where and how things run. Cannot change a result, so no stage depends on it."""
-
-    device: DeviceName
-    processes: Count | None  # that share a training run; null: one for each GPU
-    checkpoint_every_s: Positive
-
-
-class LocalCompute(ComputeCommon):
-    backend: Literal["local"]
-
-
-class ModalMachine(Section):
-    """The machine of one stage on Modal."""
-
-    gpu: GpuType
-    count: Annotated[int, Field(ge=1, le=8)]
-
-    @model_validator(mode="after")
-    def _exists(self) -> Self:
-        if self.gpu in ("A10", "A10G") and self.count > 4:
-            raise ValueError(f"count {self.count}: Modal has at most 4 {self.gpu} in a machine")
-        return self
-
-
-class ModalCompute(ComputeCommon):
-    """The stages in `machines` run on Modal, the others here. Names are those of the Modal workspace."""
-
-    backend: Literal["modal"]
-    app: ModalName
-    environment: ModalName | None  # null: the workspace's own
-    volume: ModalName  # for inputs, checkpoints and outputs
-    secrets: list[ModalName]  # whose variables the jobs see, WANDB_API_KEY for example
-    regions: list[Region]  # empty: wherever there is a machine
-    timeout_s: Annotated[int, Field(ge=1, le=24 * 3600)]  # of one attempt
-    retries: Annotated[int, Field(ge=0, le=10)]
-    connection_timeout_s: Positive  # without a connection for so long, this end gives up waiting
-    machines: dict[RemoteStage, ModalMachine]
-    usd_per_hour: dict[GpuType, NonNegative]  # of one GPU, for the estimate of what a run costs
-
-    @model_validator(mode="after")
-    def _is_priced(self) -> Self:
-        for stage, machine in self.machines.items():
-            if machine.gpu not in self.usd_per_hour:
-                raise ValueError(f"usd_per_hour has no price for {machine.gpu}, the GPU of {stage}")
-        return self
-
-
 class LoggingCommon(Section):
     every_steps: Count  # steps between two points of the curves
 
@@ -396,6 +391,34 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _makes_its_view(self) -> Self:
+        if self.dit.view == "face" and self.preprocess.face is None:
+            raise ValueError("dit.view: face needs preprocess.face: boxes or cat_face, got null")
+        return self
+
+    @model_validator(mode="after")
+    def _judges_with_another_network(self) -> Self:
+        network = self.adversary_network
+        if network is not None and network.split(".")[0] == self.evaluate.features.split(".")[0]:
+            raise ValueError(
+                f"evaluate.features: {self.evaluate.features} is distill.adversary.network too, and a student that was trained "
+                "against a network is not to be judged by it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lets_the_adversary_win(self) -> Self:
+        if self.adversary_network is not None and self.monitor.distill.guard_steps is not None:
+            raise ValueError("monitor.distill.guard_steps: must be null, since the loss of an adversary need not fall")
+        return self
+
+    @property
+    def adversary_network(self) -> str | None:
+        """That of the student's adversary, if it has one."""
+        adversary = self.distill.adversary
+        return adversary.network if self.distill.objective == "adversarial" and adversary else None
+
+    @model_validator(mode="after")
     def _keeps_its_logs(self) -> Self:
         remote = isinstance(self.compute, ModalCompute) and self.compute.machines
         if remote and isinstance(self.logging, WandbLogging) and self.logging.mode == "offline":
@@ -434,7 +457,7 @@ def load_params(path: Path) -> Params:
         raise UserError(
             f"{path}: not found; run this from the repository root, or `tinycats params` to make it"
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of a date that is none, for example
         raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     return parse_params(content, str(path))
 

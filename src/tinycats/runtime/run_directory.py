@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from tinycats.runtime.earlier_runs import link_earlier
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_path, file_hash, is_locked, locked, remove_leftovers
 from tinycats.runtime.processes import is_main
+from tinycats.runtime.sources import changes_results, loaded_sources
 from tinycats.runtime.status import read_status
 
 KEEP_CHECKPOINTS = 2  # the newest, and one to fall back on
@@ -46,20 +47,10 @@ def run_key(determines: Mapping[str, Any], inputs: list[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def loaded_sources() -> dict[str, Path]:
-    """The files of the project's modules that this process has loaded, by name."""
-    modules = sorted(sys.modules.items())
-    return {name: Path(m.__file__) for name, m in modules if name.split(".")[0] == "tinycats" and m.__file__}
-
-
-def changes_results(module: str) -> bool:
-    """Whether the code of a module can change a result: that of this room cannot."""
-    return module.split(".")[:2] != ["tinycats", "runtime"]
-
-
 def open_run(runs: Path, stage: str, key: str) -> RunDirectory:
     """The directory of a run of `stage` below `runs`; the main process deletes old finished runs of the stage."""
     run = RunDirectory(runs / f"{stage}-{key}")
+    link_earlier(run.path)
     if is_main():
         run.hold()
         remove_leftovers(run.path / UNNAMED)  # of a run that was killed while it wrote

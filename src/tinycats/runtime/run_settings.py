@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinycats.runtime.params import (
-    DeviceName,
-    DvcliveLogging,
-    LocalCompute,
-    ModalCompute,
-    RunMonitor,
-    SampledRunMonitor,
-    WandbLogging,
-)
+from tinycats.runtime.compute_params import LocalCompute, ModalCompute
+from tinycats.runtime.params import DvcliveLogging, RunMonitor, SampledRunMonitor, WandbLogging
+from tinycats.runtime.section import DeviceName
 
 CHECKPOINT_SHARE = 0.02  # of the time, which checkpoints may take
 

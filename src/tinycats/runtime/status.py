@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import psutil
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
 from tinycats.runtime.files import locked, read_json, write_json
 
 STATUS_NAME = "status.json"
 STALE_AFTER_S = 60.0
+MAX_ETA_S = 1e9  # thirty years; a timedelta does not hold any number
 
 State = Literal["running", "finished", "stopped", "failed"]
 
@@ -25,17 +26,18 @@ State = Literal["running", "finished", "stopped", "failed"]
 class Status(BaseModel):
     """`state` is what the run itself last said: a run that was killed still says that it is running (see Run.condition)."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
     stage: str
     state: State
     step: int
     steps: int
     loss: float | None
     images_per_second: float
-    eta_s: float
+    eta_s: Annotated[float, Field(ge=0, le=MAX_ETA_S)]
     memory_mb: float  # largest resident memory so far; on CUDA, of the device
     precision: str  # what it computes in: fp32, bf16 or fp16
     saved_step: int | None  # of the last checkpoint
-    pid: int
+    pid: Annotated[int, Field(ge=0, lt=2**31)]
     process_started_at: float  # Unix time; tells apart another process that was given the same number
     written_at: float  # Unix time
 
@@ -45,6 +47,7 @@ def write_status(run: Path, **fields: Any) -> None:
     process = psutil.Process()
     content = {
         "pid": process.pid, "process_started_at": process.create_time(), "written_at": time.time(), **fields,
+        "eta_s": min(fields["eta_s"], MAX_ETA_S),
     }  # fmt: skip
     write_json(run / STATUS_NAME, Status(**content).model_dump())
 

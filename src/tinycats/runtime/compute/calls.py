@@ -20,13 +20,15 @@ class CallRecord(BaseModel):
     app: str
     environment: str | None
     volume: str
-    gpu: str
+    folder: str  # of the call, on the Volume
+    inputs: list[str] = []  # digests of what it reads
+    gpu: str | None
     gpus: int
     usd_per_hour: float  # of one GPU
     spawned_at: float  # Unix time
     state: Literal["running", "finished", "failed", "cancelled"] = "running"
     attempts: int | None = None
-    seconds: float | None = None  # of all attempts at this run, those of earlier calls too
+    seconds: float | None = None  # of all attempts at the call
     problem: str | None = None
 
     @property

@@ -4,41 +4,43 @@ commits its checkpoints.
 A Volume is a view: what a container writes is lost with it until it is committed. The layout of the Volume:
 
     inputs/DIGEST      a file or directory that jobs read; inputs/DIGEST.json is written when it is whole
-    runs               the checkpoints of all training runs
-    calls/NAME         of one call: call.json, attempts.json, status.json, outputs/PATH
+    runs/RUN/CALL      the checkpoints of a training run that a call has written
+    calls/NAME/NUMBER  of one call, by its caller: claim.json before and call.json after it was made; by its container:
+                       started.json, attempts.json, status.json, outputs/PATH, and result.json when they are whole
 """
 
 from __future__ import annotations
 
 import base64
+import os
 import pickle
 import shutil
 import subprocess
 import sys
 import threading
-import time
-import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Self
 
 from tinycats.runtime.compute.contents import Contents, contents
 from tinycats.runtime.compute.job import Job, run_here
+from tinycats.runtime.compute.volume_checkpoints import VolumeCheckpoints
+from tinycats.runtime.earlier_runs import EARLIER_RUNS
 from tinycats.runtime.errors import UserError, one_line_errors
-from tinycats.runtime.files import atomic_path, file_hash, read_json, scratch_directory, write_json
+from tinycats.runtime.files import file_hash, scratch_directory, write_json
 
-COMMIT_EVERY_S = 60.0  # where there is no new checkpoint earlier; the status is committed with it
-FINISH_S = 25.0  # Modal kills a container 30 s after it was told to end
+FINISH_S = (
+    12.0  # for the job. Modal kills a container 30 s after it was told to end: the rest is for the copy and the commit
+)
 
 
 @dataclass(frozen=True)
 class Request:
     """All that a container is told. Paths are relative to the project."""
 
-    name: str
+    folder: str  # of the call on the Volume
     sources: dict[str, str]  # sha256 by module, of the code that the caller has loaded
     inputs: dict[str, str]  # digest by path
     outputs: list[str]
@@ -59,79 +61,10 @@ class Request:
 class Result:
     """What a container answers when trying again would change nothing."""
 
-    seconds: float  # of all attempts at a call of this name, as the containers saw them
+    seconds: float  # of all attempts at the call, as the containers saw them
     attempts: int
     outputs: dict[str, Contents]  # by path
     error: str | None = None  # what a person has to change; trying again would not help
-
-
-class VolumeCheckpoints:
-    """Brings the checkpoints that the job writes to the Volume, and what the caller may want to know of the call meanwhile.
-
-    The job works in `runs`, a directory of its own: a Volume with open files cannot be brought up to date, and only the runs that
-    this job writes to change on the Volume, whatever others do there at the same time.
-    """
-
-    def __init__(self, runs: Path, volume: Path, folder: Path, commit: Callable[[], None]) -> None:
-        self.runs, self.there, self.folder, self.commit = runs, volume / "runs", folder, commit
-        self.attempt, self.started = uuid.uuid4().hex, time.monotonic()
-        self.committed: set[str] = set()
-        self.committed_at = -COMMIT_EVERY_S
-
-    def restore(self) -> None:
-        """Show the job what is on the Volume: links, which it replaces by files of its own."""
-        for path in self.there.rglob("*"):
-            here = self.runs / path.relative_to(self.there)
-            here.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_file():
-                here.symlink_to(path)
-
-    def save(self) -> None:
-        """Commit where a checkpoint was written since the last commit, or where that is long ago."""
-        written = {path.name for path in self.runs.glob("*/checkpoint-*.pt") if not path.is_symlink()}
-        if written == self.committed and time.monotonic() - self.committed_at < COMMIT_EVERY_S:
-            return
-        self.write_seconds()
-        for run in self.runs.glob("*"):
-            self.bring(run)
-        self.commit()
-        self.committed, self.committed_at = written, time.monotonic()
-
-    def bring(self, run: Path) -> None:
-        """Copy what the job has written of a run, and delete the checkpoints that it has deleted."""
-        kept = [*run.glob("checkpoint-*.pt"), *run.glob("status.json"), *run.glob("images/*.png")]
-        written = [path for path in kept if not path.is_symlink()]
-        if not written:
-            return
-        there = self.there / run.name
-        for path in written:
-            copy = there / path.relative_to(run)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # deleted by the job just now
-                if not copy.exists() or copy.stat().st_mtime_ns != path.stat().st_mtime_ns:
-                    with atomic_path(copy) as temporary:
-                        shutil.copyfile(path, temporary)
-                    shutil.copystat(path, copy)
-        for path in there.glob("checkpoint-*.pt"):
-            if not (run / path.name).is_symlink() and not (run / path.name).exists():
-                path.unlink()
-        if (run / "status.json") in written:
-            shutil.copyfile(run / "status.json", self.folder / "status.json")
-
-    def try_to_save(self) -> None:
-        """Save; where that fails, say so and let the job continue: a later time may do."""
-        try:
-            self.save()
-        except Exception as error:  # whatever Modal's client raises
-            print(f"the Volume could not be committed ({error}); trying again", file=sys.stderr, flush=True)
-
-    def write_seconds(self) -> dict[str, float]:
-        """Write and return the time that each attempt at the call has taken so far."""
-        path = self.folder / "attempts.json"
-        seconds: dict[str, float] = read_json(path) if path.exists() else {}
-        seconds[self.attempt] = time.monotonic() - self.started
-        write_json(path, seconds)
-        return seconds
 
 
 def execute(request: Request, call_id: str, volume: Path, commit: Callable[[], None]) -> Result:
@@ -139,18 +72,17 @@ def execute(request: Request, call_id: str, volume: Path, commit: Callable[[], N
 
     Raises RuntimeError where another attempt may succeed: the job crashed, or the Volume could not be committed.
     """
-    folder = volume / "calls" / request.name
+    folder = volume / request.folder
     for directory in (folder, volume / "runs"):
         directory.mkdir(parents=True, exist_ok=True)
     outputs, problem = {}, None
     with scratch_directory() as work:
-        checkpoints = VolumeCheckpoints(work / request.state / "runs", volume, folder, commit)
-        write_json(folder / "call.json", {"call_id": call_id})
+        checkpoints = VolumeCheckpoints(work / request.state / "runs", volume, folder, call_id, commit)
+        write_json(folder / "started.json", {"call_id": call_id})
         checkpoints.save()
         try:
             check_sources(request.sources)
             _prepare(work, request, volume)
-            checkpoints.restore()
             _run_in_process(work, request.job, checkpoints)
         except UserError as error:
             problem = str(error)
@@ -159,17 +91,20 @@ def execute(request: Request, call_id: str, volume: Path, commit: Callable[[], N
         for run in checkpoints.runs.glob("*"):
             checkpoints.bring(run)
     seconds = checkpoints.write_seconds()
+    result = Result(sum(seconds.values()), len(seconds), outputs, problem)
+    write_json(folder / "result.json", asdict(result))
     commit()
-    return Result(sum(seconds.values()), len(seconds), outputs, problem)
+    return result
 
 
 def check_sources(sources: Mapping[str, str]) -> None:
-    """Raise UserError where the code here is not the caller's: another deployment may have come between."""
+    """Raise UserError where the code here is not the caller's: somebody may have deployed the app by hand."""
     for module, expected in sources.items():
         spec = find_spec(module)
         if spec is None or spec.origin is None or file_hash(Path(spec.origin)) != expected:
             raise UserError(
-                f"{module} was deployed with other content before this call began; run the same command again"
+                f"{module} was deployed with other content before this call began: `modal app stop` the app by hand, then run "
+                "the same command again"
             )
 
 
@@ -195,7 +130,7 @@ def _run_in_process(work: Path, job: bytes, checkpoints: VolumeCheckpoints) -> N
     packages = Path(__file__).parents[2]
     process = subprocess.Popen(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(packages)!r}); import {__name__} as c; c.main()"],
-        cwd=work, stderr=subprocess.PIPE,
+        cwd=work, stderr=subprocess.PIPE, env={**os.environ, EARLIER_RUNS: str(checkpoints.there)},
     )  # fmt: skip
     assert process.stderr is not None
     last: list[bytes] = [b""]

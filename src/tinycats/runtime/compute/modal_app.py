@@ -1,9 +1,9 @@
 """The app on Modal: one function for each stage that can run there.
 
-`dvc exp run -S compute=modal` deploys it and calls its functions; machines, time limits, retries, regions, the Volume and
-secrets come with the call, from `compute` in params.yaml. By hand, from the project's directory:
+`dvc exp run -S compute=modal` deploys it (see tinycats.runtime.compute.deployment) and calls its functions; machines, time
+limits, retries, regions, the Volume and secrets come with the call, from `compute` in params.yaml. By hand, from the project's
+directory:
 
-    modal deploy -m tinycats.runtime.compute.modal_app
     modal run -m tinycats.runtime.compute.modal_app::check_gpu
 """
 
@@ -51,6 +51,24 @@ def evaluate(request: str, volume: str) -> Result:
     return _execute(request, volume)
 
 
+@app.function()
+def preprocess(request: str, volume: str) -> Result:
+    """Make the processed data; called by `dvc repro`."""
+    return _execute(request, volume)
+
+
+@app.function()
+def export_onnx(request: str, volume: str) -> Result:
+    """Export the models to ONNX; called by `dvc repro`."""
+    return _execute(request, volume)
+
+
+@app.function()
+def quantize(request: str, volume: str) -> Result:
+    """Make the int8 models; called by `dvc repro`."""
+    return _execute(request, volume)
+
+
 @app.function(gpu="T4")
 def check_gpu(size: int = 4096) -> str:
     """Multiply two matrices of this size on a T4, to see that the image and the GPU work together."""
@@ -66,11 +84,11 @@ def check_gpu(size: int = 4096) -> str:
 
 def _execute(request: str, volume: str) -> Result:
     """`request` is a Request as text (`modal run` knows no other types), `volume` the name of the Volume."""
-    mounted = modal.Volume.from_name(volume)
-    mounted.reload()  # this container may have served an earlier call
-    call_id = modal.current_function_call_id()
-    assert call_id is not None
     try:
+        mounted = modal.Volume.from_name(volume)
+        mounted.reload()  # this container may have served an earlier call
+        call_id = modal.current_function_call_id()
+        assert call_id is not None
         return execute(Request.from_text(request), call_id, Path(os.environ["TINYCATS_VOLUME"]), mounted.commit)
-    except Exception as error:  # the caller must not take it for a failure of its own connection
+    except Exception as error:  # the caller must not take it for an answer of Modal's, which says nothing of the call
         raise RuntimeError(str(error) or type(error).__name__) from error

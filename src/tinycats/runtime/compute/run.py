@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinycats.runtime.compute.job import Job, run_here
-from tinycats.runtime.params import LocalCompute, ModalCompute
+from tinycats.runtime.compute_params import LocalCompute, ModalCompute
 
 
 def run(compute: LocalCompute | ModalCompute, job: Job) -> None:
