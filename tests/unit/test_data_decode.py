@@ -60,8 +60,9 @@ EXPECTED = np.asarray(photo()).astype(int)
         (encode(photo().convert("CMYK"), "JPEG", quality=95), 12),
         (encode(photo().convert("CMYK"), "TIFF"), 1),
         (encode(photo(), "GIF"), 30),
+        (encode(photo(), "AVIF", quality=95), 12),
     ],
-    ids=["png", "bmp", "tiff", "ppm", "webp", "jpeg", "progressive", "cmyk jpeg", "cmyk tiff", "gif"],
+    ids=["png", "bmp", "tiff", "ppm", "webp", "jpeg", "progressive", "cmyk jpeg", "cmyk tiff", "gif", "avif"],
 )
 def test_formats(content, tolerance):
     assert np.abs(pixels(content) - EXPECTED).max() <= tolerance
@@ -166,8 +167,8 @@ def test_warnings_of_pillow_are_not_shown(recwarn):
 
 
 def test_other_formats_are_not_opened():
-    assert reason(encode(NOISE, "EPS")) == "undecodable"  # Pillow would start Ghostscript
-    assert reason(encode(NOISE, "PDF")) == "undecodable"
+    assert reason(encode(NOISE, "EPS")) == "unsupported_format"  # Pillow would start Ghostscript
+    assert reason(encode(NOISE, "PDF")) == "unsupported_format"
 
 
 def test_square_is_the_middle_of_the_image():

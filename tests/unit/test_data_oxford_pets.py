@@ -29,6 +29,12 @@ def pack(path: Path, files: dict[str, bytes]) -> Archive:
     return Archive(path, hashlib.md5(path.read_bytes()).hexdigest())
 
 
+HEAD = (
+    b"<annotation><object><name>cat</name><bndbox><xmin>11</xmin><ymin>1</ymin><xmax>30</xmax><ymax>25</ymax></bndbox></object>"
+    b"</annotation>"
+)
+
+
 @pytest.fixture
 def archives(tmp_path: Path) -> tuple[Archive, Archive]:
     names = [f"{breed}_{i}" for breed in CATS for i in range(4)]
@@ -44,6 +50,7 @@ def archives(tmp_path: Path) -> tuple[Archive, Archive]:
                 "annotations/._trainval.txt": b"clutter",
                 "annotations/trainval.txt": "".join(lines[::2]).encode(),
                 "annotations/test.txt": "".join(lines[1::2]).encode(),
+                "annotations/xmls/Bengal_0.xml": HEAD,
             },
         ),
     )
@@ -56,6 +63,7 @@ def test_cats_keep_their_breed_dogs_become_other_and_test_stays_test(archives):
     assert images["Egyptian_Mau/Egyptian_Mau_3.jpg"].split == "test"
     assert images["Egyptian_Mau/Egyptian_Mau_2.jpg"].split == ""
     assert images["other/great_pyrenees_1.jpg"].class_name == "other"
+    assert {name: image.box for name, image in images.items() if image.box} == {"Bengal/Bengal_0.jpg": (10, 0, 20, 25)}
 
 
 @pytest.mark.parametrize(("other_max", "expected"), [(3, [1, 1, 1]), (8, [3, 2, 3]), (12, [5, 2, 5]), (13, [6, 2, 5])])
@@ -91,6 +99,10 @@ def test_archives_that_lack_what_they_should_hold(tmp_path, archives):
     strange = pack(tmp_path / "strange.tar.gz", {"annotations/trainval.txt": b"Bengal_0 1\n"})
     with pytest.raises(UserError, match="has 'Bengal_0 1' instead of"):
         next(oxford_pets(images, strange, 100, 0))
+    for number, content in enumerate((b"<annotation>", b"<annotation></annotation>", HEAD.replace(b"11", b"eleven"))):
+        damaged = pack(tmp_path / f"{number}.tar.gz", {"annotations/xmls/Bengal_0.xml": content})
+        with pytest.raises(UserError, match=r"annotations/xmls/Bengal_0\.xml: has no object with a bndbox"):
+            next(oxford_pets(images, damaged, 100, 0))
 
 
 CONTENT = bytes(range(256)) * 5000

@@ -1,5 +1,6 @@
 """Preprocessing as a whole: what is kept, left out and written, that it is repeatable, and how it fails."""
 
+import dataclasses
 import errno
 import io
 import json
@@ -35,6 +36,8 @@ SETTINGS = PreprocessParams(
     other_class=None,
     features=None,
     near_duplicates="report",
+    face=None,
+    min_faces=1,
 )
 
 
@@ -68,7 +71,7 @@ def hashes(directory: Path) -> dict[str, str]:
 def test_what_is_written_is_every_image_with_its_label(tmp_path):
     images = good("b", range(10)) + good("a", range(10, 20))
     metrics = prepare(tmp_path, images, other_class="b")
-    processed = tmp_path / "processed"
+    processed = tmp_path / "processed/photo"
     assert metrics["read"] == metrics["kept"] == 20
     assert metrics["splits"] == {"train": 12, "val": 4, "test": 4}
     assert metrics["classes"] == {"a": 10, "b": 10}
@@ -115,7 +118,9 @@ def test_bad_images_are_left_out_with_their_reason(tmp_path):
         "near_duplicate": 0,
     }  # fmt: skip
     assert (metrics["read"], metrics["kept"]) == (25, 20)
-    names = {name for split in ("train", "val", "test") for name in load_split(tmp_path / "processed", split, 16).names}
+    names = {
+        name for split in ("train", "val", "test") for name in load_split(tmp_path / "processed/photo", split, 16).names
+    }
     assert names == {image.name for image in images}
 
 
@@ -146,15 +151,15 @@ def test_given_splits_are_kept(tmp_path):
     given = good("a", range(6), "train") + good("a", range(6, 8), "val") + good("a", range(8, 10), "test")
     prepare(tmp_path, given + good("b", range(10, 20)))
     for split in ("train", "val", "test"):
-        names = [name for name in load_split(tmp_path / "processed", split, 16).names if name.startswith("a/")]
+        names = [name for name in load_split(tmp_path / "processed/photo", split, 16).names if name.startswith("a/")]
         assert names == [image.name for image in given if image.split == split]
 
 
 def test_stretched_images_are_whole_and_the_data_set_says_so(tmp_path):
     images = good("a", range(9)) + good("b", range(10, 19))
     prepare(tmp_path, images, fit="stretch")
-    assert load_fit(tmp_path / "processed") == "stretch"
-    train = load_split(tmp_path / "processed", "train", 16)
+    assert load_fit(tmp_path / "processed/photo") == "stretch"
+    train = load_split(tmp_path / "processed/photo", "train", 16)
     content = {image.name: image.content for image in images}
     for name, image in zip(train.names, train.images, strict=True):
         assert (image == to_square(decode(content[name], 1, 10**6), 16, "stretch")).all()
@@ -163,33 +168,70 @@ def test_stretched_images_are_whole_and_the_data_set_says_so(tmp_path):
 def test_two_runs_are_byte_identical_whatever_the_number_of_cores(tmp_path, monkeypatch):
     images = good("a", range(50)) + good("b", range(50, 90))
     first = prepare(tmp_path, images)
-    expected = hashes(tmp_path / "processed")
+    expected = hashes(tmp_path / "processed/photo")
     monkeypatch.setattr(parallel, "cores", lambda: 5)
     monkeypatch.setattr(parallel, "CHUNK", 3)
     assert prepare(tmp_path, images[::-1]) == first
-    assert hashes(tmp_path / "processed") == expected
+    assert hashes(tmp_path / "processed/photo") == expected
     prepare(tmp_path, images, seed=1)
-    assert hashes(tmp_path / "processed") != expected
+    assert hashes(tmp_path / "processed/photo") != expected
 
 
 def test_too_many_bad_images_fail_with_the_figures_and_leave_what_was_there(tmp_path):
     images = good("a", range(5)) + good("b", range(5, 10))
     prepare(tmp_path, images)
-    before = hashes(tmp_path / "processed")
+    before = hashes(tmp_path / "processed/photo")
     more = [RawImage(f"a/z{i}.jpg", "a", "", b"") for i in range(3)] + [
         RawImage("b/z.jpg", "b", "", encode(noise(99, 19, 19), "JPEG"))
     ]
     with pytest.raises(UserError, match=r"4 of 14 images are bad \(3 undecodable, 1 too_small\); .* allows 0\.25"):
         prepare(tmp_path, images + more, max_bad_fraction=0.25)
-    assert hashes(tmp_path / "processed") == before
+    assert hashes(tmp_path / "processed/photo") == before
     assert prepare(tmp_path, images + more, max_bad_fraction=4 / 14)["kept"] == 10
+
+
+def at(origin: str, image: RawImage) -> RawImage:
+    return dataclasses.replace(image, origin=origin)
+
+
+def test_bad_images_are_named_as_in_the_users_folder(tmp_path):
+    images = good("a", range(20)) + good("b", range(20, 40))
+    bad = [at(f"train/a/{i}.jpg", RawImage(f"a/{i}-2.jpg", "a", "", b"\0\0\0\x18ftypheic")) for i in range(7)]
+    with pytest.raises(UserError, match="7 of 47 images are bad") as error:
+        prepare(tmp_path, images + bad, max_bad_fraction=0.05)
+    assert "train/a/0.jpg (unsupported_format), train/a/1.jpg" in str(error.value)
+    assert "and 2 more; it is of a format that is not read, such as HEIC: convert it to JPEG" in str(error.value)
+    assert "\n" not in str(error.value)
+    metrics = prepare(tmp_path, images + bad)
+    assert metrics["quarantined"]["unsupported_format"] == 7
+    assert {file["name"] for file in metrics["quarantined_files"]} == {f"train/a/{i}.jpg" for i in range(7)}
+
+
+def test_the_same_image_in_two_classes_is_pointed_out(tmp_path):
+    images = good("a", range(10)) + good("b", range(10, 20))
+    twins = [
+        at("more/b/x.jpg", RawImage("b/x.jpg", "b", "", images[3].content)),
+        at("more/a/y.jpg", RawImage("a/y.jpg", "a", "", images[4].content)),  # in the same class
+    ]
+    metrics = prepare(tmp_path, images + twins)
+    assert metrics["label_conflicts"] == [
+        {"name": "a/003.jpg", "class": "a", "same_as": "more/b/x.jpg", "other_class": "b"}
+    ]
+    assert {"name": "more/a/y.jpg", "reason": "duplicate", "same_as": "a/004.jpg"} in metrics["quarantined_files"]
+    assert "label_conflicts" not in prepare(tmp_path, images)
+
+
+def test_the_other_class_may_be_typed_in_another_form(tmp_path):
+    images = good("caf\u00e9", range(10)) + good("b", range(10, 20))
+    prepare(tmp_path, images, other_class="cafe\u0301")
+    assert load_classes(tmp_path / "processed/photo") == (["b", "caf\u00e9"], "caf\u00e9")
 
 
 @pytest.mark.parametrize(
     ("images", "changes", "message"),
     [
         (good("a", range(9)) + good("b", range(10, 12)), {}, "'b' has 2 and needs 3"),
-        (good("a", range(9)) + good("b", range(9)), {}, "'b' has 0 and needs 3"),  # all of it duplicates
+        (good("a", range(9)) + good("b", range(9)), {}, r"'b' has 0 and needs 3 \(left out: 9 duplicate\)"),
         (
             good("a", range(9)) + good("b", range(10, 19)),
             {"other_class": "dog"},
@@ -208,7 +250,7 @@ def test_data_that_cannot_be_used_is_one_line_and_writes_nothing(tmp_path, image
 def test_loading_what_is_not_there_says_what_is(tmp_path):
     prepare(tmp_path, good("a", range(9)) + good("b", range(10, 19)))
     with pytest.raises(UserError, match=r"train_32\.npy: not found \(.* has .*train_16\.npy.*\); run the preprocess"):
-        load_split(tmp_path / "processed", "train", 32)
+        load_split(tmp_path / "processed/photo", "train", 32)
     with pytest.raises(UserError, match="run the preprocess stage first"):
         load_classes(tmp_path)
 
@@ -236,7 +278,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
 def test_a_disk_that_fills_up_while_packing_leaves_what_was_there(tmp_path, monkeypatch):
     images = good("a", range(9)) + good("b", range(10, 19))
     prepare(tmp_path, images)
-    before = hashes(tmp_path / "processed")
+    before = hashes(tmp_path / "processed/photo")
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -244,7 +286,7 @@ def test_a_disk_that_fills_up_while_packing_leaves_what_was_there(tmp_path, monk
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
     with pytest.raises(OSError, match="No space left"):
         prepare(tmp_path, images)
-    assert hashes(tmp_path / "processed") == before
+    assert hashes(tmp_path / "processed/photo") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["processed", "raw"]
 
 

@@ -11,7 +11,7 @@ from tinycats.runtime.files import file_hash
 from tinycats.sources.merge import write_merged
 
 IMAGES = [
-    RawImage("b/2.png", "b", "train", b"two"),
+    RawImage("b/2.png", "b", "train", b"two", (1, 0, 30, 20)),
     RawImage("a/1.jpg", "a", "", b"one"),
     RawImage("b/ü, long " + 120 * "n" + ".gif", "b", "test", b""),
 ]

@@ -75,8 +75,10 @@ def test_large_fractions_leave_something_to_train_on():
     ("images", "message"),
     [
         (rows("a", 9) + rows("b", 2), "'b' has 2 and needs 3"),
-        (rows("a", 9) + rows("b", 1) + rows("b", 5, "test"), "'b' has 1 and needs 2"),
-        (rows("a", 9) + rows("b", 3, "val") + rows("b", 5, "test"), "'b' has 0 and needs 1"),
+        (rows("a", 9) + rows("b", 1) + rows("b", 5, "test"), r"'b' has 6 \(5 in test, 1 else\) and needs 2 that"),
+        (rows("a", 9) + rows("b", 3, "val") + rows("b", 5, "test"), "'b' has 8, 3 in val, 5 in test, and needs 1 in"),
+        (rows("a", 9) + rows("b", 10, "test"), "'b' has 10, all of them in test, and needs 2 in train"),
+        (rows("a", 9) + rows("b", 10, "val"), "'b' has 10, all of them in val, and needs 2 in train"),
     ],
 )
 def test_too_few_images_name_the_class_and_the_number_needed(images, message):

@@ -58,14 +58,16 @@ def test_own_photos_with_extra_ones_become_processed_data(tmp_path):
         "classes": {"bird": 10, "cat": 15, "dog": 12},
         "sources": {"photos": 22, "more.tar.gz": 15},
         "splits": {"unsplit": 37},
+        "left_out": {},
+        "left_out_files": [],
     }
     preprocessed = run("preprocess", tmp_path)
     assert (preprocessed.returncode, preprocessed.stderr) == (0, "")
     metrics = json.loads((tmp_path / "metrics/preprocess.json").read_text())
     assert (metrics["kept"], metrics["classes"]) == (37, {"bird": 10, "cat": 15, "dog": 12})
-    assert load_classes(tmp_path / "data/processed") == (["bird", "cat", "dog"], "dog")
-    assert load_split(tmp_path / "data/processed", "train", 40).images.shape[1:] == (40, 40, 3)
-    assert load_split(tmp_path / "data/processed", "test", 16).images.shape[1:] == (16, 16, 3)
+    assert load_classes(tmp_path / "data/processed/photo") == (["bird", "cat", "dog"], "dog")
+    assert load_split(tmp_path / "data/processed/photo", "train", 40).images.shape[1:] == (40, 40, 3)
+    assert load_split(tmp_path / "data/processed/photo", "test", 16).images.shape[1:] == (16, 16, 3)
     timing = json.loads((tmp_path / "metrics/timing/preprocess.json").read_text())
     assert set(timing) == {"seconds", "images_per_second"}
     assert "seconds" in json.loads((tmp_path / "metrics/timing/fetch.json").read_text())
@@ -151,7 +153,7 @@ def test_real_pets(tmp_path):
         ("Bombay", "duplicate"): 10,
         ("Egyptian_Mau", "duplicate"): 4,
     }
-    with (tmp_path / "data/processed/index.csv").open() as file:
+    with (tmp_path / "data/processed/photo/index.csv").open() as file:
         kept = {row["name"] for row in csv.DictReader(file)}
     mislabelled = [f"Egyptian_Mau_{i}" for i in (14, 139, 145, 156, 167, 177, 186, 191)]  # GIF and PNG, named .jpg
     assert {f"Egyptian_Mau/{name}.jpg" for name in mislabelled} <= kept

@@ -1,13 +1,16 @@
 """Reading a directory, tar or zip alike: which files it holds, and each one's bytes on demand.
 
 Archives are not trusted: nothing is extracted to disk, and a member that points outside the archive, is a link or a
-device, or is too big for an image, ends the reading with one line that names it.
+device, or is too big for an image, ends the reading with one line that names it. Names are UTF-8, whatever an archive claims;
+bytes that are none stand in them as surrogates, as in names of the disk.
 """
 
 from __future__ import annotations
 
 import lzma
+import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,63 +22,113 @@ from pathlib import Path, PurePosixPath
 from tinycats.runtime.errors import UserError
 
 MAX_MEMBER_BYTES = 2**28
-MAX_DEPTH = 8  # of directories: ends a walk into a link that points back up
+UTF8_FLAG = 0x800  # of a name in a zip
+# What computers and disks on a network keep beside the files of people
+SYSTEM_NAMES = frozenset(
+    ["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "recycler",
+     "system volume information", "lost+found"]
+)  # fmt: skip
 
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError)
+BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, ValueError,
+    OverflowError, RuntimeError, IndexError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file or directory; `path` is relative to what holds it."""
+    """A file or directory; `path` is relative to what holds it. `problem`: why a file cannot be read, if it cannot."""
 
     path: PurePosixPath
     is_directory: bool
     read: Callable[[], bytes]
+    problem: str | None = None
+
+    @property
+    def is_clutter(self) -> bool:
+        """Whether it is hidden, or made by a system and not by people, or lies in such a folder."""
+        return any(name.startswith(".") or name.lower() in SYSTEM_NAMES for name in self.path.parts)
 
 
 @contextmanager
 def open_members(source: Path) -> Iterator[list[Member]]:
     """Yield the members of a directory (sorted) or archive (as stored; read them in that order, else it is slow).
 
-    Hidden files and what macOS and Windows leave behind are left out. Raises UserError, naming the source and the
-    member, where the source is missing, empty, truncated or no archive, or a member is not to be trusted.
+    Raises UserError, naming the source and the member, where the source is missing, empty, truncated or no archive, or a
+    member is not to be trusted.
     """
+    if "://" in str(source) or str(source).startswith(("http:/", "https:/", "s3:/")):
+        raise UserError(f"{source}: is an address; download it first and name the file")
     if not source.exists():
-        raise UserError(f"{source}: not found; name a directory, tar or zip")
+        raise UserError(f"{source}: not found{_where(source)}; name a directory, tar or zip")
     if source.is_file() and source.stat().st_size == 0:
         raise UserError(f"{source}: is an empty file")
-    try:
-        if source.is_dir():
-            yield _visible(_walk(source, PurePosixPath()))
-        elif _begins_like_zip(source):
-            with zipfile.ZipFile(source) as archive:
-                yield _visible([_zip_member(source, archive, info) for info in archive.infolist()])
-        else:
-            with _open_tar(source) as tar:
+    if source.is_dir():
+        yield list(_walk(source, PurePosixPath(), frozenset()))
+    elif _begins_like_zip(source):
+        with _one_line(source):
+            archive = zipfile.ZipFile(source)
+        with archive:
+            with _one_line(source):
+                members = [_zip_member(source, archive, info) for info in archive.infolist()]
+            yield _named(members)
+    else:
+        with _one_line(source):
+            tar = _open_tar(source)
+        with tar:
+            with _one_line(source):
                 members = [_tar_member(source, tar, info) for info in tar]
                 _check_end(tar)
-                yield _visible(members)
+            yield _named(members)
+
+
+def _where(source: Path) -> str:
+    """Where a relative path was looked for: a run of DVC's queue works in another folder than the one it was typed in."""
+    if source.is_absolute():
+        return ""
+    queued = " (a queued run works in a copy: name the whole path)" if ".dvc/tmp/exps" in str(Path.cwd()) else ""
+    return f" in {Path.cwd()}{queued}"
+
+
+def _named(members: list[Member]) -> list[Member]:
+    return [member for member in members if member.path.parts]
+
+
+@contextmanager
+def _one_line(source: Path) -> Iterator[None]:
+    """What the readers of archives raise on damaged ones, which is almost anything, as one line."""
+    try:
+        yield
     except (*BROKEN, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the content (gzip, bz2)
             raise
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{source}: the archive is truncated or damaged ({reason})") from None
 
 
-def _walk(directory: Path, relative: PurePosixPath) -> Iterator[Member]:
+def _walk(directory: Path, relative: PurePosixPath, above: frozenset[Path]) -> Iterator[Member]:
+    above = above | {directory.resolve()}
     for path in sorted(directory.iterdir()):
-        member = Member(relative / path.name, path.is_dir(), path.read_bytes)
-        yield member
-        if member.is_directory and len(member.path.parts) < MAX_DEPTH and not path.name.startswith("."):
-            yield from _walk(path, member.path)
+        where = relative / path.name
+        if not path.is_dir():
+            yield Member(where, False, path.read_bytes, _problem(path))
+        elif path.is_symlink() and path.resolve() in above:
+            yield Member(where, False, path.read_bytes, "link to a folder above")
+        else:
+            yield Member(where, True, path.read_bytes)
+            yield from _walk(path, where, above)
 
 
-def _visible(members: list[Member] | Iterator[Member]) -> list[Member]:
-    return [member for member in members if member.path.parts and not any(map(_is_clutter, member.path.parts))]
-
-
-def _is_clutter(name: str) -> bool:
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+def _problem(path: Path) -> str | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return "link to nothing"
+    if not stat.S_ISREG(status.st_mode):
+        return "no file, but a pipe, socket or device"
+    if status.st_size > MAX_MEMBER_BYTES:
+        return f"more than {MAX_MEMBER_BYTES} bytes"
+    return None
 
 
 def _begins_like_zip(path: Path) -> bool:
@@ -85,12 +138,27 @@ def _begins_like_zip(path: Path) -> bool:
 
 def _zip_member(source: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the zip was not made on Unix
+    name = _zip_name(info)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise UserError(f"{source}: {info.filename!r} is a link or device, not a file; pack real files")
+        raise UserError(f"{source}: {name!r} is a link or device, not a file; pack real files")
     if info.flag_bits & 1:
-        raise UserError(f"{source}: {info.filename!r} is encrypted; pack without a password")
-    path = _checked(source, info.orig_filename, info.file_size)
-    return Member(path, info.is_dir(), lambda: archive.read(info))
+        raise UserError(f"{source}: {name!r} is encrypted; pack without a password")
+    _check(source, name, info.file_size)
+    path = name.replace("\\", "/")  # as some programs of Windows write it
+
+    def read() -> bytes:
+        with _one_line(source):
+            return archive.read(info)
+
+    return Member(PurePosixPath(path), path.endswith("/"), read)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name as UTF-8, which macOS and others write without saying so."""
+    name = info.orig_filename
+    if not info.flag_bits & UTF8_FLAG:  # then zipfile takes the bytes for those of an IBM PC
+        name = os.fsdecode(name.encode("cp437"))
+    return name
 
 
 def _open_tar(source: Path) -> tarfile.TarFile:
@@ -103,25 +171,25 @@ def _open_tar(source: Path) -> tarfile.TarFile:
 def _tar_member(source: Path, tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
     if not (info.isreg() or info.isdir()):
         raise UserError(f"{source}: {info.name!r} is a link or device, not a file; pack real files")
-    path = _checked(source, info.name, info.size)
+    _check(source, info.name, info.size)
 
     def read() -> bytes:
-        file = tar.extractfile(info)
-        content = file.read() if file else b""
-        if len(content) != info.size:
-            raise tarfile.ReadError(f"{info.name!r} ends early")
-        return content
+        with _one_line(source):
+            file = tar.extractfile(info)
+            content = file.read() if file else b""
+            if len(content) != info.size:
+                raise tarfile.ReadError(f"{info.name!r} ends early")
+            return content
 
-    return Member(path, info.isdir(), read)
+    return Member(PurePosixPath(info.name), info.isdir(), read)
 
 
-def _checked(source: Path, name: str, size: int) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or name[1:3] == ":/":
+def _check(source: Path, name: str, size: int) -> None:
+    as_on_windows = PurePosixPath(name.replace("\\", "/"))
+    if as_on_windows.is_absolute() or ".." in as_on_windows.parts or "\0" in name or name[1:3] in (":/", ":\\"):
         raise UserError(f"{source}: {name!r} points outside the archive; refused")
     if size > MAX_MEMBER_BYTES:
         raise UserError(f"{source}: {name!r} has {size} bytes; the limit is {MAX_MEMBER_BYTES}")
-    return path
 
 
 def _check_end(tar: tarfile.TarFile) -> None:

@@ -2,60 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from tinycats.data.raw import RawImage
+from tinycats.data.raw import RawImage, has_text_only
 from tinycats.runtime.errors import UserError
 from tinycats.sources.archives import Member, open_members
-
-SPLIT_FOLDERS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
-SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"]
+from tinycats.sources.formats import (
+    ADVICE,
+    LFS_POINTER,
+    READ_FORMATS,
+    SUFFIXES,
+    UNREAD_SUFFIXES,
+    format_of,
+    is_image_name,
 )
-LAYOUT = "class/name.jpg or train|valid|test/class/name.jpg"
+from tinycats.sources.layout import LAYOUT, find_layout
+from tinycats.sources.names import escaped, tidy_name
+
+OUTSIDE = "outside the class folders"
 
 
-def image_folder(source: Path) -> Iterator[RawImage]:
-    """Yield the images of class/name.jpg or train|valid|val|test/class/name.jpg, with or without one folder above.
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that gives no image: its path below the source, and why."""
 
-    Classes and splits come from the folders alone, so "0" and "00" are two classes. Files without an image's
-    suffix, or next to the class folders, are left out. Raises UserError where an image lies deeper, a class has
-    no image, or there is none at all.
+    name: str
+    reason: str
+
+
+def image_folder(source: Path, left_out: list[LeftOut] | None = None) -> Iterator[RawImage]:
+    """Yield the images of class/name.jpg or split/class/name.jpg, with or without folders above (see tinycats.sources.layout).
+
+    Classes and splits come from the folders alone, so "0" and "00" are two classes; names that look the same are one. Every
+    other file goes to `left_out`. A file whose name does not say that it is an image is one if its content does. Raises UserError
+    where an image lies deeper, a class has no image, or there is none at all.
     """
+    left_out = [] if left_out is None else left_out
+    first = len(left_out)
     with open_members(source) as members:
-        above = 1 if _has_folder_above(members) else 0
-        has_splits = _folders(members, above) <= SPLIT_FOLDERS.keys()
+        usable = [member for member in members if not member.is_clutter]
+        layout = find_layout([m.path for m in usable if not m.is_directory and is_image_name(m.path)])
         classes: set[str] = set()
-        images: list[tuple[Member, str, str]] = []
+        with_images: set[str] = set()
+        of_class: dict[str, list[LeftOut]] = {}
+        for member in usable:  # before anything is read
+            split, place = layout.place(member.path)
+            if len(place) > 1 or (place and member.is_directory):
+                classes.add(_class_name(source, place[0]))
+            if len(place) > 2 and not member.is_directory and member.path.suffix.lower() in SUFFIXES:
+                raise UserError(f"{source}: {layout.too_deep(member.path)}")
         for member in members:
-            parts = member.path.parts[above:]
-            split = SPLIT_FOLDERS.get(parts[0], "") if parts and has_splits else ""
-            in_split = parts[1:] if split else parts
-            if not in_split or (len(in_split) == 1 and not member.is_directory):
+            if member.is_directory:
                 continue
-            classes.add(in_split[0])
-            if member.is_directory or member.path.suffix.lower() not in SUFFIXES:
+            split, place = ("", ()) if member.is_clutter else layout.place(member.path)
+            content, reason = _read(member, len(place) == 2)
+            if reason is None:
+                class_name = _class_name(source, place[0])
+                with_images.add(class_name)
+                name = f"{class_name}/{escaped(place[1])}"
+                yield RawImage(name, class_name, split, content, origin=escaped(str(member.path)))
                 continue
-            if len(in_split) > 2:
-                raise UserError(f"{source}: {member.path} is nested too deeply; it must be {LAYOUT}")
-            images.append((member, in_split[0], split))
-        if not images:
-            raise UserError(f"{source}: holds no images as {LAYOUT}")
-        if empty := classes - {class_name for _, class_name, _ in images}:
-            raise UserError(f"{source}: class {min(empty)!r} has no images; add some or delete the folder")
-        for member, class_name, split in images:
-            yield RawImage(f"{class_name}/{member.path.name}", class_name, split, member.read())
+            left_out.append(LeftOut(escaped(str(member.path)), reason))
+            if len(place) > 1:
+                of_class.setdefault(_class_name(source, place[0]), []).append(left_out[-1])
+        if not with_images:
+            raise UserError(f"{source}: holds no images as {LAYOUT}{_found(left_out[first:])}")
+        if empty := classes - with_images:
+            name = min(empty)
+            advice = "delete the folder" if name not in of_class else f"{ADVICE}, or delete the folder"
+            raise UserError(
+                f"{source}: class {name!r} has no images{_found(of_class.get(name, []))}; add some or {advice}"
+            )
 
 
-def _folders(members: list[Member], depth: int) -> set[str]:
-    """The names of the folders at this depth."""
-    return {
-        member.path.parts[depth] for member in members if len(member.path.parts) > depth + (not member.is_directory)
-    }
+def _read(member: Member, in_class: bool) -> tuple[bytes, str | None]:
+    """The content of an image, or the reason why it is none."""
+    suffix = member.path.suffix.lower()
+    if member.is_clutter:
+        return b"", "not downloaded from iCloud" if suffix == ".icloud" else "hidden, or of the system"
+    if member.problem:
+        return b"", member.problem
+    if not in_class and is_image_name(member.path):
+        return b"", OUTSIDE
+    if suffix in UNREAD_SUFFIXES:
+        return b"", f"format that is not read: {suffix}"
+    if not in_class:
+        return b"", _no_image(suffix)
+    content = member.read()
+    if content.startswith(LFS_POINTER):
+        return b"", "pointer of Git LFS (`git lfs pull` gets the file)"
+    if suffix not in SUFFIXES and format_of(content) not in READ_FORMATS:
+        return b"", _no_image(suffix)
+    return content, None
 
 
-def _has_folder_above(members: list[Member]) -> bool:
-    """Whether everything lies in one folder that is neither a class nor a split."""
-    top = _folders(members, 0)
-    return len(top) == 1 and not top & SPLIT_FOLDERS.keys() and bool(_folders(members, 1))
+def _no_image(suffix: str) -> str:
+    return f"no image: {suffix or 'no suffix'}"
+
+
+def count_reasons(left_out: Iterable[LeftOut]) -> dict[str, int]:
+    """How many files were left out for each reason, the most first."""
+    return dict(Counter(file.reason for file in sorted(left_out, key=lambda file: file.reason)).most_common())
+
+
+def _found(left_out: list[LeftOut]) -> str:
+    """The end of "has no images": what there is instead."""
+    if not left_out:
+        return ""
+    reasons = "; ".join(f"{count} × {reason}" for reason, count in count_reasons(left_out).items())
+    return f" that are read (left out: {reasons}; read are {' '.join(sorted(SUFFIXES))})"
+
+
+def _class_name(source: Path, folder: str) -> str:
+    name = tidy_name(folder)
+    if not name or not has_text_only(name):
+        raise UserError(
+            f"{source}: the folder {folder!r} has no name that can be read (it is not UTF-8, or has control characters, or "
+            "nothing that can be seen); rename it, or pack the archive again with names in UTF-8"
+        )
+    return name

@@ -15,9 +15,9 @@ from tinycats.runtime.errors import UserError
 def write_merged(directory: Path, sources: Sequence[tuple[str, Iterable[RawImage]]]) -> dict[str, Any]:
     """Write the images of all (title, images) sources as the raw data set `directory`.
 
-    A file name that another image of the class already has gets a number. Returns {"total", "classes": {name: count},
-    "sources": {title: count}, "splits": {name: count}}, where `unsplit` counts what preprocessing is to split. Raises
-    UserError where there are not at least two classes; then nothing is written.
+    A file name that another image of the class already has gets a number, and the title becomes a part of its origin. Returns
+    {"total", "classes": {name: count}, "sources": {title: count}, "splits": {name: count}}, where `unsplit` counts what
+    preprocessing is to split. Raises UserError where there are not at least two classes; then nothing is written.
     """
     by_source: Counter[str] = Counter()
     by_split: Counter[str] = Counter()
@@ -27,7 +27,8 @@ def write_merged(directory: Path, sources: Sequence[tuple[str, Iterable[RawImage
         names: set[str] = set()
         for title, images in sources:
             for image in images:
-                image = replace(image, name=_unused(image.name, names))
+                origin = f"{title}/{image.shown}" if len(sources) > 1 else image.shown
+                image = replace(image, name=_unused(image.name, names), origin=origin)
                 names.add(image.name)
                 classes.add(image.class_name)
                 by_source[title] += 1

@@ -116,11 +116,12 @@ def render(class_name: str, index: int, seed: int, size_px: int) -> np.ndarray:
     rng = np.random.default_rng([seed, CLASSES.index(class_name), index])
     side_px = size_px * _SUPERSAMPLING
     image = _room(rng, size_px).resize((side_px, side_px), Image.Resampling.NEAREST)  # reduce() below undoes it
-    unit_px = _HEAD_UNIT * side_px * rng.uniform(0.93, 1.07)
-    middle_px = side_px * np.array([0.5, 0.49]) + side_px * rng.uniform(-0.04, 0.04, size=2)
+    unit_px = _HEAD_UNIT * side_px * rng.uniform(0.95, 1.05)
+    middle_px = side_px * np.array([0.5, 0.49]) + side_px * rng.uniform(-0.02, 0.02, size=2)
     body = Brush(image, middle_px, unit_px * np.eye(2))
-    pose = Pose(turn=rng.uniform(-1, 1), side=int(rng.choice([-1, 1])), gaze=rng.uniform(-1, 1))
-    head = body.placed((0.16 * pose.turn, 0), angle=rng.uniform(-0.17, 0.17))
+    # Faces look ahead, more or less: a small generator has minutes to learn where the eyes are
+    pose = Pose(turn=rng.uniform(-0.5, 0.5), side=int(rng.choice([-1, 1])), gaze=rng.uniform(-1, 1))
+    head = body.placed((0.16 * pose.turn, 0), angle=rng.uniform(-0.1, 0.1))
     if class_name in BREEDS:
         traits = _individual(BREEDS[class_name], rng)
         draw_tail(body, traits, pose)
