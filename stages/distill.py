@@ -1,4 +1,4 @@
-"""Distil the generator: data/processed, models/generator -> models/student, metrics/distill."""
+"""Distil the generator: data/processed/VIEW, models/generator -> models/student, metrics/distill."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def main() -> None:
     job = Job(
         stage="distill",
         function=distill_generator,
-        inputs={"processed": Path("data/processed"), "teacher": Path("models/generator")},
+        inputs={"processed": Path("data/processed", params.dit.view), "teacher": Path("models/generator")},
         outputs={"output": Path("models/student"), "metrics": Path("metrics/distill")},
         checks={"output": TinyDiT.from_pretrained},
         state=state,

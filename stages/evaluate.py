@@ -16,7 +16,8 @@ def main() -> None:
         stage="evaluate",
         function=evaluate,
         inputs={
-            "processed_dir": Path("data/processed"),
+            "processed_dir": Path("data/processed/photo"),
+            "view_dir": Path("data/processed", params.dit.view),
             "classifier_dir": Path("models/classifier"),
             "generator_dir": Path("models/generator"),
             "student_dir": Path("models/student"),

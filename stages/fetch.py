@@ -5,22 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from tinycats.data.raw import RawImage
 from tinycats.runtime.errors import one_line_errors
 from tinycats.runtime.files import write_json
 from tinycats.runtime.params import ImageFolderData, OxfordPetsData, Params, SyntheticData, load_params
-from tinycats.sources.image_folder import image_folder
+from tinycats.sources.image_folder import LeftOut, count_reasons, image_folder
 from tinycats.sources.merge import write_merged
+from tinycats.sources.names import alike_but_for_case, escaped
 from tinycats.sources.oxford_pets import Archive, default_cache_dir, download_archives, oxford_pets
 from tinycats.sources.synthetic import synthetic_images
 
 
-def source(params: Params) -> tuple[str, Iterable[RawImage]]:
-    """What the counts call the source, and its images."""
+class Source(NamedTuple):
+    """What the counts call a source, its images, and the files that gave none, complete when the images are read."""
+
+    title: str
+    images: Iterable[RawImage]
+    left_out: list[LeftOut]
+
+
+def source(params: Params) -> Source:
     match params.data:
         case SyntheticData() as data:
-            return data.source, synthetic_images(data.images_per_class, params.seed, data.size_px)
+            return Source(data.source, synthetic_images(data.images_per_class, params.seed, data.size_px), [])
         case ImageFolderData() as data:
             return folder(data.path)
         case OxfordPetsData() as data:
@@ -30,20 +39,31 @@ def source(params: Params) -> tuple[str, Iterable[RawImage]]:
             else:
                 images = Archive(Path(local.images).expanduser(), str(local.images_md5))
                 annotations = Archive(Path(local.annotations).expanduser(), str(local.annotations_md5))
-            return data.source, oxford_pets(images, annotations, data.other_max, params.seed)
+            return Source(data.source, oxford_pets(images, annotations, data.other_max, params.seed), [])
 
 
-def folder(path: str) -> tuple[str, Iterable[RawImage]]:
-    return Path(path).name, image_folder(Path(path).expanduser())
+def folder(path: str) -> Source:
+    left_out: list[LeftOut] = []
+    return Source(escaped(Path(path).resolve().name), image_folder(Path(path), left_out), left_out)
 
 
 def main() -> None:
     started = time.perf_counter()
     params = load_params(Path("params.yaml"))
-    counts = write_merged(Path("data/raw"), [source(params), *map(folder, params.data.extra)])
-    write_json(Path("metrics/fetch.json"), counts)
+    sources = [source(params), *map(folder, params.data.extra)]
+    counts = write_merged(Path("data/raw"), [(source.title, source.images) for source in sources])
+    left_out = [(source.title, file) for source in sources for file in source.left_out]
+    reasons = count_reasons(file for _, file in left_out)
+    listed = [{"source": title, "name": file.name, "reason": file.reason} for title, file in left_out]
+    write_json(Path("metrics/fetch.json"), {**counts, "left_out": reasons, "left_out_files": listed})
     write_json(Path("metrics/timing/fetch.json"), {"seconds": time.perf_counter() - started})
     print(f"fetched {counts['total']} images of {len(counts['classes'])} classes")
+    if reasons:
+        print(f"left {len(listed)} other files out (metrics/fetch.json says which and why):")
+    for reason, count in reasons.items():
+        print(f"  {count} × {reason}")
+    for name, other in alike_but_for_case(counts["classes"]):
+        print(f"{name!r} and {other!r} are two classes; if they are one, give their folders the same name")
 
 
 if __name__ == "__main__":

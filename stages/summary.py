@@ -14,7 +14,8 @@ from tinycats.publishing.figures import figures
 METRICS = Path("metrics/evaluate.json")
 MODELS = ("classifier", "generator", "student")
 LOOK = {
-    "sample grid": Path("metrics/evaluate/samples.png"),
+    "student's samples": Path("metrics/evaluate/student.png"),
+    "teacher's samples": Path("metrics/evaluate/samples.png"),
     "teacher, student": Path("metrics/evaluate/few_steps.png"),
     "confusion matrix": Path("metrics/evaluate/confusion.png"),
     "published folder": Path("publish"),

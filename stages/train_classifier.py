@@ -1,4 +1,4 @@
-"""Train the breed classifier: data/processed -> models/classifier, metrics/classifier."""
+"""Train the breed classifier: data/processed/photo -> models/classifier, metrics/classifier."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def main() -> None:
     job = Job(
         stage="train_classifier",
         function=train_classifier,
-        inputs={"processed": Path("data/processed")},
+        inputs={"processed": Path("data/processed/photo")},
         outputs={"output": Path("models/classifier"), "metrics": Path("metrics/classifier")},
         checks={"output": Classifier.from_pretrained},
         state=state,

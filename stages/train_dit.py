@@ -1,4 +1,4 @@
-"""Train the generator: data/processed -> models/generator, metrics/generator."""
+"""Train the generator: data/processed/VIEW -> models/generator, metrics/generator."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def main() -> None:
     job = Job(
         stage="train_dit",
         function=train_generator,
-        inputs={"processed": Path("data/processed")},
+        inputs={"processed": Path("data/processed", params.dit.view)},
         outputs={"output": Path("models/generator"), "metrics": Path("metrics/generator")},
         checks={"output": TinyDiT.from_pretrained},
         state=state,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tinycats.data.augment import augment, jitter_colours, resample
+from tinycats.data.augment import augment, enlarge_small, jitter_colours, resample
 from tinycats.data.batches import batch_indices
 from tinycats.data.randomness import RowRandom
 
@@ -103,3 +103,16 @@ def test_an_epoch_sees_every_picture_once() -> None:
     assert stream[:10] != stream[10:]
     assert torch.equal(batch_indices(0, 3, 4, 10), steps[3])
     assert not torch.equal(batch_indices(1, 0, 4, 10), steps[0])
+
+
+def test_a_share_of_the_pictures_loses_its_fine_lines_and_the_others_nothing() -> None:
+    lines = (torch.arange(32) % 2).float().expand(400, 3, 32, 32)
+    out = enlarge_small(lines, 0.25, seeded(400))
+    changed = (out != lines).flatten(1).any(dim=1)
+    assert 0.18 < changed.float().mean() < 0.32
+    contrast = out[changed].std(dim=(1, 2, 3))
+    assert contrast.min() < 0.05  # a small picture shows no such lines
+    assert (out.mean(dim=(1, 2, 3)) - 0.5).abs().max() < 0.05
+    shared = RowRandom(0, "test", 0, 400, range(100, 200), torch.device("cpu"))
+    assert torch.equal(enlarge_small(lines[100:200], 0.25, shared), out[100:200])
+    assert torch.equal(enlarge_small(lines, 0.0, seeded(400)), lines)

@@ -224,7 +224,7 @@ def test_names_of_figures() -> None:
     ("arch", "channels"), [("vit_tiny_patch16_224", 192), ("vit_small_patch14_dinov2.lvd142m", 384)]
 )
 def test_features_may_be_those_of_a_transformer(arch: str, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    import timm  # after tinycats.runtime.vision
+    from tinycats.runtime.timm import timm
 
     def untrained(arch: str, _without: str, **options: Any) -> torch.nn.Module:
         return timm.create_model(arch, pretrained=False, **options)
@@ -232,3 +232,9 @@ def test_features_may_be_those_of_a_transformer(arch: str, channels: int, monkey
     monkeypatch.setattr("tinycats.backbones.features.pretrained", untrained)
     images = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), dtype=np.uint8)
     assert features_of(FrozenFeatures(arch, ""), images).shape == (3, channels)
+
+
+def test_networks_come_without_weights_and_biases() -> None:
+    """timm would import it, which takes seconds; afterwards it can be had."""
+    code = "import sys, tinycats.backbones.networks; assert 'wandb' not in sys.modules; import wandb; print(wandb.__name__)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "wandb\n"

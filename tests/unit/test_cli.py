@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.cli import app
+from tinycats.commands.file_names import file_stems
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, save_sampler, student_sampler, to_uint8
 from tinycats.preparing.decode import to_square
@@ -511,3 +513,75 @@ def test_help_loads_nothing_heavy() -> None:
     code = f"import sys, tinycats.cli; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_class_is_found_in_whatever_form_its_letters_are_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    classes = ["cafe\u0301", "Mimi (1)", "Mimi #1", "Cat", "cat", "$x"]
+    config = TinyDiTConfig(classes=classes, image_size=16, patch_size=8, width=16, depth=1, heads=1)
+    TinyDiT(config).save_pretrained(tmp_path / "models/generator")
+    save_sampler(SAMPLERS["generator"], tmp_path / "models/generator")
+    assert (
+        run("generate", "--class", "caf\u00e9", "--class", " cafe\u0301 ", "--count", "1", "--steps", "1").exit_code
+        == 0
+    )
+    assert len(list((tmp_path / "generated").iterdir())) == 2  # one image and the grid
+    assert run("generate", "--count", "1", "--steps", "1", "--out", "all").exit_code == 0
+    made = [path.name.casefold() for path in (tmp_path / "all").iterdir()]
+    assert len(set(made)) == len(classes) + 1  # also where upper and lower case are the same
+    found = {Image.open(path).text["class"] for path in (tmp_path / "all").glob("*-0-0.png")}  # type: ignore[attr-defined]
+    assert found == set(classes)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["Bengal", "Maine Coon"], ["Bengal", "Maine_Coon"]),
+        (["a b", "a_b"], None),
+        (["Mimi (1)"], None),
+        (["x" * 250, "x" * 249], None),
+    ],
+)
+def test_no_two_names_are_one_file(names: list[str], expected: list[str] | None) -> None:
+    stems = file_stems(names)
+    assert list(stems.values()) == (expected or list(stems.values()))
+    assert len(set(stems.values())) == len(names)
+    assert all(len(stem.encode()) <= 210 for stem in stems.values())
+    if expected is None:
+        assert all(re.fullmatch(r"[\w-]+-[0-9a-f]{6}", stem) for stem in stems.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--guidance", "inf"), "--guidance: must be a finite number, got inf"),
+        (("--model", "models/student", "--steps", "3"), "made for 1 or 2 or 4 steps, got 3"),
+        (("--model", "models/student", "--steps", "8"), "made for 1 or 2 or 4 steps, got 8"),
+    ],
+)
+def test_generate_refuses_what_no_model_was_made_for(here: Path, arguments: tuple[str, ...], words: str) -> None:
+    assert words in error_line(run("generate", *arguments))
+    assert not (here / "generated").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--count", "1" + 30 * "0"), ("--steps", "1001"), ("--seed", str(2**63)), ("--guidance", "nan")],
+)
+def test_numbers_that_no_machine_can_serve_are_refused(here: Path, option: str, value: str) -> None:
+    result = run("generate", option, value)
+    assert result.exit_code == 2
+    assert "Invalid value for" in result.output
+
+
+def test_status_of_nothing_says_so(tmp_path: Path) -> None:
+    assert "nowhere: not found" in error_line(run("status", "--root", tmp_path / "nowhere"))
+    (tmp_path / "file").touch()
+    assert "file: is no directory" in error_line(run("status", "--root", tmp_path / "file", "--prune"))
+
+
+def test_predict_says_what_can_be_done_about_an_image(here: Path) -> None:
+    (here / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(500))
+    assert "such as HEIC: convert it to JPEG" in error_line(run("predict", "a.jpg"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import tempfile
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.training import generator_arguments
+from tests.unit.training import ADVERSARY, generator_arguments, run_distillation
 from tinycats.generator.training import train_generator
 from tinycats.learning import distributed
 from tinycats.runtime.compute.job import Job, run_here
@@ -48,6 +49,21 @@ def test_two_processes_with_half_the_batch_each_equal_one(processed: Path, tmp_p
     assert accumulated == pytest.approx(one, abs=1e-5)
     assert two != one  # they were added up in another order
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_two_processes_with_an_adversary_equal_one(processed: Path, tmp_path: Path) -> None:
+    """Also in the running means of the logits, which no gradient carries from one process to the other."""
+    adversary = ADVERSARY.model_copy(update={"consistency_weight": 0.5, "lecam_weight": 1.0, "r1_weight": 0.1})
+    changes = {"objective": "adversarial", "adversary": adversary, "steps": 5, "every_steps": 1}
+    found = {}
+    for name, processes, accumulation in (("one", 1, 1), ("two", 2, 2)):
+        arguments = {"processed": processed, "path": tmp_path / name, "accumulation": accumulation, **changes}
+        run_here(Job("distill", run_distillation, {}, {}, arguments, Path(".tinycats"), processes))
+        figures = json.loads((tmp_path / name / "metrics/metrics.json").read_text())
+        found[name] = [*losses(tmp_path / name), figures["logit_real"], figures["logit_made"]]
+    assert len(found["one"]) == 7
+    assert found["two"] == pytest.approx(found["one"], abs=1e-4)
+    assert found["two"] != found["one"]  # they were added up in another order
 
 
 def test_two_processes_continue_what_they_began(processed: Path, tmp_path: Path, capfd) -> None:

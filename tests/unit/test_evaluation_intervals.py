@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -108,3 +109,33 @@ def test_a_diversity_holds_the_truth() -> None:
 def test_no_diversity_of_sets_or_resamples_without_two_images(n: int, m: int) -> None:
     with pytest.raises(TooFewImagesError, match="a diversity needs at least 2 different images in each set"):
         intervals.diversity("d", *sets(np.random.default_rng(0), n, m), 60, 0)
+
+
+INTERVALS: dict[str, Callable[[np.ndarray, np.ndarray, int], dict[str, float]]] = {
+    "share": lambda x, y, seed: intervals.share("v", x[:, 0] > 0),
+    "frechet": lambda x, y, seed: intervals.frechet("v", x, y, 60, seed),
+    "kernel": lambda x, y, seed: intervals.kernel("v", x, y, 60, seed),
+    "diversity": lambda x, y, seed: intervals.diversity("v", x, y, 60, seed),
+    "median_ratio": lambda x, y, seed: intervals.median_ratio("v", np.abs(x[:, 0]), np.abs(y[:, 0]) + 1e-9, 60, seed),
+}
+
+
+@pytest.mark.parametrize("name", INTERVALS)
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.filterwarnings("error")
+def test_few_or_equal_images_give_finite_numbers_or_none(name: str, alike: bool) -> None:
+    for n in range(1, 6):
+        for m in (1, 2, 5, 40):
+            for seed in range(10):
+                x, y = (np.ones((k, FEATURES)) if alike else values for k, values in zip(
+                    (n, m), sets(np.random.default_rng(seed), n, m), strict=True
+                ))  # fmt: skip
+                found: dict[str, float] = {}
+                with suppress(TooFewImagesError):
+                    found = INTERVALS[name](x, y, seed)
+                assert np.isfinite(list(found.values())).all(), (n, m, seed)
+
+
+def test_a_median_whose_resamples_are_zero_has_no_interval() -> None:
+    others = np.array([0, 0, 1.0, 1.0, 1.0])
+    assert intervals.median_ratio("v", others, others, 200, 0) == {"v": 1.0}

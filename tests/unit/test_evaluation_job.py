@@ -55,7 +55,7 @@ def write_processed(directory: Path) -> None:
 
 
 def save_models(directory: Path, classes: list[str] = CLASSES, other_classes_of: str = "") -> None:
-    """`classes` are those of the generator named by `other_classes_of`; all other models have CLASSES."""
+    """`classes` are those of the generator named by `other_classes_of`, or of both; all other models have CLASSES."""
     torch.manual_seed(0)
     classifier = Classifier(
         ClassifierConfig(
@@ -78,7 +78,7 @@ def save_models(directory: Path, classes: list[str] = CLASSES, other_classes_of:
     classifier.save_pretrained(directory / "classifier")
     for name in ("generator", "student"):
         config = TinyDiTConfig(
-            classes=classes if name == other_classes_of else CLASSES,
+            classes=classes if name == other_classes_of or not other_classes_of else CLASSES,
             image_size=GENERATOR_SIZE, patch_size=8, width=16, depth=1, heads=2, few_step=name == "student",
         )  # fmt: skip
         generator = TinyDiT(config)
@@ -91,6 +91,7 @@ def run(directory: Path, out: str = "out", **changes: Any) -> dict[str, Any]:
     metrics_path = directory / out / "evaluate.json"
     arguments: dict[str, Any] = {
         "processed_dir": directory / "processed",
+        "view_dir": directory / "processed",
         "classifier_dir": directory / "classifier",
         "generator_dir": directory / "generator",
         "student_dir": directory / "student",
@@ -170,7 +171,8 @@ def test_an_untrained_generator_is_far_from_the_photos_and_copies_nothing(metric
 def test_the_student_is_measured_as_the_teacher_is(metrics):
     teacher, student = metrics["generator"], metrics["student"]
     marks = {f"{name}_{mark}" for name in (FD, KD) for mark in ("floor", "noise")}  # the same for both
-    assert teacher.keys() - student.keys() == marks
+    of_test = {f"class_agreement_of_test{end}" for end in ("", "_low", "_high")}
+    assert teacher.keys() - student.keys() == marks | of_test
     assert student.keys() < teacher.keys()
     assert (student["n_generated"], student["n_real"], student["n_train"]) == (30, 45, 60)
     assert student[FD] != teacher[FD]
@@ -257,6 +259,7 @@ def test_two_runs_write_the_same_bytes(workspace, metrics):
         "mistakes.png",
         "nearest.png",
         "samples.png",
+        "student.png",
     ]
     assert sorted(path.name for path in again.iterdir()) == names
     for name in names:
@@ -311,9 +314,10 @@ def test_a_perfect_generator_is_at_no_distance_from_an_unbalanced_test_split(unb
         assert found[f"diversity_{FEATURES}"] == pytest.approx(1)
         assert found["copying"]["pixels"]["median_ratio"] == 1
     nearest = read_csv(unbalanced / "out/evaluate/nearest.csv")
-    assert [row["class"] for row in nearest] == ["Bengal"] * 33 + ["Birman"] * 12
+    assert [row["class"] for row in nearest] == (["Bengal"] * 33 + ["Birman"] * 12) * 2
     # The classifier says Bengal to everything.
     assert metrics["generator"]["class_agreement"] == pytest.approx(33 / 45)
+    assert metrics["generator"]["class_agreement_of_test"] == pytest.approx(33 / 45)
 
 
 def test_the_sheets_show_classes_that_the_test_split_lacks(unbalanced, monkeypatch):
@@ -326,7 +330,7 @@ def test_the_sheets_show_classes_that_the_test_split_lacks(unbalanced, monkeypat
     monkeypatch.setattr(job, "generate", generate_class)
     run(unbalanced)
     assert {tuple(labels) for labels in asked} == {(0,) * 22 + (1,) * 8 + (2,) * 8}
-    for name, columns in (("samples", 8), ("few_steps", 5)):
+    for name, columns in (("samples", 8), ("student", 8), ("few_steps", 5)):
         with Image.open(unbalanced / f"out/evaluate/{name}.png") as image:
             sheet = np.asarray(image)
         pitch = GENERATOR_SIZE + 2
@@ -343,13 +347,14 @@ def test_a_generator_that_returns_training_pictures_is_found_out(workspace, monk
     monkeypatch.setattr(job, "generate", lambda *_: train[:30, :, ::-1] if mirrored else train[:30])
     copying = run(workspace, out="copies")["generator"]["copying"]
     nearest = read_csv(workspace / "copies/evaluate/nearest.csv")
-    assert [row["picture"] for row in nearest] == [str(i) for i in range(30)]
+    assert [row["model"] for row in nearest] == ["student"] * 30 + ["teacher"] * 30
+    assert [row["picture"] for row in nearest] == [str(i) for i in range(30)] * 2
     for kind in ("features", "pixels"):
-        assert [row[f"{kind}_nearest"] for row in nearest] == [f"train/{i}.jpg" for i in range(30)]
+        assert [row[f"{kind}_nearest"] for row in nearest] == [f"train/{i}.jpg" for i in range(30)] * 2
     percentiles = read_csv(workspace / "copies/evaluate/copying.csv")
     assert [row["percentile"] for row in percentiles] == [str(p) for p in range(101)]
     assert float(percentiles[50]["test_pixels"]) == pytest.approx(copying["pixels"]["median_test"])
-    assert {row["generated_pixels"] for row in percentiles} == {"0.0"}
+    assert {row[f"{model}_pixels"] for row in percentiles for model in ("student", "teacher")} == {"0.0"}
     for kind in ("features", "pixels"):
         assert copying[kind]["median_generated"] == 0
         assert copying[kind]["closer_than_p1_of_test"] == copying[kind]["closer_than_p5_of_test"] == 1
@@ -365,9 +370,9 @@ def test_a_handful_of_test_images_gives_no_interval_rather_than_no_number(tmp_pa
     generator = metrics["generator"]
     assert generator["n_real"] == count
     assert {FD in generator, f"{FD}_share" in generator, KD in generator} == {count > 1}
-    assert not {f"{KD}_low", f"{KD}_high", f"diversity_{FEATURES}"} & generator.keys()
+    assert not {f"{KD}_low", f"{KD}_high", f"diversity_{FEATURES}_low"} & generator.keys()
     assert (f"precision_{FEATURES}" in generator) == (count > SETTINGS.neighbours)
-    for word in ("interval of the kernel distance", "precision", "recall", "diversity"):
+    for word in ("interval of the kernel distance", "precision", "recall", "interval of the diversity"):
         assert f"no {word}: " in caplog.text
     assert ("no Fréchet distance: " in caplog.text) == ("no marks of the distances: " in caplog.text) == (count == 1)
     assert metrics["classifier"]["top1_low"] < metrics["classifier"]["top1_high"]
@@ -391,6 +396,23 @@ def test_an_empty_test_split_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="the test split has no images"):
         run(tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_generators_may_know_fewer_classes_than_the_classifier(workspace, tmp_path):
+    """The classifier says Bengal of everything, the generators know Birman and other: it never agrees."""
+    view = tmp_path / "view"
+    shutil.copytree(workspace / "processed", view)
+    rows = read_csv(view / "index.csv")
+    with (view / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(row | {"label": max(int(row["label"]) - 1, 0)} for row in rows)
+    (view / "classes.json").write_text(json.dumps({"classes": CLASSES[1:], "other": None, "fit": "crop"}))
+    save_models(tmp_path, classes=CLASSES[1:])
+    metrics = run(tmp_path, processed_dir=workspace / "processed", view_dir=view)
+    assert metrics["generator"]["class_agreement"] == metrics["student"]["class_agreement"] == 0
+    assert metrics["classifier"]["top1"] == pytest.approx(1 / 3)
+    assert metrics["generator"]["n_generated"] == 20
 
 
 @pytest.mark.parametrize("name", ["generator", "student"])

@@ -100,8 +100,11 @@ def export(workspace: Path, output: Path, **changes: object) -> None:
     settings: dict = {"opset": OPSET, "parity_images": 12, "classifier_tolerance": 1e-4, "generator_tolerance": 1e-4}
     export_job.export_models(
         classifier_dir=workspace / "models/classifier",
-        generators={name: (workspace / "models" / name, sampler) for name, sampler in SAMPLERS.items()},
-        processed_dir=workspace / "data/processed",
+        generator_dir=workspace / "models/generator",
+        student_dir=workspace / "models/student",
+        samplers=SAMPLERS,
+        processed_dir=workspace / "data/processed/photo",
+        view_dir=workspace / "data/processed/photo",
         output_dir=output / "onnx",
         metrics_path=output / "export.json",
         timing_path=output / "timing.json",
@@ -119,7 +122,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_classifier().save_pretrained(path / "models/classifier")
     for name, make in MODELS.items():
         make().save_pretrained(path / "models" / name)
-    make_processed(path / "data/processed")
+    make_processed(path / "data/processed/photo")
     export(path, path / "out")
     return path
 
@@ -131,7 +134,7 @@ def onnx_dir(workspace: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def test_split(workspace: Path) -> Split:
-    return load_split(workspace / "data/processed", "test", SIZE)
+    return load_split(workspace / "data/processed/photo", "test", SIZE)
 
 
 def damaged(source: Path, target: Path, change=lambda weights: weights + 0.05 * np.abs(weights).max()) -> Path:

@@ -53,12 +53,12 @@ def place(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  #
     path = tmp_path_factory.mktemp("quantize")
     shutil.copytree(workspace / "out/onnx", path / "models/onnx")
     shutil.copytree(workspace / "data", path / "data")
-    images = load_split(path / "data/processed", "test", SIZE).images
+    images = load_split(path / "data/processed/photo", "test", SIZE).images
     answers = OnnxClassifier(path / "models/onnx/classifier.onnx").predict(images)[0].argmax(axis=1)
     assert len(set(answers)) > 1  # else nothing could be lost
     rows = [f"train{row}.png,0,train,{row}" for row in range(len(images))]
     rows += [f"test{row}.png,{label},test,{row}" for row, label in enumerate(answers)]
-    (path / "data/processed/index.csv").write_text("\n".join(["name,label,split,row", *rows]) + "\n")
+    (path / "data/processed/photo/index.csv").write_text("\n".join(["name,label,split,row", *rows]) + "\n")
     return path
 
 
@@ -72,7 +72,8 @@ def quantize(place: Path, output: Path, **changes: object) -> None:
     settings: dict = SETTINGS | changes
     quantize_models(
         onnx_dir=place / "models/onnx",
-        processed_dir=place / "data/processed",
+        processed_dir=place / "data/processed/photo",
+        view_dir=place / "data/processed/photo",
         output_dir=output / "onnx_int8",
         metrics_path=output / "quantize.json",
         timing_path=output / "timing.json",
@@ -84,7 +85,7 @@ def quantize(place: Path, output: Path, **changes: object) -> None:
 
 
 def pictures_of(place: Path, split: str) -> Split:
-    return load_split(place / "data/processed", split, SIZE)
+    return load_split(place / "data/processed/photo", split, SIZE)
 
 
 def operators(path: Path) -> dict[str, list[onnx.NodeProto]]:
@@ -220,7 +221,7 @@ class TestGates:
         """Calibrated on pictures that are all black, the classifier clips every other one."""
         shutil.copytree(place / "models", tmp_path / "models")
         shutil.copytree(place / "data", tmp_path / "data")
-        np.save(tmp_path / f"data/processed/train_{SIZE}.npy", np.zeros((24, SIZE, SIZE, 3), np.uint8))
+        np.save(tmp_path / f"data/processed/photo/train_{SIZE}.npy", np.zeros((24, SIZE, SIZE, 3), np.uint8))
         with pytest.raises(UserError, match=r"top1 was 1 and is 0\.\d+ over 24 images: accuracy_drop 0\.\d+, "):
             quantize(tmp_path, tmp_path / "result")
         assert not (tmp_path / "result/quantize.json").exists()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tinycats.runtime.files import atomic_directory, atomic_path, scratch_directory
+from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import atomic_directory, atomic_path, scratch_directory, write_json
 
 WRITE = {
     "file": """
@@ -179,3 +180,10 @@ def test_where_there_are_no_locks_all_is_written(tmp_path: Path, monkeypatch: py
         assert list(scratch.iterdir()) == []
     assert names(tmp_path) == ["directory", "file"]
     assert not scratch.exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_lacks_is_named_and_nothing_written(tmp_path, value):
+    with pytest.raises(UserError, match=rf"a\.json: cannot hold x\.1\.kd_low = {value}"):
+        write_json(tmp_path / "a.json", {"x": [1, {"kd_low": value}]})
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from functools import reduce
 from graphlib import CycleError, TopologicalSorter
 from operator import itemgetter
 from pathlib import Path
@@ -216,10 +217,15 @@ def dvc_hash(path: Path) -> str:
     return hashlib.md5(json.dumps(sorted(entries, key=itemgetter("relpath"))).encode()).hexdigest() + ".dir"
 
 
+def test_the_lock_has_the_stages_of_the_graph_alone() -> None:
+    assert sorted(LOCK) == sorted(ORDER)
+
+
 @pytest.mark.parametrize("stage", ORDER)
 def test_the_lock_is_of_this_code_and_these_params(stage: str) -> None:
     """dvc.lock and metrics/ must come from a run of the code that is committed with them."""
-    listed = {dep.replace("${data.watch}", PARAMS["data"]["watch"]) for dep in STAGES[stage]["deps"]}
+    values = {"${data.watch}": PARAMS["data"]["watch"], "${dit.view}": PARAMS["dit"]["view"]}
+    listed = {reduce(lambda dep, pair: dep.replace(*pair), values.items(), dep) for dep in STAGES[stage]["deps"]}
     assert {dep["path"] for dep in LOCK[stage]["deps"]} == listed
     for dep in LOCK[stage]["deps"]:
         path = ROOT / dep["path"]

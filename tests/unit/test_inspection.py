@@ -32,7 +32,7 @@ ARCH = "tf_efficientnet_lite0"
 SIZE = 64
 SETTINGS = PreprocessParams(
     val_fraction=0.2, test_fraction=0.2, min_side_px=20, max_pixels=100_000, fit="crop", max_bad_fraction=0.5,
-    other_class=None, features=ARCH, near_duplicates="drop",
+    other_class=None, features=ARCH, near_duplicates="drop", face=None, min_faces=1,
 )  # fmt: skip
 
 
@@ -201,9 +201,9 @@ def test_preprocess_drops_twins_and_reports(tmp_path: Path, monkeypatch: pytest.
     ]
     assert (metrics["quarantined"]["duplicate"], metrics["quarantined"]["near_duplicate"]) == (1, 3)
     assert metrics["kept"] == sum(metrics["splits"].values()) == sum(metrics["classes"].values()) == 24
-    train = load_split(tmp_path / "dropped/processed", "train", SIZE)
+    train = load_split(tmp_path / "dropped/processed/photo", "train", SIZE)
     assert "Bombay/copy_of_test.png" not in train.names
-    assert "Bombay/00.png" in load_split(tmp_path / "dropped/processed", "test", 32).names
+    assert "Bombay/00.png" in load_split(tmp_path / "dropped/processed/photo", "test", 32).names
 
     numbers = json.loads((tmp_path / "dropped/data.json").read_text())
     assert numbers["images"] == 24

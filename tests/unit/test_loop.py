@@ -393,11 +393,12 @@ def test_out_of_memory_in_the_optimizers_step_is_survived(tmp_path: Path, monkey
 
 def test_the_optimizers_memory_is_taken_before_the_first_step() -> None:
     model = nn.Linear(4, 1)
-    optimizer = adamw(model, TRAINING, {})
+    training = TRAINING.model_copy(update={"beta1": 0.5})
+    optimizer = adamw(model, training, {})
     assert all(optimizer.state[parameter]["exp_avg"].shape == parameter.shape for parameter in model.parameters())
     reference = nn.Linear(4, 1)
     reference.load_state_dict(model.state_dict())
-    plain = torch.optim.AdamW(reference.parameters(), lr=TRAINING.lr, betas=(0.9, TRAINING.beta2), weight_decay=0.0)
+    plain = torch.optim.AdamW(reference.parameters(), lr=training.lr, betas=(0.5, training.beta2), weight_decay=0.0)
     for network, stepped in ((model, optimizer), (reference, plain)):
         for step in range(3):
             network(torch.full((2, 4), step + 1.0)).sum().backward()

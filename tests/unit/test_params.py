@@ -103,6 +103,12 @@ def test_a_smoke_run_is_short_with_every_data_set(data: str, distill: str) -> No
         ("distill.teacher_share", 1.0, "distill.teacher_share: input should be less than 1, got 1.0"),
         ("distill.guidance", 2.0, "distill.guidance: unknown key"),
         (
+            "distill.objective",
+            "adversarial",
+            "distill: objective adversarial needs an adversary; use distill=adversarial",
+        ),
+        ("train.beta1", 1.0, "train.beta1: input should be less than 1, got 1.0"),
+        (
             "sampler.student_steps",
             3,
             "sampler.student_steps: must be one of [1, 2, 4, 8], which distill.levels 3 teaches, got 3",
@@ -138,6 +144,44 @@ def test_a_wrong_value_is_one_line(key: str, value: Any, message: str) -> None:
         parse_params(content, "params.yaml")
     assert str(caught.value).startswith(f"params.yaml: {message}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "evaluate.features=tf_efficientnet_lite0",
+            "params.yaml: evaluate.features: tf_efficientnet_lite0 is distill.adversary.network too",
+        ),
+        (
+            "distill.adversary.network=tf_efficientnet_lite2.in1k",
+            "params.yaml: evaluate.features: tf_efficientnet_lite2 is",
+        ),
+        (
+            "monitor.distill.guard_steps=60",
+            "params.yaml: monitor.distill.guard_steps: must be null, since the loss of an",
+        ),
+        (
+            "distill.adversary.r1_weight=0.1 distill.compile=true",
+            "params.yaml: distill: adversary.r1_weight needs second derivatives, which compile: true does not have",
+        ),
+        (
+            "distill.adversary.augmentation=[color]",
+            "params.yaml: distill.adversary.augmentation.0: input should be 'colour'",
+        ),
+        (
+            "distill.adversary.start_share=1.0",
+            "params.yaml: distill.adversary.start_share: input should be less than 1",
+        ),
+    ],
+)
+def test_what_an_adversary_cannot_be_is_one_line(override: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse("distill=adversarial", *override.split())
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+    if "adversary" not in override:  # the other objective minds neither
+        parse("distill=adversarial", "distill.objective=consistency", override)
 
 
 def test_a_missing_key_and_a_file_that_is_no_yaml_are_one_line(tmp_path: Path) -> None:
@@ -215,7 +259,11 @@ def test_names_are_those_that_modal_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "machine", [{"gpu": "T4", "count": 1}, {"gpu": "A100-80GB", "count": 8}, {"gpu": "H100!", "count": 2}]
+    "machine",
+    [
+        {"gpu": gpu, "count": count}
+        for gpu, count in (("T4", 1), ("A10", 4), ("A10G", 4), ("A100-80GB", 8), ("H100!", 2))
+    ],
 )
 def test_machines_are_said_as_modal_understands_them(machine: dict[str, Any]) -> None:
     config = parse_gpu_config(f"{machine['gpu']}:{machine['count']}")
@@ -229,3 +277,30 @@ def test_near_duplicates_cannot_be_dropped_without_features() -> None:
         parse("data=oxford_pets", "preprocess.features=null", "preprocess.near_duplicates=report").preprocess.features
         is None
     )
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "key", ["train.lr", "train.t_mean", "sampler.guidance", "quantize.max_fd_increase", "compute.checkpoint_every_s"]
+)
+def test_no_parameter_is_infinite_or_no_number(key: str, value: float) -> None:
+    content = copy.deepcopy(DEFAULT)
+    section, name = key.split(".")
+    content[section][name] = value
+    with pytest.raises(UserError, match=rf"params\.yaml: {key}: .*finite number"):
+        parse_params(content, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("~/photos", "~ is not expanded here"),
+        ("https://example.com/a.zip", "is an address"),
+        ("s3://b/a", "is an address"),
+    ],
+)
+def test_paths_that_dvc_cannot_watch_are_refused(path: str, words: str) -> None:
+    content = composed("data=image_folder", "data.path=photos")
+    for change in ({"path": path}, {"extra": [path]}):
+        with pytest.raises(UserError, match=words):
+            parse_params(content | {"data": content["data"] | change}, "params.yaml")

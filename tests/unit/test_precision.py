@@ -178,8 +178,8 @@ class LineTask:
 def fit(path: Path, name: Precision, fail_at: int | None = None) -> torch.Tensor:
     """The weights of the line, which are ones, as learned in this precision."""
     training = TrainingParams(
-        batch_size=8, accumulation=2, lr=0.1, schedule="constant", beta2=0.95, weight_decay=0.0, clip_norm=1.0, ema_decay=None,
-        augmentation="none", precision=name, compile=False,
+        batch_size=8, accumulation=2, lr=0.1, schedule="constant", beta1=0.9, beta2=0.95, weight_decay=0.0, clip_norm=1.0,
+        ema_decay=None, augmentation="none", precision=name, compile=False,
     )  # fmt: skip
     run = RunSettings(path, every_steps=10, checkpoint_every_s=0.0, checkpoint_share=1e9)
     history = History(path / "live", path / "images")

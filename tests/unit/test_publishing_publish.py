@@ -270,6 +270,26 @@ def test_two_runs_give_the_same_bytes(repository: Path) -> None:
     assert (contents(repository / "again"), contents(repository / "web")) == first
 
 
+def test_the_card_lists_the_nearest_training_images_of_the_student(repository: Path) -> None:
+    run_publish(repository)
+    assert "copy its training images" not in (repository / "publish/README.md").read_text()  # nothing was measured
+    path = repository / "metrics/evaluate.json"
+    metrics = json.loads(path.read_text())
+    figures = {"median_generated": 0.5, "median_test": 0.625, "median_ratio": 0.8, "closer_than_p1_of_test": 0.0625}
+    metrics["student"]["copying"] = {"features": figures}
+    path.write_text(json.dumps(metrics))
+    rows = [("student", i, "Bengal", 1 - i / 32, f"Bengal/a_{i}.jpg") for i in range(12)]
+    rows.append(("teacher", 0, "Bengal", 0.0, "Bengal/99.jpg"))
+    lines = ["model,picture,class,features_distance,features_nearest", *(",".join(map(str, row)) for row in rows)]
+    (repository / "metrics/evaluate/nearest.csv").write_text("\n".join(lines) + "\n")
+    run_publish(repository)
+    text = (repository / "publish/README.md").read_text()
+    pairs = re.findall(r"^\| Bengal \| (Bengal/a\\_\d+\.jpg) \| (\S+) \|$", text, flags=re.MULTILINE)
+    assert pairs == [(f"Bengal/a\\_{i}.jpg", f"{1 - i / 32:.4g}") for i in reversed(range(2, 12))]
+    assert "0.0625 of its images are nearer than the nearest 1% of the test images" in text
+    assert "ratio 0.8" in text
+
+
 def test_the_card_has_the_metrics_and_no_others(repository: Path) -> None:
     run_publish(repository)
     card = ModelCard.load(repository / "publish/README.md")
@@ -485,7 +505,9 @@ def test_models_of_other_classes(repository: Path, name: str) -> None:
         name: repository / "others"
     }
     nothing_changed(
-        repository, lambda: run_publish(repository, generator_dirs=directories), "others: has other classes"
+        repository,
+        lambda: run_publish(repository, generator_dirs=directories),
+        "others: has a class 'a' that",
     )
 
 

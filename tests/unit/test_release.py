@@ -40,7 +40,18 @@ SAMPLERS = {
 ATTRIBUTION = "A. Nobody: Cats, 2012"
 METRICS: dict[str, Any] = {
     "fetch": {"pictures": 60},
-    "evaluate": {"classifier": {"n": 12, "top1": 0.9166, "top1_low": 0.646, "top1_high": 0.985}},
+    "evaluate": {
+        "classifier": {"n": 12, "top1": 0.9166, "top1_low": 0.646, "top1_high": 0.985},
+        "generator": {"fd_tiny": 4.25},
+        "student": {
+            "fd_tiny": 3.25,
+            "class_agreement": 0.8125,
+            "copying": {
+                "features": {"median_generated": 0.5, "median_test": 0.625, "closer_than_p1_of_test": 0.03125},
+                "pixels": {"median_generated": 7.5},
+            },
+        },
+    },
     "quantize": {"classifier": {"top1_before": 0.9166, "top1_after": 0.9083}},
 }
 PUBLISH = PublishParams(
@@ -87,6 +98,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(root / "models/onnx", root / "models/onnx_int8")
     (root / "metrics/evaluate").mkdir(parents=True)
     Image.effect_noise((40, 40), 50).save(root / "metrics/evaluate/mistakes.png")  # shows photos, as in a real run
+    (root / "metrics/evaluate/nearest.csv").write_text(
+        "model,picture,class,features_distance,features_nearest\nstudent,0,Bengal,0.375,Bengal/1.jpg\n"
+    )
     for name, content in METRICS.items():
         write_json(root / f"metrics/{name}.json", content)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -195,7 +209,21 @@ def test_the_card_says_what_it_is_of_what_and_whose(project: Path) -> None:
     assert not any(sign in card for sign in ("{{", "{%", "\n\n\n", "|\n\n|", "None"))
     assert (project / "publish/README.md").read_text().count(ATTRIBUTION) == 1
     release(project, project / "both", with_generators=True)
-    assert "| onnx_int8/student.onnx |" in (project / "both/README.md").read_text()
+    both = (project / "both/README.md").read_text()
+    for text in (
+        "| onnx_int8/student.onnx |",
+        "images of 32 x 32 pixels of 3 classes",
+        "makes one in 2 steps, its teacher in 4",
+        "network, tiny.",
+        "| Fréchet distance, tiny | 4.25 |",
+        "| Fréchet distance, tiny | 3.25 |",
+        "against the requested class) | 0.8125 |",
+        "0.03125 of its images are nearer",
+        "| Bengal | Bengal/1.jpg | 0.375 |",
+    ):
+        assert text in both, both
+    assert "7.5" not in both  # of the copying, the pairs say enough
+    assert not any(sign in both for sign in ("{{", "{%", "\n\n\n", "|\n\n|", "None"))
 
 
 def test_the_same_run_gives_the_same_bytes_and_replaces_an_earlier_release(project: Path) -> None:

@@ -12,20 +12,28 @@ from tinycats.classifier.training import train_classifier
 from tinycats.distillation.training import distill_generator
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.training import train_generator
-from tinycats.runtime.params import ClassifierParams, DistillParams, DitParams, SamplerSettings, TrainParams
+from tinycats.runtime.params import (
+    AdversaryParams,
+    ClassifierParams,
+    DistillParams,
+    DitParams,
+    SamplerSettings,
+    TrainParams,
+)
 from tinycats.runtime.run_settings import RunSettings
 
 CLASSES = ["red", "green", "blue"]
-NETWORK = DitParams(image_size=SIZE, patch_size=8, width=32, depth=1, heads=1)
+NETWORK = DitParams(view="photo", image_size=SIZE, patch_size=8, width=32, depth=1, heads=1)
 GUIDANCE = SamplerSettings(method="euler", steps=1, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
 LOOP = {
-    "batch_size": 8, "accumulation": 1, "lr": 0.002, "beta2": 0.95, "weight_decay": 0.0, "clip_norm": 1.0,
+    "batch_size": 8, "accumulation": 1, "lr": 0.002, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.0, "clip_norm": 1.0,
     "schedule": "cosine", "ema_decay": None, "augmentation": "none", "precision": "fp32", "compile": False,
 }  # fmt: skip
 CLASSIFIER = ClassifierParams(**{
     **LOOP, "lr": 0.01, "beta2": 0.999, "augmentation": "full", "arch": "test_efficientnet", "pretrained": False,
     "image_size": SIZE, "source_size": None, "crop_size": None, "epochs": 4, "max_steps": None, "warmup_fraction": 0.1,
-    "head_lr": 1.0, "label_smoothing": 0.0, "min_crop": 0.45, "mixup": 0.0, "cutmix": 0.0, "small_first": 0.0,
+    "head_lr": 1.0, "label_smoothing": 0.0, "min_crop": 0.45, "small_share": 0.0, "mixup": 0.0, "cutmix": 0.0,
+    "small_first": 0.0,
     "flip_at_test": True, "early_stopping_epochs": None,
 })  # fmt: skip
 TRAIN = TrainParams(**{
@@ -34,8 +42,15 @@ TRAIN = TrainParams(**{
 })  # fmt: skip
 DISTILL = DistillParams(**{
     **LOOP, "ema_decay": 0.9, "lr": 0.001, "steps": 20, "warmup_steps": 2, "gradient_checkpointing": False,
-    "levels": 2, "teacher_share": 0.5, "teacher_steps": 1,
+    "objective": "consistency", "levels": 2, "teacher_share": 0.5, "teacher_steps": 1, "adversary": None,
 })  # fmt: skip
+
+ADVERSARY = AdversaryParams(
+    network="tf_efficientnet_lite0", feature_size=32, mixing=None, channels=8, head_lr=1.0,
+    augmentation=["colour", "translation", "cutout"], noise=0.0, transition=0.0, start_share=0.5, own_share=0.5, class_weight=0.1,
+    reconstruction_weight=3.0,
+    consistency_weight=0.0, lecam_weight=0.1, r1_weight=0.0,
+)  # fmt: skip
 
 
 def split(section: Any, changes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tinycats.runtime.vision  # noqa: F401  # timm imports torchvision, which needs this first
-
-# isort: split
 import numpy as np
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinycats.backbones.networks import normalisation, pretrained
 from tinycats.data.pixels import as_tensor, to_float
+from tinycats.runtime.timm import timm
 
 # Of the images as the network sees them, whatever their own size is. Images that are generated at 64 px have nothing to
 # show beyond it, and a larger one costs time with the square.

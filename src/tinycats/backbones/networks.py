@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import tinycats.runtime.vision  # noqa: F401  # timm imports torchvision, which needs this first
-
-# isort: split
-import timm
 import torch
 from torch import nn
 
 from tinycats.backbones.weights import PACKAGES, load_package
 from tinycats.runtime.errors import UserError, first_line
+from tinycats.runtime.timm import timm
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinycats.data.augment import augment, cut, mix
+from tinycats.data.augment import augment, cut, enlarge_small, mix
 from tinycats.data.feed import Images
 from tinycats.data.pixels import as_tensor, to_float
 from tinycats.data.processed import Split
@@ -67,6 +67,8 @@ class ClassificationTask(ImageTask):
             size = round(size * 2 / 3 / 8) * 8
         pixels = to_float(images.pixels)
         pixels = augment(pixels, training.augmentation, random, self.mirror, training.min_crop, size)
+        if training.small_share:
+            pixels = enlarge_small(pixels, training.small_share, random)
         targets = F.one_hot(images.labels, len(self.classes)).float()
         rng = np.random.default_rng(derive_seed(self.seed, "mixup", step))
         if rng.random() < training.cutmix:

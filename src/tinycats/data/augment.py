@@ -76,6 +76,20 @@ def resample(
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
+def enlarge_small(pixels: Tensor, share: float, random: RowRandom) -> Tensor:
+    """A share of float pixels (N, 3, S, S) as if each were a small picture, enlarged: down to a quarter of the side.
+
+    Photos are sharp; what people bring, thumbnails, cut-outs and generated pictures, often is not.
+    """
+    small, side = random.uniform() < share, 0.25 ** random.uniform()
+    pixels = pixels.clone()
+    for row in small.nonzero()[:, 0].tolist():
+        size = max(round(float(side[row]) * pixels.shape[2]), 1)
+        shrunk = F.interpolate(pixels[row : row + 1], (size, size), mode="bilinear", antialias=True)
+        pixels[row] = F.interpolate(shrunk, pixels.shape[2:], mode="bilinear")[0]
+    return pixels
+
+
 def jitter_colours(pixels: Tensor, random: RowRandom, strength: float = 0.3) -> Tensor:
     """Scale brightness, contrast and saturation of (N, 3, H, W) each by up to 1 +- strength."""
     n = len(pixels)

@@ -109,6 +109,17 @@ def mean_pairwise_distances(features: np.ndarray, counts: np.ndarray) -> np.ndar
     return sums / pairs
 
 
+def diversity(real: np.ndarray, generated: np.ndarray) -> float:
+    """mean_pairwise_distances of the generated images over that of the real ones. Errors as there."""
+    of_generated, of_real = (
+        float(mean_pairwise_distances(features, np.ones((1, len(features)), dtype=int))[0])
+        for features in (generated, real)
+    )
+    if of_real == 0:
+        raise TooFewImagesError("a diversity needs real images that differ, and all of them have the same features")
+    return of_generated / of_real
+
+
 def _mean_and_root(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean [D] and a root R [min(N, D), D] of the covariance R'R."""
     mean = features.mean(axis=0, dtype=np.float64)

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tinycats.figures.sheets import FONT_PATH, FONT_PX, PADDING_PX, class_grid
+from tinycats.figures.fonts import FONT_PATH
+from tinycats.figures.sheets import FONT_PX, PADDING_PX, class_grid
 from tinycats.generator.sampler import student_sampler
 from tinycats.runtime.params import SamplerSettings
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
 
+from tinycats.evaluation import distribution
 from tinycats.evaluation.distribution import (
     TooFewImagesError,
     frechet_distance,
@@ -70,21 +71,28 @@ def kernel(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, s
 
 
 def diversity(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
-    """mean_pairwise_distances of the generated images over that of the real ones, with the bootstrap's percentiles."""
-    values = []
-    for features, seed_of_set in ((generated, seed + 1), (real, seed)):
-        counts = np.vstack([np.ones((1, len(features)), dtype=int), _counts(len(features), resamples, seed_of_set)])
-        values.append(mean_pairwise_distances(features, counts))
-    ratios = values[0] / values[1]
-    return _with_percentiles(name, float(ratios[0]), ratios[1:])
+    """The diversity, with the bootstrap's percentiles of both sets drawn again.
+
+    Errors as of the diversity, and TooFewImagesError also where the draw of a resample is one and the same image.
+    """
+    value = distribution.diversity(real, generated)
+    of_generated, of_real = (
+        mean_pairwise_distances(features, _counts(len(features), resamples, seed_of_set))
+        for features, seed_of_set in ((generated, seed + 1), (real, seed))
+    )
+    if not of_real.all():
+        raise TooFewImagesError(f"a resample of {len(real)} real images holds only images of the same features")
+    return _with_percentiles(name, value, of_generated / of_real)
 
 
 def median_ratio(name: str, values: np.ndarray, others: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
-    """The median of `values` over that of `others`, which is not 0, with the bootstrap's percentiles of both drawn again."""
+    """The median of `values` over that of `others`, which is not 0, with percentiles where no resample has a median of 0."""
     rng = np.random.default_rng(seed)
     medians = [np.median(rng.choice(drawn, (resamples, len(drawn))), axis=1) for drawn in (values, others)]
-    ratios = medians[0] / np.maximum(medians[1], np.finfo(float).tiny)
-    return _with_percentiles(name, float(np.median(values) / np.median(others)), ratios)
+    value = {name: float(np.median(values) / np.median(others))}
+    if not medians[1].all():  # a resample's median is 0 where not that of all is
+        return value
+    return value | _with_percentiles(name, value[name], medians[0] / medians[1])
 
 
 def _counts(n: int, resamples: int, seed: int) -> np.ndarray:

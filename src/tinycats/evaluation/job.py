@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tinycats.evaluation.classification import classification_metrics, confidenc
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, nearest
 from tinycats.evaluation.distribution import (
     TooFewImagesError,
+    diversity,
     frechet_distance,
     inside_manifold,
     kernel_distance,
@@ -39,6 +41,7 @@ from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory, write_json
 from tinycats.runtime.memory import keep_freed_memory
 from tinycats.runtime.params import DeviceName, EvaluateParams, SamplerParams, SamplerSettings
+from tinycats.runtime.words import some
 
 GRID_COLUMNS = 8
 LATENCY_BATCH_SIZE = 16
@@ -49,6 +52,7 @@ log = logging.getLogger(__name__)
 def evaluate(
     *,
     processed_dir: Path,
+    view_dir: Path,
     classifier_dir: Path,
     generator_dir: Path,
     student_dir: Path,
@@ -64,6 +68,7 @@ def evaluate(
 ) -> None:
     """Write metrics_path (JSON of numbers), plots_dir (CSV files and images) and timing_path (JSON).
 
+    `processed_dir`: the photos; `view_dir`: the view that the generators learned, whose classes may be fewer.
     The generated images have the classes in the proportions of the test split, samples_per_class of each on average.
     Their samplers' settings are written too, for all who make more of them (generator/sampler.py).
     A metric that is unavailable (too few images, no Inception weights) is absent, and a warning says why. Raises
@@ -72,18 +77,22 @@ def evaluate(
     keep_freed_memory()
     target = resolve_device(device)
     teacher_settings, student_settings = teacher_sampler(sampler), student_sampler(sampler.student_steps)
-    classes, other = load_classes(processed_dir)
+    (classes, other), (generated_classes, _) = load_classes(processed_dir), load_classes(view_dir)
     classifier = Classifier.from_pretrained(classifier_dir).to(target)
     frozen, features_name = FrozenFeatures(settings.features, WITHOUT).to(target), feature_name(settings.features)
     generator, student = (TinyDiT.from_pretrained(path).to(target) for path in (generator_dir, student_dir))
-    for directory, model in ((classifier_dir, classifier), (generator_dir, generator), (student_dir, student)):
-        if model.config.classes != classes:
-            raise UserError(f"{directory}: was not trained on the classes of {processed_dir}; train it again")
+    for directory, model, expected, data in (
+        (classifier_dir, classifier, classes, processed_dir),
+        (generator_dir, generator, generated_classes, view_dir),
+        (student_dir, student, generated_classes, view_dir),
+    ):
+        if model.config.classes != expected:
+            raise UserError(f"{directory}: was not trained on the classes of {data}; train it again")
     test_for_classifier = load_split(processed_dir, "test", classifier.config.image_size)
-    train, test = (load_split(processed_dir, split, generator.config.image_size) for split in ("train", "test"))
+    train, test = (load_split(view_dir, split, generator.config.image_size) for split in ("train", "test"))
 
     if not len(test.labels):
-        raise UserError(f"{processed_dir}: the test split has no images; raise preprocess.test_fraction or add images")
+        raise UserError(f"{view_dir}: the test split has no images; raise preprocess.test_fraction or add images")
 
     # First, so that the peak memory is that of the models and not of the metrics.
     timing = {
@@ -92,8 +101,10 @@ def evaluate(
         "student": _generator_latency(student, student_settings, settings.latency_runs, seed, target),
     }
     probabilities, distances = predict(classifier, test_for_classifier.images, target)
-    labels = labels_in_proportion(test.labels, settings.samples_per_class * len(classes))
-    with_shown, shown = _with_grid(labels, len(classes), min(GRID_COLUMNS, settings.samples_per_class))
+    in_classifier = np.array([classes.index(name) for name in generated_classes])  # of each class of the generators
+    labels = labels_in_proportion(test.labels, settings.samples_per_class * len(generated_classes))
+    requested = in_classifier[labels]
+    with_shown, shown = _with_grid(labels, len(generated_classes), min(GRID_COLUMNS, settings.samples_per_class))
     ways = few_step_ways(teacher_settings, student_settings)
     models = {"teacher": generator, "student": student}
     all_made = {way.name: generate(models[way.model], with_shown, way.sampler, seed, target) for way in ways}
@@ -115,18 +126,12 @@ def evaluate(
         }
 
     nearest_of_test = search(test.images, features["test"])
-    nearest_training = {
-        name: {
-            kind: {"generated": found, "test": nearest_of_test[kind]}
-            for kind, found in search(made[name], features[name]).items()
-        }
-        for name in ("teacher", "student")
-    }
+    nearest_training = {name: search(made[name], features[name]) for name in ("student", "teacher")}
 
     marks = _marks(features, len(labels), seed)
 
     def judge(name: str) -> dict[str, Any]:
-        as_requested = predict(classifier, made[name], target)[0].argmax(axis=1) == labels
+        as_requested = predict(classifier, made[name], target)[0].argmax(axis=1) == requested
         return {
             "n_generated": len(made[name]),
             "n_real": len(test.images),
@@ -136,7 +141,7 @@ def evaluate(
 
     def copying(name: str) -> dict[str, Any]:
         return {
-            kind: copying_metrics(found["generated"], found["test"], settings.bootstrap, seed)
+            kind: copying_metrics(found, nearest_of_test[kind], settings.bootstrap, seed)
             for kind, found in nearest_training[name].items()
         }
 
@@ -154,6 +159,11 @@ def evaluate(
         "generator": {
             "n_train": len(train.images),
             **judge("teacher"),
+            # What the generator could reach: its images are smaller than the classifier's, and may show less
+            **intervals.share(
+                "class_agreement_of_test",
+                predict(classifier, test.images, target)[0].argmax(axis=1) == in_classifier[test.labels],
+            ),
             **{f"{key}_{features_name}_{mark}": value for (key, mark), value in marks.items()},
             "copying": copying("teacher"),
         },
@@ -169,10 +179,12 @@ def evaluate(
 
     with atomic_directory(plots_dir) as directory:
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
-        save_png(class_grid(all_made["teacher"][shown], classes), directory / "samples.png")
-        write_copying_plots(directory, made["teacher"], labels, train, nearest_training["teacher"], classes)
+        for name, file_name in (("teacher", "samples.png"), ("student", "student.png")):
+            save_png(class_grid(all_made[name][shown], generated_classes), directory / file_name)
+        write_copying_plots(directory, made, labels, train, nearest_training, nearest_of_test, generated_classes)
         save_png(
-            few_step_grid([images[shown] for images in all_made.values()], ways, classes), directory / "few_steps.png"
+            few_step_grid([images[shown] for images in all_made.values()], ways, generated_classes),
+            directory / "few_steps.png",
         )
     write_json(generator_sampler_path, teacher_settings.model_dump())
     write_json(student_sampler_path, student_settings.model_dump())
@@ -208,7 +220,10 @@ def _distances(
             ),
             "precision": lambda: intervals.share(f"precision_{features}", inside_manifold(generated, test, k)),
             "recall": lambda: intervals.share(f"recall_{features}", inside_manifold(test, generated, k)),
-            "diversity": lambda: intervals.diversity(f"diversity_{features}", test, generated, resamples, seed),
+            "diversity": lambda: {f"diversity_{features}": diversity(test, generated)},
+            "interval of the diversity": lambda: intervals.diversity(
+                f"diversity_{features}", test, generated, resamples, seed
+            ),
         }
     )
 
@@ -218,6 +233,8 @@ def _with_share(kind: str, features: str, figures: dict[str, float], marks: Mark
     if (kind, "floor") not in marks:
         return figures
     floor, noise = marks[kind, "floor"], marks[kind, "noise"]
+    if floor == noise:  # all images have the same features
+        return figures
     name = f"{kind}_{features}"
     shares = {
         f"{name}_share{key.removeprefix(name)}": (value - floor) / (noise - floor) for key, value in figures.items()
@@ -243,7 +260,11 @@ def _available(computations: dict[str, Callable[[], dict[str, float]]]) -> dict[
     metrics: dict[str, float] = {}
     for name, compute in computations.items():
         try:
-            metrics |= compute()
+            computed = compute()
+            wrong = [key for key, value in computed.items() if not math.isfinite(value)]
+            if wrong:
+                log.warning("evaluate: no %s: with so few or so alike images %s is no number", name, some(wrong))
+            metrics |= {key: value for key, value in computed.items() if key not in wrong}
         except TooFewImagesError as error:
             log.warning("evaluate: no %s: %s", name, error)
     return metrics

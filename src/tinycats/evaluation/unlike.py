@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import roc_auc_score
 
 from tinycats.evaluation.intervals import share
-from tinycats.figures.sheets import FONT_PATH
+from tinycats.figures.fonts import FONT_PATH
 
 PER_KIND = 50
 ALPHABET = list("abcdefghijklmnopqrstuvwxyz     ")

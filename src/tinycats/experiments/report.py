@@ -23,6 +23,7 @@ from PIL import Image
 
 from tinycats.experiments.better import better
 from tinycats.experiments.revisions import METRICS, PARAMS, Revision
+from tinycats.figures.tables import text_of
 from tinycats.runtime.errors import UserError
 
 SCHEMA_VERSION = 1
@@ -115,7 +116,9 @@ def _curve(content: bytes, column: str) -> dict[str, list[Any]]:
 
 def _confusion(content: bytes) -> dict[str, Any]:
     """{"classes": names in the order in which they come, "counts": one row for each actual class}."""
-    counts = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(io.StringIO(content.decode())))
+    counts = Counter(
+        (text_of(row["actual"]), text_of(row["predicted"])) for row in csv.DictReader(io.StringIO(content.decode()))
+    )
     classes = list(dict.fromkeys([*(actual for actual, _ in counts), *(predicted for _, predicted in counts)]))
     return {"classes": classes, "counts": [[counts[actual, guess] for guess in classes] for actual in classes]}
 
@@ -126,7 +129,8 @@ def _table(content: bytes) -> dict[str, Any]:
     return {
         "columns": header,
         "rows": [
-            [_value(cell) if number else cell for cell, number in zip(row, numbered, strict=True)] for row in rows
+            [_value(cell) if number else text_of(cell) for cell, number in zip(row, numbered, strict=True)]
+            for row in rows
         ],
     }
 

@@ -24,8 +24,11 @@ from tinycats.runtime.params import ExportParams, SamplerSettings
 def export_models(
     *,
     classifier_dir: Path,
-    generators: Mapping[str, tuple[Path, SamplerSettings]],
+    generator_dir: Path,
+    student_dir: Path,
+    samplers: Mapping[str, SamplerSettings],
     processed_dir: Path,
+    view_dir: Path,
     output_dir: Path,
     metrics_path: Path,
     timing_path: Path,
@@ -34,12 +37,16 @@ def export_models(
 ) -> None:
     """Write output_dir (classifier.onnx, and of each generator its .onnx and golden file), metrics_path and timing_path.
 
-    `generators`: name -> (model directory, how it is sampled). Raises UserError, and writes nothing, where a model is
-    missing or damaged or the parity on settings.parity_images images of the test split is past its tolerance.
+    `samplers`: how the generator and the student are sampled; `view_dir`: the view of the data that they learned.
+    Raises UserError, and writes nothing, where a model is missing or damaged or the parity on settings.parity_images images of
+    the test split is past its tolerance.
     """
     started = time.perf_counter()
     classifier = Classifier.from_pretrained(classifier_dir)
-    loaded = {name: TinyDiT.from_pretrained(path) for name, (path, _) in generators.items()}
+    loaded = {
+        "generator": TinyDiT.from_pretrained(generator_dir),
+        "student": TinyDiT.from_pretrained(student_dir),
+    }
     test = load_split(processed_dir, "test", classifier.config.image_size)
     order = torch.randperm(len(test.images), generator=generator_for(seed, "parity", 0)).numpy()
     rows = order[: settings.parity_images]
@@ -54,10 +61,11 @@ def export_models(
         for name, model in loaded.items():
             path = directory / f"{name}.onnx"
             exported = OnnxGenerator(path)
-            clean = load_split(processed_dir, "test", model.config.image_size)
-            parity = generator_parity(model, exported, clean.images[rows], clean.labels[rows], seed)
+            clean = load_split(view_dir, "test", model.config.image_size)
+            chosen = order[order < len(clean.labels)][: settings.parity_images]
+            parity = generator_parity(model, exported, clean.images[chosen], clean.labels[chosen], seed)
             require_parity(name, parity, settings.generator_tolerance)
-            golden = golden_run(model, generators[name][1], seed)
+            golden = golden_run(model, samplers[name], seed)
             write_json(directory / golden_name(name), golden)
             difference = golden_difference(golden, exported)
             metrics[name] = {**parity, "bytes": path.stat().st_size, "golden": difference}

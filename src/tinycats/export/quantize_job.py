@@ -32,6 +32,7 @@ def quantize_models(
     *,
     onnx_dir: Path,
     processed_dir: Path,
+    view_dir: Path,
     output_dir: Path,
     metrics_path: Path,
     timing_path: Path,
@@ -42,10 +43,11 @@ def quantize_models(
 ) -> None:
     """Write output_dir (the models of onnx_dir in int8), metrics_path and timing_path.
 
-    `samplers`: how the images of each generator, named as its file, are made for the comparison; `features`: the network of
-    timm whose features tell their distance from real ones. Raises UserError, and
-    writes nothing, where a model is missing or damaged, where the top-1 accuracy on the test split falls by more than
-    settings.max_accuracy_drop, or where the Fréchet distance rises by more than settings.max_fd_increase (a fraction of it).
+    `processed_dir`: the photos; `view_dir`: the view that the generators learned; `samplers`: how the images of each generator,
+    named as its file, are made for the comparison; `features`: the network of timm whose features tell their distance from
+    real ones. Raises UserError, and writes nothing, where a model is missing or damaged, where the top-1 accuracy on the test
+    split falls by more than settings.max_accuracy_drop, or where the Fréchet distance rises by more than
+    settings.max_fd_increase (a fraction of it).
     """
     started = time.perf_counter()
     frozen = FrozenFeatures(features, WITHOUT)
@@ -64,13 +66,17 @@ def quantize_models(
         figures["classifier"] = _compare_classifiers(classifier, classifier8, test)
         _require("classifier", "top1", figures["classifier"], "accuracy_drop", settings.max_accuracy_drop)
         timing["classifier"] = {"before": _classifier_latency(classifier), "after": _classifier_latency(classifier8)}
+        real: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by size in pixels: labels and features of the test images
         for name, generator in generators.items():
             quantize_generator(onnx_dir / f"{name}.onnx", directory / f"{name}.onnx")
             generator8 = OnnxGenerator(directory / f"{name}.onnx")
-            real = load_split(processed_dir, "test", generator.config.image_size)
-            labels = labels_in_proportion(real.labels, settings.samples_per_class * generator.config.num_classes)
+            if (size := generator.config.image_size) not in real:
+                images = load_split(view_dir, "test", size)
+                real[size] = images.labels, features_of(frozen, images.images)
+            of_test, real_features = real[size]
+            labels = labels_in_proportion(of_test, settings.samples_per_class * generator.config.num_classes)
             figures[name] = _compare_generators(
-                generator, generator8, frozen, real.images, labels, samplers[name], seed
+                generator, generator8, frozen, real_features, labels, samplers[name], seed
             )
             fd = f"fd_{feature_name(features)}"
             _require(name, fd, figures[name], "fd_increase", settings.max_fd_increase)
@@ -107,22 +113,22 @@ def _compare_generators(
     before: OnnxGenerator,
     after: OnnxGenerator,
     frozen: FrozenFeatures,
-    real: np.ndarray,
+    real_features: np.ndarray,
     labels: np.ndarray,
     settings: SamplerSettings,
     seed: int,
 ) -> dict[str, Any]:
-    real_features = features_of(frozen, real)
+    """`real_features` [N, C]: of the test images."""
     images = [_images(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
     before_fd, after_fd = (frechet_distance(real_features, features_of(frozen, made)) for made in images)
     fd = f"fd_{feature_name(frozen.arch)}"
     return {
         f"{fd}_before": before_fd,
         f"{fd}_after": after_fd,
-        "fd_increase": after_fd / before_fd - 1,
+        "fd_increase": (after_fd - before_fd) / before_fd if before_fd else 0.0,
         "pixel_mean_abs_diff": float(np.abs(images[0].astype(np.int16) - images[1]).mean()),
         "n": len(labels),
-        "n_real": len(real),
+        "n_real": len(real_features),
         "sampler_steps": settings.steps,
     }
 

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tinycats.learning.pretrained import ModelConfig, PretrainedModel
-from tinycats.runtime.params import DitParams
+from tinycats.runtime.params import DitParams, View
 
 
 class TinyDiTConfig(ModelConfig, DitParams):
     model_type: Literal["tinycats-generator"] = "tinycats-generator"
+    view: View = "photo"
     few_step: bool = False  # a student: wants the length of the sampler's step as h, and has guidance baked in
 
 

@@ -7,7 +7,6 @@ pairs.png, suspects.png and outliers.png. `other` is the image that a near-dupli
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ from PIL import Image
 
 from tinycats.backbones.features import FrozenFeatures, features_of, resize
 from tinycats.data.pixels import as_tensor
+from tinycats.figures.fonts import shortened, shown_names
 from tinycats.figures.sheets import captioned_sheet, save_png
+from tinycats.figures.tables import write_csv
 from tinycats.inspection.label_errors import likely_wrong_labels
 from tinycats.inspection.near_duplicates import Pair, leave_out, near_duplicates
 from tinycats.inspection.outliers import outliers
@@ -143,8 +144,9 @@ def _labels_and_outliers(
             ("wrong_label", row, guess, suspect.odds)
             for row, guess, suspect in zip(rows, likely, suspects, strict=True)
         ]
+        shown = dict(zip(map(str, classes), shown_names(classes.tolist()), strict=True))
         captions = [
-            f"{_short(images, row)}\ngiven {images.classes[row]}\nlikely {guess}"
+            f"{_short(images, row)}\ngiven {shown[images.classes[row]]}\nlikely {shown[guess]}"
             for row, guess in zip(rows, likely, strict=True)
         ]
         save_png(_sheet(images, [[row] for row in rows], captions), folder / "suspects.png")
@@ -152,7 +154,7 @@ def _labels_and_outliers(
     rows = [int(kept[outlier.image]) for outlier in found]
     numbers["outliers"] = {"outliers": len(found), "outliers_share": round(len(found) / len(kept), 4)}
     findings += [("outlier", row, "", outlier.deviations) for row, outlier in zip(rows, found, strict=True)]
-    captions = [f"{_short(images, row)}\n{images.classes[row]}" for row in rows]
+    captions = [f"{_short(images, row)}\n{shortened(images.classes[row])}" for row in rows]
     save_png(_sheet(images, [[row] for row in rows], captions), folder / "outliers.png")
     return numbers
 
@@ -173,14 +175,15 @@ def _shown(pixels: np.ndarray) -> np.ndarray:
 
 def _short(images: Looked, row: int) -> str:
     """The file's name without the folder of its class, and its split."""
-    return f"{Path(images.names[row]).stem} ({images.splits[row]})"
+    return f"{shortened(Path(images.names[row]).stem)} ({images.splits[row]})"
 
 
 def _write_findings(images: Looked, findings: Sequence[tuple[str, int, str, float]], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["finding", "image", "split", "class", "other", "score"])
-        for finding, row, other, score in findings:
-            writer.writerow(
-                [finding, images.names[row], images.splits[row], images.classes[row], other, f"{score:.3g}"]
-            )
+    write_csv(
+        path,
+        ("finding", "image", "split", "class", "other", "score"),
+        (
+            (finding, images.names[row], images.splits[row], images.classes[row], other, f"{score:.3g}")
+            for finding, row, other, score in findings
+        ),
+    )

@@ -49,12 +49,11 @@ def synchronise_norms(model: nn.Module, device: torch.device) -> nn.Module:
     """
     if world_size() == 1 or device.type != "cuda":
         return model
-    import tinycats.runtime.vision  # noqa: F401  # timm imports torchvision, which needs this first
+    from tinycats.runtime.timm import timm
 
-    # isort: split
-    from timm.layers import convert_sync_batchnorm  # torch's own would lose the activations of timm's norms
-
-    converted: nn.Module = convert_sync_batchnorm(model)
+    converted: nn.Module = timm.layers.convert_sync_batchnorm(
+        model
+    )  # torch's own would lose the activations of timm's norms
     return converted
 
 

@@ -28,7 +28,7 @@ def adamw(model: nn.Module, training: TrainingParams, lr_scales: Mapping[str, fl
             for (scale, decay), parameters in groups.items()
         ],
         lr=training.lr,
-        betas=(0.9, training.beta2),
+        betas=(training.beta1, training.beta2),
         fused=True,
     )
     for parameter in (parameter for parameters in groups.values() for parameter in parameters):

@@ -72,10 +72,12 @@ class PretrainedModel(nn.Module):
         if isinstance(path, str) and path.count("/") == 1 and not directory.exists():
             directory = _download(path, subfolder, revision)
         directory = directory / subfolder
-        model = cls(read_config(directory, cls.config_type))
+        config = read_config(directory, cls.config_type)
         tensors = read_weights(directory)
-        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        with torch.device("meta"):  # takes no memory, however large a network the config describes
+            shapes = {name: tensor.shape for name, tensor in cls(config).state_dict().items()}
         check_shapes(directory / WEIGHTS_NAME, tensors, shapes, CONFIG_NAME)
+        model = cls(config)
         model.load_state_dict(tensors)
         return model.eval()
 

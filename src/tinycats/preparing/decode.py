@@ -7,39 +7,98 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, TiffImagePlugin
 
+from tinycats.preparing.depth import to_eight_bits
+from tinycats.preparing.metadata import ORIENTATION_TAG, orientation_of, without_metadata
 from tinycats.runtime.params import Fit
+from tinycats.sources.formats import LFS_POINTER, format_of, unread_format
 
 BAD_REASONS = ("undecodable", "truncated", "too_small", "decompression_bomb")
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "MPO")  # not EPS, for which Pillow starts Ghostscript
-ORIENTATION_TAG = 0x0112  # of EXIF
+RARE_REASONS = {  # and what can be done
+    "unsupported_format": "it is of a format that is not read, such as HEIC: convert it to JPEG",
+    "unsupported_depth": "its colours have more bits than are read: convert it to 8 bits",
+    "git_lfs_pointer": "it is a pointer of Git LFS: `git lfs pull` gets the image",
+}
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "BMP",
+    "WEBP",
+    "TIFF",
+    "AVIF",
+    "PPM",
+    "MPO",
+)  # not EPS, for which Pillow starts Ghostscript
 MAX_PIXELS = 100_000_000  # more is treated as a decompression bomb
+BITS_TAG = 258  # of TIFF
+DARK = 16  # of 255: no photo is so dark, but 12 bits of 16 are, when the upper 8 are taken
+TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # how an image that was stored in this orientation becomes upright
 
 
 class BadImageError(Exception):
-    """An image that cannot be used; `reason` is one of BAD_REASONS."""
+    """An image that cannot be used; `reason` is one of BAD_REASONS or RARE_REASONS."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
+    @property
+    def explained(self) -> str:
+        return RARE_REASONS.get(self.reason, self.reason.replace("_", " "))
+
 
 def decode(content: bytes, min_side_px: int = 1, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return the image as mode RGB, upright, of its full size, whatever its format is and its name claims.
 
-    Animations give their first frame, transparent pixels become white, 16 bits are scaled to 8. The size is checked
-    in the header, before memory is taken for the pixels. Raises BadImageError.
+    Animations give their first frame, transparent pixels become white, more bits are scaled to 8 (see tinycats.preparing.depth).
+    What only describes the image may be broken. The size is checked in the header, before memory is taken for the pixels. Raises
+    BadImageError.
     """
-    try:
-        with warnings.catch_warnings(action="ignore"):  # what they warn of is quarantined or does no harm
+    with warnings.catch_warnings(action="ignore"):  # what they warn of is quarantined or does no harm
+        try:
             return _decode(content, min_side_px, max_pixels)
-    except BadImageError:
-        raise
-    except Image.DecompressionBombError:  # beyond Pillow's own limit
-        raise BadImageError("decompression_bomb") from None
-    except Exception as error:  # Pillow's readers raise almost anything on broken files
-        raise BadImageError("truncated" if "truncated" in str(error).lower() else "undecodable") from None
+        except (BadImageError, Image.DecompressionBombError) as error:
+            raise _bad(error) from None
+        except Exception as error:  # Pillow's readers raise almost anything on broken files
+            first = error
+        try:
+            return _decode(without_metadata(content), min_side_px, max_pixels)
+        except (BadImageError, Image.DecompressionBombError) as error:
+            raise _bad(error) from None
+        except Exception:
+            raise BadImageError(_reason(content, first)) from None
+
+
+def _bad(error: BadImageError | Image.DecompressionBombError) -> BadImageError:
+    """Pillow has a limit of its own."""
+    return error if isinstance(error, BadImageError) else BadImageError("decompression_bomb")
+
+
+def _reason(content: bytes, error: Exception) -> str:
+    if content.startswith(LFS_POINTER):
+        return "git_lfs_pointer"
+    if unread_format(content):
+        return "unsupported_format"
+    if "truncated" in str(error).lower():
+        return "truncated"
+    if format_of(content) == "TIFF":
+        try:
+            TiffImagePlugin.TiffImageFile(io.BytesIO(content))  # Image.open does not say why
+        except SyntaxError as cause:
+            return "unsupported_depth" if "pixel mode" in str(cause) else "undecodable"
+        except Exception:
+            pass
+    return "undecodable"
 
 
 def _decode(content: bytes, min_side_px: int, max_pixels: int) -> Image.Image:
@@ -49,19 +108,32 @@ def _decode(content: bytes, min_side_px: int, max_pixels: int) -> Image.Image:
         raise BadImageError("decompression_bomb")
     if min(width, height) < min_side_px:
         raise BadImageError("too_small")
-    if image.getexif().get(ORIENTATION_TAG, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    return _to_rgb(image)
+    turned = TURNED.get(_orientation(image))
+    upright = _to_rgb(image)
+    return upright if turned is None else upright.transpose(turned)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        found = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # some other entry is broken
+        exif = image.info.get("exif", b"")
+        return orientation_of(exif) if isinstance(exif, bytes) else 1
+    return found if isinstance(found, int) else 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    bits = image.tag_v2.get(BITS_TAG, (8,)) if isinstance(image, TiffImagePlugin.TiffImageFile) else (8,)
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
+        if max(bits) > 8 and max(high for _, high in image.getextrema()) < DARK:  # type: ignore[misc]
+            raise BadImageError("unsupported_depth")
         return image
-    if image.mode.startswith("I"):  # 16 or 32 bits: Pillow would clip them at 255
-        pixels = np.asarray(image).astype(np.int64)
-        shift = 8 if image.mode.startswith("I;16") or pixels.max() > 255 else 0
-        return Image.fromarray(np.clip(pixels >> shift, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith(("I", "F")):  # Pillow would clip them at 255
+        grey = to_eight_bits(np.asarray(image), bits[0] if 8 < bits[0] < 16 else None)
+        if grey is None:
+            raise BadImageError("unsupported_depth")
+        return Image.fromarray(grey).convert("RGB")
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))

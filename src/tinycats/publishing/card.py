@@ -5,7 +5,9 @@ Its text is card.md.jinja, whose Python runs, in this order, in the published fo
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch import nn
 
 from tinycats.classifier.network import Classifier
+from tinycats.figures.tables import text_of
 from tinycats.generator.network import TinyDiT
 from tinycats.publishing.figures import figures, show
 from tinycats.publishing.layout import CARD_NAME
 
+MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")  # of Markdown, HTML and formulas
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 GENERATION = ("unconditional-image-generation", "class-conditional image generation")
 # Section of evaluate.json -> (the Hub's task, its name). The card has only what was measured.
@@ -53,9 +57,11 @@ DISTANCES = {  # their keys go on with the name of the features
     "recall": "recall",
     "diversity": "diversity (1: generated images differ as much as test images)",
 }
+PAIRS_LISTED = 10
 FEW_STEPS_DISTANCES = ("fd", "kd")
 NAMES = {key: name for part in METRICS.values() for key, (_, name) in part.items()} | {
     "class_agreement": GENERATOR_METRICS["class_agreement"][1],
+    "class_agreement_of_test": "the same of test images of that size",
     "n": "test images",
     "ece_unscaled": "expected calibration error without temperature scaling",
     "n_accepted": 'test images with an answer other than "not sure"',
@@ -76,14 +82,16 @@ def write_card(
     metrics: Mapping[str, Any],
     gates: Mapping[str, Any],
     repo_id: str | None,
+    metrics_dir: Path,
 ) -> None:
     """Write README.md into `folder`, which has all other files except the manifest.
 
-    metrics: {file name: content}; gates: as check_gates returns them; repo_id: user/name on the Hub, if it is uploaded.
+    metrics: {file name: content} of metrics_dir; gates: as check_gates returns them; repo_id: user/name on the Hub, if
+    it is uploaded.
     """
     evaluate = metrics.get("evaluate", {})
     features = features_name(evaluate)
-    names = {**NAMES, **_distance_names(features)}
+    names = {**NAMES, **distance_names(features)}
     dataset = dataset_name(manifest["data"])
     synthetic = ["synthetic"] if manifest["data"]["synthetic"] else []
     header = ModelCardData(
@@ -105,10 +113,11 @@ def write_card(
         few_steps=_few_steps(evaluate, features, manifest),
         features=features,
         gates={name: (show(gate["value"]), show(gate["bound"])) for name, gate in gates.items()},
-        example_class=json.dumps(classifier.config.classes[0]),
+        example_class=json.dumps(generators["generator"].config.classes[0]),
         arch=classifier.config.arch,
         parameters={name: f"{_count(model):,}" for name, model in (("classifier", classifier), *generators.items())},
         megabytes={path: f"{size / 1e6:.1f}" for path, size in _model_sizes(folder)},
+        memorised=memorised(metrics_dir, evaluate),
         samples=sorted(path.name for path in (folder / "samples").iterdir()),
     )
     (folder / CARD_NAME).write_text(str(ModelCard(text)), encoding="utf-8")
@@ -116,10 +125,16 @@ def write_card(
 
 def render(template: Path, **values: Any) -> str:
     # ModelCard.from_template would leave out what is undefined instead of failing, and takes no filters
-    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters["words"] = lambda counts: ", ".join(
         f"{n} {name.replace('_', ' ')}" for name, n in counts.items()
     )
+    environment.filters["plain"] = lambda names: [MARKUP.sub(r"\\\1", name) for name in names]
     return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
 
 
@@ -133,7 +148,7 @@ def features_name(evaluate: Mapping[str, Any]) -> str:
     return next((key.removeprefix("fd_") for key in evaluate.get("generator", {}) if key.startswith("fd_")), "")
 
 
-def _distance_names(features: str) -> dict[str, str]:
+def distance_names(features: str) -> dict[str, str]:
     """Key -> name for people of all that is measured with the features."""
     names = {f"{key}_{features}": f"{name}, {features}" for key, name in DISTANCES.items()}
     for kind in ("fd", "kd"):
@@ -192,6 +207,22 @@ def _few_steps(evaluate: Mapping[str, Any], features: str, manifest: Mapping[str
         for who, steps, measured in parts
         if measured.keys() & set(keys)
     ]
+
+
+def memorised(metrics_dir: Path, evaluate: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What evaluate found about copies of training images among the student's: figures, and the nearest pairs by features."""
+    path = metrics_dir / "evaluate/nearest.csv"
+    copying = evaluate.get("student", {}).get("copying", {}).get("features")
+    if not copying or not path.exists():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "student"]
+    rows.sort(key=lambda row: float(row["features_distance"]))
+    pairs = [
+        (text_of(row["class"]), text_of(row["features_nearest"]), show(float(row["features_distance"])))
+        for row in rows[:PAIRS_LISTED]
+    ]
+    return {"pairs": pairs, **{key: show(value) for key, value in copying.items()}}
 
 
 def _count(model: nn.Module) -> int:

@@ -57,6 +57,7 @@ def describe_generator(name: str, config: TinyDiTConfig, sampler: SamplerSetting
     inputs, outputs = _signature(folder / f"onnx/{name}.onnx")
     return {
         "classes": config.classes,
+        "view": config.view,
         "null_class": config.num_classes,
         "image_size": config.image_size,
         "patch_size": config.patch_size,

@@ -56,9 +56,9 @@ def publish(
     generators = {name: TinyDiT.from_pretrained(generator_dirs[name]) for name in GENERATORS}
     samplers = {name: load_sampler(generator_dirs[name]) for name in GENERATORS}
     for generator_name, generator in generators.items():
-        if generator.config.classes != classifier.config.classes:
+        if unknown := [name for name in generator.config.classes if name not in classifier.config.classes]:
             raise UserError(
-                f"{generator_dirs[generator_name]}: has other classes than {classifier_dir}; train it again"
+                f"{generator_dirs[generator_name]}: has a class {unknown[0]!r} that {classifier_dir} has not; train it again"
             )
     with atomic_directory(output) as hub, atomic_directory(web) as page:
         for folder in (hub, page):
@@ -85,7 +85,7 @@ def publish(
             metrics=metrics,
         )
         repo_id = settings.hub.repo_id
-        write_card(hub, manifest, classifier, generators, metrics, results, repo_id)
+        write_card(hub, manifest, classifier, generators, metrics, results, repo_id, metrics_dir)
         files = list_files(hub)
         address = (
             {"repo_id": repo_id, "revision": tag_name(revision, {**manifest, "files": files})} if repo_id else None

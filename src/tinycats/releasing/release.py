@@ -10,7 +10,7 @@ from typing import Any
 import PIL
 from PIL import Image
 
-from tinycats.publishing.card import dataset_name, metric_rows, render
+from tinycats.publishing.card import NAMES, dataset_name, distance_names, features_name, memorised, metric_rows, render
 from tinycats.publishing.layout import CARD_NAME, GENERATORS, HEAD_NAME, MANIFEST_NAME
 from tinycats.publishing.manifest import list_files
 from tinycats.releasing.run import LOCK_NAME, PARAMS_NAME, PUBLISHED, check_run
@@ -43,7 +43,7 @@ def release(root: Path, output: Path, with_generators: bool = False) -> int:
             shutil.copyfile(path, folder / "metrics" / path.name)
         for name in (PARAMS_NAME, LOCK_NAME):
             shutil.copyfile(root / name, folder / name)
-        _write_card(folder, manifest, params)
+        _write_card(folder, manifest, params, root / "metrics")
         write_json(folder / MANIFEST_NAME, {**manifest, "files": list_files(folder)})
         return _check(folder, output)
 
@@ -69,18 +69,29 @@ def _names(manifest: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _write_card(folder: Path, manifest: Mapping[str, Any], params: Params) -> None:
+def _write_card(folder: Path, manifest: Mapping[str, Any], params: Params, metrics_dir: Path) -> None:
     measured = manifest["metrics"]
+    evaluate = measured.get("evaluate", {})
+    features = features_name(evaluate)
+    names = {**NAMES, **distance_names(features)}
+    generators = [name for name in GENERATORS if name in manifest]
     text = render(
         TEMPLATE,
         **manifest,
         dataset=dataset_name(manifest["data"]),
         arch=params.classifier.arch,
-        generators=[name for name in GENERATORS if name in manifest],
+        generators=generators,
+        features=features,
+        generator_rows={name: metric_rows(_without_copying(evaluate.get(name, {})), names) for name in generators},
+        memorised=memorised(metrics_dir, evaluate) if generators else None,
         megabytes={path: f"{(folder / path).stat().st_size / 1e6:.2f}" for path in _names(manifest)},
         rows={key: metric_rows(measured.get(key, {}).get("classifier", {})) for key in ("evaluate", "quantize")},
     )
     (folder / CARD_NAME).write_text(text, encoding="utf-8")
+
+
+def _without_copying(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key != "copying"}
 
 
 def _check(folder: Path, output: Path) -> int:

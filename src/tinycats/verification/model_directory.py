@@ -104,7 +104,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: not found") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not JSON ({first_line(error)})") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: is not a JSON object")
