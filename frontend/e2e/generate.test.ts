@@ -89,6 +89,22 @@ test('the same link gives the same pixels; seed, class, guidance, method and mod
   });
 });
 
+test('a link opened at the moment in which the page writes its address is not lost', async () => {
+  await withPage(`class=${FIRST}&seed=1&count=1`, async ({ page }) => {
+    const seed = page.getByRole('textbox', { name: 'Seed' });
+    for (let number = 2; number < 12; number++) {
+      await seed.fill(`${1000 + number}`); // to be written to the address in 300 ms
+      await page.evaluate((hash) => {
+        const due = performance.now() + 400;
+        while (performance.now() < due); // a busy page: the writing is late, and next in line
+        location.hash = hash;
+      }, `/generate?class=${FIRST}&seed=${number}&count=1`);
+      await page.waitForURL(new RegExp(`seed=${number}(&|$)`), { timeout: 10_000 });
+      await expect.poll(() => seed.inputValue(), { timeout: 10_000 }).toBe(String(number));
+    }
+  });
+});
+
 test.each(['euler', 'heun'] as const)('%s takes the number of model runs that the form says', async (method) => {
   await withPage(`model=teacher&class=${FIRST}&seed=1&steps=${STEPS}&guidance=2&method=${method}&count=2`, async ({ page }) => {
     const runs = sessionRuns({ ...manifest().generator.sampler, method, steps: STEPS });

@@ -9,7 +9,7 @@ const PROJECT = join(import.meta.dirname, '../..');
 /** Models to test with, and the pipeline's own answers to compare with. */
 export default function setup(): () => void {
   const home = useOwnHome();
-  let processed = join(PROJECT, 'data/processed');
+  let processed = join(PROJECT, 'data/processed/photo');
   if (!existsSync(join(DIST, 'index.html'))) throw new Error(`${DIST}: no build; run npm run build first`);
   if (!existsSync(join(DIST, 'models/manifest.json')) || !existsSync(join(processed, 'index.csv'))) {
     const tiny = process.env.TINY_PROJECT ?? join(PROJECT, 'tests/.tiny/project');
@@ -17,7 +17,7 @@ export default function setup(): () => void {
     if (!process.env.TINY_PROJECT) python('-m', 'tests.pipeline.tiny', dirname(tiny));
     cpSync(join(tiny, 'frontend/public/models'), join(DIST, 'models'), { recursive: true });
     writeFileSync(join(DIST, 'versions.json'), '[]\n'); // the run's own models, whatever else the build found
-    processed = join(tiny, 'data/processed');
+    processed = join(tiny, 'data/processed/photo');
   }
   python(join(import.meta.dirname, 'golden.py'), join(DIST, 'models'), processed, GOLDEN);
   return () => rmSync(home, { recursive: true, force: true });

@@ -24,7 +24,10 @@ export interface SamplerSettings {
 }
 
 export interface GeneratorInfo {
+  /** The classifier may know more. */
   classes: string[];
+  /** What the pictures show; absent in early versions: whole photos. */
+  view?: 'photo' | 'face';
   null_class: number;
   image_size: number;
   files: ModelFiles;

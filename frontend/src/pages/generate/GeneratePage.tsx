@@ -19,6 +19,9 @@ function progressOf({ pictures, settings }: Generation): string {
   return `Picture ${current.number + 1} of ${pictures.length}, step ${current.frames.length - 1} of ${settings.sampler.steps}`;
 }
 
+/** The settings in the browser's address, which the router learns of a moment later. */
+const shownAddress = () => new URLSearchParams(location.hash.split('?')[1]).toString();
+
 const WIDE = '@media (min-width: 760px)'; // room for two pictures next to the form
 
 export default function GeneratePage() {
@@ -62,9 +65,12 @@ function Generator() {
   }
   useEffect(() => {
     // not at once: browsers limit how often an address may change, and a slider moves faster
-    const timer = setTimeout(() => setParams(addressOf(settings), { replace: true }), 300);
+    const timer = setTimeout(() => {
+      // A link that was opened this very moment, and is not here yet, must not be replaced
+      if (shownAddress() === address) setParams(addressOf(settings), { replace: true });
+    }, 300);
     return () => clearTimeout(timer);
-  }, [settings, addressOf, setParams]);
+  }, [settings, address, addressOf, setParams]);
 
   const link = () => {
     const url = new URL(location.href);
@@ -72,13 +78,13 @@ function Generator() {
     return url.href;
   };
 
-  const { image_size, classes } = generatorInfo(manifest, settings.model);
+  const { image_size, classes, view } = generatorInfo(manifest, settings.model);
   return (
     <>
       <Typography variant="h1">New pictures</Typography>
       <Typography color="textSecondary" sx={{ mt: 0.5, mb: 2 }}>
-        A {image_size} px generator for {classes.length} classes, trained on {manifest.data.title}. The same seed and settings
-        give the same pixels.
+        A {image_size} px generator {view === 'face' && 'of faces '}for {classes.length} classes, trained on {manifest.data.title}
+        . The same seed and settings give the same pixels.
       </Typography>
       <Box
         sx={{

@@ -17,7 +17,7 @@ export function Pictures({ generation }: { generation: Generation }) {
   const [step, setStep] = useState<number | null>(null);
   const reached = Math.max(...pictures.map((picture) => picture.frames.length - 1));
   const judged = pictures.filter((picture) => picture.verdict);
-  const { classes } = generatorInfo(manifest, settings.model);
+  const { classes } = manifest.classifier;
   const agreeing = judged.filter((picture) => agrees(picture, generation, classes));
   return (
     <>
@@ -56,7 +56,7 @@ export function Pictures({ generation }: { generation: Generation }) {
   );
 }
 
-/** Whether the classifier names one of the requested classes. */
+/** Whether the classifier names one of the requested classes; `classes` are its own. */
 function agrees(picture: Generated, { settings }: Generation, classes: readonly string[]): boolean {
   const name = picture.verdict && classes[picture.verdict.label];
   return settings.mix.some((entry) => entry.name === name);
@@ -65,7 +65,8 @@ function agrees(picture: Generated, { settings }: Generation, classes: readonly 
 function PictureCard({ picture, generation, step }: { picture: Generated; generation: Generation; step: number | null }) {
   const { manifest } = useModels();
   const { settings } = generation;
-  const { image_size: size, classes } = generatorInfo(manifest, settings.model);
+  const { image_size: size } = generatorInfo(manifest, settings.model);
+  const { classes } = manifest.classifier;
   const name = settings.mix.map((entry) => displayName(entry.name)).join(' and ');
   const shown = picture.frames[Math.min(step ?? Infinity, picture.frames.length - 1)]!;
   const verdict = picture.verdict;

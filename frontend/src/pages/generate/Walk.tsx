@@ -19,7 +19,8 @@ export function Walk({ generation }: { generation: Generation }) {
   const { manifest } = useModels();
   const [position, setPosition] = useState(0);
   const [playing, setPlaying] = useState(false);
-  const { image_size: size, classes } = generatorInfo(manifest, generation.settings.model);
+  const { image_size: size } = generatorInfo(manifest, generation.settings.model);
+  const { classes } = manifest.classifier;
   const { pictures } = generation;
   const last = pictures.length - 1;
 
