@@ -34,7 +34,7 @@ def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
 
     def make(name: str) -> Path:
         path = tmp_path_factory.mktemp(name)
-        shutil.copytree(processed, path / "data/processed")
+        shutil.copytree(processed, path / "data/processed/photo")
         content = yaml.safe_load((ROOT / "params.yaml").read_text())
         # A lower learning rate: in the few steps of the guard the loss must fall in the rounding of every machine
         content["classifier"] |= {"image_size": SIZE, "epochs": 8, "batch_size": 8, "lr": 0.0005}
@@ -71,6 +71,20 @@ def give_teacher(path: Path) -> None:
     for linear in (teacher.final, teacher.final_modulation):
         torch.nn.init.normal_(linear.weight, std=0.1)
     teacher.save_pretrained(path / "models/generator")
+
+
+def give_adversary(path: Path) -> None:
+    """With all that has a state of its own."""
+    content = yaml.safe_load((ROOT / "conf/distill/adversarial.yaml").read_text())["distill"]
+    adversary = {
+        **content["adversary"],
+        "feature_size": 32,
+        "channels": 8,
+        "consistency_weight": 0.5,
+        "lecam_weight": 0.1,
+    }
+    change(path, "distill", objective="adversarial", adversary=adversary, steps=150)
+    change(path, "evaluate", features="tf_efficientnet_lite2")  # the adversary has the other
 
 
 class Stage:
@@ -142,66 +156,85 @@ def undisturbed(workspace):
     """The workspace of a run of the stage that was left alone."""
 
     @functools.cache
-    def run(stage: str) -> Path:
+    def run(stage: str, adversary: bool) -> Path:
         path = workspace("whole")
         if stage == "distill":
             give_teacher(path)
+        if adversary:
+            give_adversary(path)
         finish(stage, path)
         return path
 
     return run
 
 
+# By the count of steps, since neither the disk nor the processor of a machine may decide how often it is done
+SAVES_OFTEN = """
+import itertools
+from tinycats.runtime.checkpoints import Checkpoints
+steps = itertools.count(1)
+Checkpoints.due = lambda self: next(steps) % {every} == 0
+"""
+
 KILLED_WHILE_SAVING = """
 import os, signal, torch
 import tinycats.runtime.run_directory as run_directory
-whole, saves = torch.save, []
+whole = torch.save
 def save(content, path):
     whole(content, path)
-    saves.append(path)
-    if len(saves) == 3:
-        os.truncate(path, os.path.getsize(path) // 2)
-        os.kill(os.getpid(), signal.SIGKILL)
+    os.truncate(path, os.path.getsize(path) // 2)
+    os.kill(os.getpid(), signal.SIGKILL)
 run_directory.torch.save = save
 """
 
 
-@pytest.mark.parametrize(("stage", "kills"), [("train_classifier", 10), ("train_dit", 10), ("distill", 2)])
-def test_stopped_and_killed_many_times(workspace, undisturbed, stage: str, kills: int) -> None:
+@pytest.mark.parametrize(
+    ("stage", "steps", "kills", "adversary"),
+    [
+        ("train_classifier", 72, 10, False),
+        ("train_dit", 700, 10, False),
+        ("distill", 400, 2, False),
+        ("distill", 150, 2, True),
+    ],
+)
+def test_stopped_and_killed_many_times(
+    workspace, undisturbed, stage: str, steps: int, kills: int, adversary: bool
+) -> None:
     """By SIGTERM, while it writes a checkpoint, and at random moments; then it ends as if nothing had been."""
     broken = workspace("broken")
     if stage == "distill":
         give_teacher(broken)
-    change(broken, "compute", checkpoint_every_s=0.2)
+    if adversary:
+        give_adversary(broken)
+    often = SAVES_OFTEN.format(every=steps // 40)
     model = broken / f"models/{STAGES[stage]}"
-    running = Stage(stage, broken)
+    running = Stage(stage, broken, often)
     wait_for_a_new_checkpoint(broken, running)
     running.send(signal.SIGTERM)
     code, output = running.end()
     assert code == 143
     assert "stopped by SIGTERM after step" in output
 
-    code, output = Stage(stage, broken, KILLED_WHILE_SAVING).end()
+    code, output = Stage(stage, broken, often + KILLED_WHILE_SAVING).end()
     assert code == -signal.SIGKILL, output
     assert list(broken.glob(".tinycats/runs/*/.checkpoint.pt.*")), "it was not killed while it saved"
 
     moments = random.Random(stage)
     for _ in range(kills):
-        running = Stage(stage, broken)
+        running = Stage(stage, broken, often)
         wait_for_a_new_checkpoint(broken, running)
-        time.sleep(moments.uniform(0, 0.2))
+        time.sleep(moments.uniform(0, 0.1))
         running.send(signal.SIGKILL)
         running.end()
         assert not model.exists(), "it was killed too late to show anything"
-    change(broken, "compute", checkpoint_every_s=600)
     assert "resumes from step" in finish(stage, broken)
-    assert_same_files(undisturbed(stage), broken, "models", "metrics")
+    assert_same_files(undisturbed(stage, adversary), broken, "models", "metrics")
 
 
 def test_killed_while_it_evaluates(workspace, undisturbed) -> None:
     whole = workspace("evaluated")
     for stage, model in STAGES.items():
-        shutil.copytree(undisturbed(stage) / f"models/{model}", whole / f"models/{model}")
+        shutil.copytree(undisturbed(stage, False) / f"models/{model}", whole / f"models/{model}")
     broken = workspace("broken")
     shutil.copytree(whole / "models", broken / "models")
     started = time.monotonic()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from tests.pipeline.conftest import Project, copy_project, link_large
+from tests.pipeline.conftest import Project, copy_project, link_large, use_precision_of
 from tests.pipeline.test_readme import readme, shell
 
 ALL = ["fetch", "preprocess", "train_classifier", "train_dit", "distill", "evaluate", "export_onnx",
@@ -86,6 +86,7 @@ def test_nothing_of_a_run_is_left_for_git(reproduced: Project) -> None:
 
 def test_two_clean_runs_give_the_same_lock(reproduced: Project, tmp_path: Path) -> None:
     second = copy_project(tmp_path / "second", fork=False)
+    use_precision_of(reproduced.path)
     assert second.ran(second.dvc("repro")) == ALL
     assert lock_without_times(second) == lock_without_times(reproduced)
 

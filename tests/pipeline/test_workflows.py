@@ -259,8 +259,13 @@ def test_the_page_gets_its_models(runner: Runner) -> None:
     runner.project.dvc("push", "frontend/public/models")
     for path in (models, Path(f"{runner.project.path}-cache")):
         shutil.rmtree(path)
+    released = runner.project.path / "pretrained"
+    shutil.rmtree(released, ignore_errors=True)
+    released.mkdir()
+    (released / "manifest.json").write_text("{}")
     no_failure(runner.run_job("deploy", "build"))
     assert sorted(path.relative_to(models) for path in models.rglob("*")) == before
+    assert (models.parent / "pretrained/manifest.json").read_text() == "{}"
 
 
 def test_a_release_is_verified_or_taken_back(runner: Runner, hub: HubServer) -> None:
