@@ -99,7 +99,7 @@ class TimedTask(ClassificationTask):
 def ours(processed: Path, training: ClassifierParams) -> tuple[list[float], float]:
     """Seconds of each epoch, the first not counted; the share of the time that goes into making batches."""
     classes, other = load_classes(processed)
-    split = load_split(processed, "train", SIZE)
+    split = load_split(processed / "photo", "train", SIZE)
     statistics = normalisation(training.arch)
     config = ClassifierConfig(
         classes=classes, arch=training.arch, image_size=SIZE, mean=statistics.mean, std=statistics.std, other=other,
@@ -127,12 +127,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder, processed = Path(scratch) / "folder", Path(scratch) / "processed"
         preprocess(arguments.raw, processed, [SIZE], settings, params.seed)
-        unpack(arguments.raw, set(load_split(processed, "train", SIZE).names), folder)
+        unpack(arguments.raw, set(load_split(processed / "photo", "train", SIZE).names), folder)
         for precision in ("bf16", "fp32"):
             epochs = {"epochs": arguments.epochs + 1, "precision": precision}
             training = params.classifier.model_copy(update=epochs)
             theirs = median(peer(folder, training))
-            times, waiting = ours(processed, training)
+            times, waiting = ours(processed / "photo", training)
             rows.append([f"ImageFolder + DataLoader (2 workers), {precision}", f"{theirs:.1f}", "1.00", "-"])
             mine = median(times)
             rows.append([f"ours, {precision}", f"{mine:.1f}", f"{theirs / mine:.2f}", f"{waiting:.1%}"])

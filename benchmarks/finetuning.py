@@ -2,7 +2,7 @@
 
     python benchmarks/finetuning.py PROCESSED [--only NAME ...] [--threads 1]
 
-PROCESSED is a packed data set (data/processed of a run with classifier.source_size, here 224). A fifth of its training and
+PROCESSED is a packed data set (data/processed/photo of a run with classifier.source_size, here 256). A fifth of its training and
 validation photos, of each class, is held out; the test split is not read. Variants that are in the result already are not run
 again, so that it can be stopped and repeated, and --only runs some. The seconds are those of the processor: other work on the
 machine does not count. Writes benchmarks/results/finetuning.json.
@@ -75,6 +75,9 @@ VARIANTS = {
     "lr 1e-3": Variant("a rate of 1e-3", {"lr": 1e-3}),
     "no average": Variant("no average of the weights", {"ema_decay": None}),
     "no mixing": Variant("neither MixUp nor CutMix", {"mixup": 0.0, "cutmix": 0.0}),
+    "no mixing, size 192": Variant(
+        "neither, crops of 192 px, fewer epochs", {"mixup": 0.0, "cutmix": 0.0, "crop_size": 192, "epochs": 7}
+    ),
     "longer": Variant("twice the epochs", {"epochs": 20}),
 }
 

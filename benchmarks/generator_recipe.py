@@ -322,7 +322,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=[*VARIANTS])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--steps", type=int, help="of the training (default: as in conf/)")
-    parser.add_argument("--data", type=Path, default=ROOT / "data/processed")
+    parser.add_argument("--data", type=Path, default=ROOT / "data/processed/photo")
     parser.add_argument("--classifier", type=Path, default=ROOT / "models/classifier")
     parser.add_argument("--scratch", type=Path, default=ROOT / ".tinycats/generator_recipe")
     parser.add_argument("--threads", type=int, default=1)

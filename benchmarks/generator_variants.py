@@ -209,7 +209,11 @@ def optimizers(variant: Variant, model: nn.Module, training: TrainParams) -> lis
     rest = list(named.values())
     return [
         torch.optim.AdamW(
-            rest, lr=training.lr, betas=(0.9, training.beta2), weight_decay=training.weight_decay, fused=True
+            rest,
+            lr=training.lr,
+            betas=(training.beta1, training.beta2),
+            weight_decay=training.weight_decay,
+            fused=True,
         ),
         torch.optim.Muon(taken, lr=MUON_LR, weight_decay=training.weight_decay),
     ]

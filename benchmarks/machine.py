@@ -32,11 +32,12 @@ def matrix_gflops(dtype: torch.dtype, size: int = 2048, runs: int = 7) -> float:
 
 def machine() -> dict[str, Any]:
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch do not say
     return {
         "cpu": model[1] if model else platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
-        "amx_bf16": torch.cpu.get_capabilities().get("amx_bf16", False),
+        "amx_bf16": capabilities.get("amx_bf16", False),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "torch": torch.__version__,

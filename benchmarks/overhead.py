@@ -89,7 +89,7 @@ def checkpoint_rows(overrides: list[str], steps: int | None) -> tuple[str, list[
     ):
         out = Path(scratch)
         train_generator(
-            ROOT / "data/processed", out / "generator", out / "metrics", seed=params.seed, mirror=params.mirror,
+            ROOT / "data/processed/photo", out / "generator", out / "metrics", seed=params.seed, mirror=params.mirror,
             network=params.dit, training=training,
             run=run_settings(params.compute, params.logging, params.monitor.train_dit, out),
         )  # fmt: skip
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of the generator whose checkpoints are timed (default: as in conf/)")
     parser.add_argument("--runs", type=int, default=RUNS, help="of each stage with train=smoke")
     arguments = parser.parse_intermixed_args()
-    if not (ROOT / "data/processed/classes.json").exists():
+    if not (ROOT / "data/processed/photo/classes.json").exists():
         raise UserError("data/processed: not there; run `dvc repro preprocess` first")
     before = machine()
     rows = []

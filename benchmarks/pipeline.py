@@ -4,7 +4,8 @@
     python benchmarks/pipeline.py oxford_pets data=oxford_pets data.archives.images=PATH ...
     python benchmarks/pipeline.py jersey_numbers --stage train_classifier data=jersey_numbers data.path=PATH
 
-Writes benchmarks/results/NAME.json; `python benchmarks/report.py` makes docs/benchmarks.md of all of them.
+Writes benchmarks/results/NAME.json, and of a whole run other than the default pictures that show no photo, docs/NAME-*.png;
+`python benchmarks/report.py` makes docs/benchmarks.md of all of them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,8 @@ from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_split
 from tinycats.evaluation.classification import classification_metrics
 from tinycats.evaluation.inference import predict
+
+PICTURES = ("student", "confusion")
 
 
 class MemoryMeter(threading.Thread):
@@ -84,7 +88,7 @@ def load(directory: Path) -> dict[str, Any]:
 def classifier_on_test(clone: Path) -> dict[str, Any]:
     """What the stage evaluate says of the classifier, where the run ends before it."""
     classifier = Classifier.from_pretrained(clone / "models/classifier").eval()
-    test = load_split(clone / "data/processed", "test", classifier.config.image_size)
+    test = load_split(clone / "data/processed/photo", "test", classifier.config.image_size)
     probabilities, _ = predict(classifier, test.images, torch.device("cpu"))
     return classification_metrics(probabilities, test.labels, classifier.config.classes, classifier.config.other)
 
@@ -133,6 +137,9 @@ def main() -> None:
     }
     if arguments.stage == "train_classifier":
         result["metrics"]["evaluate"] = {"classifier": classifier_on_test(clone)}
+    if not arguments.stage and arguments.name != "default":
+        for picture in PICTURES:
+            shutil.copyfile(clone / f"metrics/evaluate/{picture}.png", ROOT / f"docs/{arguments.name}-{picture}.png")
     print(f"{arguments.name}: {result['seconds']:.0f} s; again: {result['second_seconds']:.1f} s")
     write_result(arguments.name, result)
 

@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md (the figures that matter) and docs/benchmarks/*.md (all tables); both are replaced.
+"""Write docs/benchmarks.md (the figures that matter), docs/benchmarks/*.md (all tables) and what README shows first.
 
     python benchmarks/report.py
 
@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ PAGES = {  # file in docs/benchmarks/ -> its title and results
     "synthetic": ("The default run: synthetic cats", ["default", "default_amx"]),
     "photos": ("Runs on real photos", ["oxford_pets", "one_epoch", "jersey_numbers"]),
     "classifier": ("Training the classifier", ["finetuning", "unlike", "classifier_epoch"]),
-    "generator": ("Training the generator", ["generator_recipe", "generator_step", "generator_profile"]),
-    "student": ("The student and its teacher", ["few_steps_default", "few_steps_oxford_pets"]),
+    "generator": ("Training the generator", ["generator_recipe", "generator_step", "generator_profile", "gpu"]),
     "adapter": ("Adapters for an unseen breed", ["adapter_default", "adapter_oxford_pets"]),
     "web-page": ("The web page", ["web_page"]),
     "stages": ("Preparing images and starting stages", ["preprocessing", "data_report", "overhead"]),
@@ -38,19 +37,19 @@ TITLES = {
     "jersey_numbers": "Basketball jersey numbers: 42 classes",
     "finetuning": "What helps to fine-tune a classifier on few photos",
     "unlike": "Images unlike the training images",
-    "few_steps_default": "Synthetic cats",
-    "few_steps_oxford_pets": "Oxford-IIIT Pet",
     "adapter_default": "Synthetic cats",
     "adapter_oxford_pets": "Oxford-IIIT Pet",
     "generator_recipe": "What helps a generator on few photos",
     "generator_step": "A training step, compared with diffusers",
     "generator_profile": "Where the time of a training step goes",
+    "gpu": "On one GPU, in minutes",
     "classifier_epoch": "An epoch, compared with ImageFolder and DataLoader",
     "preprocessing": "preprocess, compared with Pillow alone",
     "data_report": "What the look at the data finds",
     "web_page": "In headless Chromium",
     "overhead": "What a training stage does besides training",
 }
+BEGIN, END = "<!-- written by benchmarks/report.py -->", "<!-- end of what is written -->"  # in README.md
 TERMS = """FD and KD are the Fréchet and kernel distances of the features of a network that is named with them, frozen, with
 ImageNet weights; neither is an FID or a KID, and both compare at equal numbers of images alone. In brackets: 95% intervals for
 another test set of the same size. They do not cover another training run. Tables with "FD-classifier" are older: their
@@ -147,6 +146,9 @@ def headline(results: dict[str, Content]) -> str:
         fd = "; ".join(interval(model, f"fd_{features}", "{:.2f}".format) for model in (generator, student))
         scale = [f"{generator[f'fd_{features}_{mark}']:.3g}" for mark in ("floor", "noise")]
         measured(f"FD ({features}) of generator; student (training images {scale[0]}, noise {scale[1]})", fd)
+        ways = [generator, student, *(evaluate["few_steps"][f"student_{steps}"] for steps in (2, 1))]
+        shares = "; ".join(f"{way[f'fd_{features}_share']:.3f}" for way in ways)
+        measured("the same as a share, 0 to 1: generator; student in 4, in 2, in 1 step", shares)
         if "unlike" in classifier:
             unlike = classifier["unlike"]
             told = f"{interval(unlike, 'told')}; {interval(unlike, 'unlike_test')}"
@@ -160,13 +162,6 @@ def headline(results: dict[str, Content]) -> str:
     def trained(data: str, name: str, what: str = "classifier") -> None:
         result = results[name]
         add(data, f"{what}: seconds to train it", f"{result['stage_seconds']['train_classifier']:.0f} s", name)
-
-    def few_steps(data: str, name: str) -> None:
-        lines = {"student in 4 steps": "student | 4", "teacher in 50": "teacher | 50"}
-        head = results[name]["tables"][0]["head"]
-        column = next(title for title in head if title.startswith("FD"))
-        compare(name, data, f"{column} by steps of the sampler", lines, column, "")
-        compare(name, data, "aim for the student, against the teacher in 50 steps", {"": "student | 4"}, "aim", "")
 
     def adapter(data: str, name: str) -> None:
         lines = {"10 photos:": "adapted to 10 photos", "20 photos:": "adapted to 20 photos"}
@@ -184,7 +179,6 @@ def headline(results: dict[str, Content]) -> str:
         "default",
     )
     models(title, "default", committed, True)
-    few_steps("synthetic cats", "few_steps_default")
     adapter("synthetic cats", "adapter_default")
     run("Oxford-IIIT Pet", "oxford_pets")
     trained("Oxford-IIIT Pet", "oxford_pets")
@@ -192,7 +186,6 @@ def headline(results: dict[str, Content]) -> str:
     one_epoch = results["one_epoch"]["metrics"]["evaluate"]["classifier"]
     add("Oxford-IIIT Pet", "classifier after one epoch, cat or other", interval(one_epoch, "cat_or_other"), "one_epoch")
     trained("Oxford-IIIT Pet", "one_epoch", "classifier of one epoch")
-    few_steps("Oxford-IIIT Pet", "few_steps_oxford_pets")
     adapter("Oxford-IIIT Pet", "adapter_oxford_pets")
     run("jersey numbers", "jersey_numbers")
     trained("jersey numbers", "jersey_numbers")
@@ -201,6 +194,7 @@ def headline(results: dict[str, Content]) -> str:
     for number, what in enumerate(("dit=nano, batch 16", "dit=small, batch 8")):
         lines = {"here": "ours, bf16", "diffusers": "diffusers, bf16"}
         compare("generator_step", "random", f"training step of {what}, bf16", lines, "ms a step", " ms", number)
+    add_gpu(results, add, rows)
     lines = {"here": "ours, bf16", "ImageFolder and DataLoader": "ImageFolder + DataLoader (2 workers), bf16"}
     compare("classifier_epoch", "real photos", "epoch of ResNet18 at 128 px, bf16", lines, "seconds an epoch", " s")
     lines = {"all of preprocess": "preprocess", "decoding alone": "Pillow alone"}
@@ -210,6 +204,24 @@ def headline(results: dict[str, Content]) -> str:
         "web_page", "models of 64 px", "web page, int8, one thread: median time for an image", lines, "p50 ms", " ms"
     )
     return table(["data", "figure", "value", "file", "machine"], rows)
+
+
+def add_gpu(results: dict[str, Content], add: Callable[..., None], rows: list[list[str]]) -> None:
+    """The rows on gpu.py, or one that says that it was not run."""
+    figures = results["gpu"]["figures"] if "gpu" in results else {}
+    if not figures:
+        what = "training step of dit=small, 128 px, on a GPU; teacher and student in minutes"
+        rows.append(["faces", what, "not run: no GPU was at hand", "[benchmarks/gpu.py](../benchmarks/gpu.py)", "-"])
+    if "speed" in figures:
+        fastest = max(figures["speed"]["rows"], key=lambda row: row["images_per_second"])
+        share = "" if fastest["mfu"] is None else f", {fastest['mfu']:.1%} of the peak"
+        batch = f"batch {fastest['batch']}{', compiled' if fastest['compiled'] else ''}"
+        value = f"{fastest['images_per_second']:.0f} img/s{share}"
+        add("faces", f"training step of dit=small, 128 px, on a GPU, {batch}", value, "gpu")
+    for who, part in (("teacher", "train"), ("student", "student")):
+        if part in figures:
+            value = f"{figures[part]['seconds']:.0f} s for {figures[part]['steps']} steps of {figures[part]['batch']}"
+            add("faces", f"training the {who} on a GPU", value, "gpu")
 
 
 def tables(name: str, result: Content) -> str:
@@ -270,6 +282,32 @@ def section(name: str, result: Content) -> str:
     return "\n\n".join(parts)
 
 
+def real_cats(result: Content) -> str:
+    """What README shows first: a run on real photos."""
+    seconds, machine, metrics = result["stage_seconds"], result["machine"], result["metrics"]
+    classifier, photos = metrics["evaluate"]["classifier"], metrics["preprocess"]["splits"]["train"]
+    faces = sum(seconds[stage] for stage in ("preprocess", "train_dit", "distill")) / 60
+    right, classes = f"{classifier['top1']:.1%} of {classifier['n']} test photos", len(metrics["fetch"]["classes"])
+    text = f"""
+Both come from one run on {photos} real photos of cats and dogs, on {machine["cores"]} CPU cores ({machine["cpu"]}, no GPU):
+{result["seconds"] / 60:.0f} minutes in all, {faces:.0f} of them to find the faces, train the generator and distil it into a
+student that needs four steps, {seconds["train_classifier"] / 60:.0f} for the classifier. It is right about {right}
+of {classes} classes. `dvc exp run -S data=oxford_pets` repeats it."""
+    head = ["made by the student in four steps, a row a breed", "what the classifier says about real test photos"]
+    pictures = [
+        "![Faces of cats, made by the student](docs/oxford_pets-student.png)",
+        "![Confusion matrix](docs/oxford_pets-confusion.png)",
+    ]
+    return table(head, [pictures]) + "\n" + text
+
+
+def replace_in_readme(text: str) -> None:
+    path = ROOT / "README.md"
+    content = path.read_text()
+    before, rest = content.split(BEGIN)
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+
+
 def page(title: str, results: dict[str, Content]) -> str:
     versions = sorted(
         {f"Python {result['machine']['python']}, torch {result['machine']['torch']}" for result in results.values()}
@@ -288,6 +326,7 @@ def main() -> None:
     placed = {name for _, names in PAGES.values() for name in names}
     pages = {**PAGES, OTHER[0]: (OTHER[1], [name for name in results if name not in placed])}
     overview = headline(results)
+    replace_in_readme(real_cats(results["oxford_pets"]))
     shutil.rmtree(ROOT / "docs/benchmarks", ignore_errors=True)
     (ROOT / "docs/benchmarks").mkdir()
     links = []

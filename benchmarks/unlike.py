@@ -58,7 +58,7 @@ def main() -> None:
     classifier = Classifier.from_pretrained(arguments.run / "models/classifier")
     int8 = OnnxClassifier(arguments.run / "models/onnx_int8/classifier.onnx")
     size, fit, limit = classifier.config.image_size, classifier.config.fit, classifier.config.distance_limit
-    test = load_split(arguments.run / "data/processed", "test", size).images
+    test = load_split(arguments.run / "data/processed/photo", "test", size).images
     drawn = [decode(image.content) for image in synthetic_images(DRAWN_PER_CLASS, 0, DRAWN_PX)]
     others = {name: photos(Path(path), size, fit) for name, path in (other.split("=", 1) for other in arguments.others)}
     others |= {"drawn cats": np.stack([to_square(image, size, fit) for image in drawn]), **unlike_images(size, seed=1)}
