@@ -248,7 +248,8 @@ def section(name: str, result: Content) -> str:
         f"## {TITLES.get(name, name)}",
         f"Parameters: `{what}`"
         + (f", up to `{result['stage']}`." if result["stage"] else ".")
-        + (f" {note}" if (note := result.get("note")) else ""),
+        + (f" {note}" if (note := result.get("note")) else "")
+        + (f" Run again after a change: {', '.join(again)}." if (again := result.get("ran_again")) else ""),
         table(
             ["what", "figure"],
             [

@@ -51,7 +51,6 @@ MEAN_DECAY = 0.99  # of the running means of the logits, as Tseng et al. have it
 PROBE_LR = 100.0  # times lr: a linear layer alone
 REAL_PER_CLASS = 16  # real images that the student's are compared with
 REAL, MADE = 0, 1
-CONTEST_ROWS = {"x", "z", "t", "h", "of_real", "class_weights", "class_share"}
 
 
 def row_steps(first: int, rows: int, levels: int, start_share: float) -> tuple[Tensor, Tensor]:
@@ -208,19 +207,16 @@ class AdversarialTask(StudentTask):
         return batch
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        level, opens, own_steps = batch["level"], batch["opens"], batch["own_steps"]
         batch = dict(batch)
+        level, opens, own_steps, noise = (batch.pop(name) for name in ("level", "opens", "own_steps", "noise"))
         if opens[0]:
             self.model.begin_step()
         own = own_steps.nonzero()[:, 0]
         if len(own):
             places = own.to(self.device)
-            noise, h, class_weights = (batch[name][places] for name in ("noise", "h", "class_weights"))
-            reached = simulate(self.model.student, noise, h, own_steps[own], class_weights)
+            h, class_weights = batch["h"][places], batch["class_weights"][places]
+            reached = simulate(self.model.student, noise[places], h, own_steps[own], class_weights)
             batch["z"] = batch["z"].index_copy(0, places, reached)
-        batch = {
-            name: rows for name, rows in batch.items() if name in CONTEST_ROWS or name.startswith(("real_", "made_"))
-        }
         targets = None
         if self.adversary.consistency_weight:
             order = level.argsort(descending=True, stable=True)
