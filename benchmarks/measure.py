@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import threading
@@ -31,11 +32,12 @@ class MemoryMeter(threading.Thread):
 
 
 def measured(command: list[str], cwd: Path, env: dict[str, str]) -> dict[str, float]:
-    """Run it; wall seconds, CPU seconds (user and system, of all its processes) and peak memory in MB.
+    """Run it: wall seconds, CPU seconds (user and system, of all its processes), peak memory in MB, and the load before it.
 
     Raises subprocess.CalledProcessError where it fails.
     """
     meter, before, started = MemoryMeter(), resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    load = os.getloadavg()[0]
     meter.start()
     try:
         subprocess.run(command, cwd=cwd, env=env, check=True)
@@ -47,4 +49,5 @@ def measured(command: list[str], cwd: Path, env: dict[str, str]) -> dict[str, fl
         "seconds": round(time.monotonic() - started, 2),
         "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 2),
         "peak_memory_mb": round(meter.peak_bytes / 2**20),
+        "load": round(load, 1),
     }

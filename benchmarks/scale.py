@@ -2,10 +2,12 @@
 
     python benchmarks/scale.py 1000 3000 30000 --work /tmp/scale
     python benchmarks/scale.py 300000 --work /tmp/scale --until preprocess --set preprocess.features=null
+    python benchmarks/scale.py --work /tmp/scale --folders 300 30000
 
 Draws so many photos of 128 px, no two of them copies, into a tar, and runs the stages in a fresh clone of the committed code, one
 after the other. Writes benchmarks/results/scale.json after each; what is there is not measured again, and a size that was broken
-off goes on where it was. `python benchmarks/report.py` makes docs/scale.md of it.
+off goes on where it was. --folders measures what it costs DVC to see that nothing is to do where so many photos are files in a
+folder, and not in a tar. `python benchmarks/report.py` makes docs/scale.md of all of it.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from tinycats.sources.synthetic import CLASSES, render
 SIDE_PX = 128
 DRAWINGS = 20  # of each class, of which all photos are made
 STAGES = ("fetch", "preprocess", "train_classifier", "train_dit", "distill", "evaluate")
-NOTHING_TO_DO = {"status": ["status"], "no-op": ["repro", "evaluate"]}
+NOTHING_TO_DO = ("dvc status", "dvc repro, nothing to do")
+FOLDER_STAGE = "stages:\n  read:\n    cmd: echo read > out\n    deps: [photos]\n    outs: [out]\n"
 SETTINGS = (
     "data=image_folder", "classifier=resnet18", "classifier.epochs=1", "train.steps=100", "train.batch_size=16",
     "distill.steps=8", "sampler.steps=8", "evaluate.samples_per_class=8", "evaluate.bootstrap=50", "evaluate.latency_runs=3",
@@ -113,10 +116,9 @@ def measure(count: int, work: Path, until: str, overrides: list[str], result: di
     size["commit"] = clone_with(photos, clone, env, overrides)
     dvc = [sys.executable, "-m", "dvc"]
     for name in missing:
-        # --force: what is in git as metrics may come out as it was
-        command = NOTHING_TO_DO.get(name, ["repro", "--single-item", "--force", name])
-        if name == "no-op":
-            command = ["repro", until]
+        # --force: metrics that are in git may come out as they were
+        commands = dict(zip(NOTHING_TO_DO, (["status"], ["repro", until]), strict=True))
+        command = commands.get(name, ["repro", "--single-item", "--force", name])
         size["stages"][name] = measured([*dvc, *command], clone, env)
         print(count, name, size["stages"][name], flush=True)
         write_result("scale", result)
@@ -124,23 +126,48 @@ def measure(count: int, work: Path, until: str, overrides: list[str], result: di
     photos.unlink()
 
 
+def measure_folder(count: int, work: Path, result: dict[str, Any]) -> None:
+    """What `dvc repro` takes that finds nothing to do, where a stage watches a folder of so many small files."""
+    if str(count) in result["folders"]:
+        print(f"folder of {count}: done before")
+        return
+    project = work / f"folder-{count}"
+    shutil.rmtree(project, ignore_errors=True)
+    for number in range(count):
+        path = project / f"photos/{number % len(CLASSES)}/{number:07d}.jpg"
+        if number < len(CLASSES):
+            path.parent.mkdir(parents=True)
+        path.write_text(str(number))
+    (project / "dvc.yaml").write_text(FOLDER_STAGE)
+    dvc, env = [sys.executable, "-m", "dvc"], dict(os.environ)
+    for command in (["git", "init", "--quiet"], [*dvc, "init", "--quiet"], [*dvc, "repro"]):
+        subprocess.run(command, cwd=project, check=True)
+    result["folders"][str(count)] = measured([*dvc, "repro"], project, env)
+    print(count, "in a folder", result["folders"][str(count)], flush=True)
+    write_result("scale", result)
+    shutil.rmtree(project)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("counts", nargs="+", type=int, metavar="COUNT", help="of photos")
+    parser.add_argument("counts", nargs="*", type=int, metavar="COUNT", help="of photos")
     parser.add_argument("--work", type=Path, required=True, help="a folder for photos and clones: 40 GB for a million")
     parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage")
     parser.add_argument(
         "--set", nargs="*", default=[], dest="overrides", help="parameters, as `tinycats params` takes them"
     )
+    parser.add_argument("--folders", nargs="*", type=int, default=[], metavar="COUNT", help="of files")
     parser.add_argument("--again", action="store_true", help="measure these sizes again")
     arguments = parser.parse_args()
     path = ROOT / "benchmarks/results/scale.json"
-    result = json.loads(path.read_text()) if path.exists() else {"machine": machine(), "sizes": {}}
+    result = json.loads(path.read_text()) if path.exists() else {"machine": machine(), "sizes": {}, "folders": {}}
     result["settings"] = list(SETTINGS)
     for count in arguments.counts:
         if arguments.again:
             result["sizes"].pop(str(count), None)
         measure(count, arguments.work.resolve(), arguments.until, arguments.overrides, result)
+    for count in arguments.folders:
+        measure_folder(count, arguments.work.resolve(), result)
 
 
 if __name__ == "__main__":

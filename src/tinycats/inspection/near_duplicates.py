@@ -122,8 +122,10 @@ def _candidates(images: np.ndarray, features: np.ndarray, rows: np.ndarray) -> n
         _neighbours(straight, straight, count),
         _neighbours(straight, mirrored, count),
     ]
-    pairs: np.ndarray = np.unique(torch.cat(found).sort(dim=1).values.numpy(), axis=0)
-    return pairs
+    numbered = torch.cat(
+        [pairs.amin(dim=1) * count + pairs.amax(dim=1) for pairs in found]
+    )  # one number a pair: less memory
+    return np.stack(np.divmod(np.unique(numbered.numpy()), count), axis=1)
 
 
 def _neighbours(own: Vectors, others: Vectors, count: int) -> Tensor:
