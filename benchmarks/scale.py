@@ -120,6 +120,9 @@ def measure(count: int, work: Path, until: str, overrides: list[str], result: di
         commands = dict(zip(NOTHING_TO_DO, (["status"], ["repro", until]), strict=True))
         command = commands.get(name, ["repro", "--single-item", "--force", name])
         size["stages"][name] = measured([*dvc, *command], clone, env)
+        for folder in ("raw", "processed"):
+            files = [path.stat().st_size for path in (clone / "data" / folder).rglob("*") if path.is_file()]
+            size[f"{folder}_mb"] = round(sum(files) / 1e6)
         print(count, name, size["stages"][name], flush=True)
         write_result("scale", result)
     shutil.rmtree(clone)
