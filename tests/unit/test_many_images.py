@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from tests.unit.test_inspection import ARCH, SIZE, altered, clusters, square
 from tinycats.backbones.features import FrozenFeatures, features_of
@@ -109,8 +110,17 @@ def test_a_probe_trained_on_a_sample_judges_every_image(monkeypatch: pytest.Monk
     swapped = np.arange(7, 1000, 50)
     given[swapped] = (labels[swapped] + 1) % 5
     monkeypatch.setattr(label_errors, "TRAINED_ON", 400)
+    trained_on: list[int] = []
+    fit = LogisticRegression.fit
+
+    def counted(self: LogisticRegression, features: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+        trained_on.append(len(labels))
+        return fit(self, features, labels)
+
+    monkeypatch.setattr(LogisticRegression, "fit", counted)
     judged = label_errors.likely_wrong_labels(features, given)
     assert judged is not None
+    assert trained_on == [400] * label_errors.FOLDS
     found = {suspect.image for suspect in judged[0]}
     assert len(found & set(swapped.tolist())) >= 0.7 * len(swapped)
     assert len(found & set(swapped.tolist())) >= 0.6 * len(found)
