@@ -21,6 +21,7 @@ from tinycats.data.sample import LEAST_OF_CLASS, sample_rows, sampled
 from tinycats.inspection import features as inspected
 from tinycats.inspection import label_errors, near_duplicates, outliers
 from tinycats.inspection.features import comparable_features
+from tinycats.preparing import heads
 from tinycats.sources.synthetic import render
 
 
@@ -205,3 +206,27 @@ def test_the_distance_is_fitted_on_a_sample_of_many_training_images(monkeypatch:
         features = model.views(torch.from_numpy(images))[1].mean(dim=(2, 3))
         expected = fit_distance(features[rows], split.labels[rows], 2)(features)
     torch.testing.assert_close(model.distance(features), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_probe_for_heads_trained_on_a_sample_judges_every_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    features = np.concatenate([rng.normal(1, 1, (400, 8)), rng.normal(-1, 1, (40, 8))])
+    others = rng.normal(-1, 1, (300, 8))
+    weights = np.concatenate([np.full(200, 5.0), np.full(200, 0.2), np.full(40, 0.3)])
+    photos = np.concatenate([np.arange(400), np.arange(200, 240)])
+    monkeypatch.setattr(heads, "LEARNT_FROM", 60)
+    monkeypatch.setattr(heads, "AT_ONCE", 7)
+    read: list[int] = []
+
+    def counted(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        read.append(len(rows))
+        return read_rows(array, rows)
+
+    monkeypatch.setattr(heads, "read_rows", counted)
+    scores = heads.head_scores(features, weights, photos, others, np.arange(300))
+    assert scores is not None
+    assert read[:2] == [60, 60]
+    assert max(read[2:]) == 7
+    assert (scores[:400] > 0.5).mean() > 0.9
+    assert (scores[400:] < 0.5).mean() > 0.9
+    assert (scores > 0).all()
