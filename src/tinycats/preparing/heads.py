@@ -48,8 +48,8 @@ def head_scores(
     """The probability that each of N candidates is a head, float64 [N].
 
     `features` [N, C] and `others` [M, C], memory-mapped perhaps: of the candidates and of squares that are no heads;
-    `weights` [N]: the detector's; `photos` [N] and `photos_of_others` [M]: numbers of their photos. The probe learns from LEARNT_FROM of either
-    kind at most. None where there are too few sure ones to learn from.
+    `weights` [N]: the detector's; `photos` [N] and `photos_of_others` [M]: numbers of their photos. The probe learns from
+    LEARNT_FROM of either kind at most. None where there are too few sure ones to learn from.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
