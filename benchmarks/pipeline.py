@@ -21,7 +21,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -30,31 +29,13 @@ import psutil
 import torch
 
 from machine import ROOT, machine, write_result
+from measure import MemoryMeter
 from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_split
 from tinycats.evaluation.classification import classification_metrics
 from tinycats.evaluation.inference import predict
 
 PICTURES = ("student", "confusion")
-
-
-class MemoryMeter(threading.Thread):
-    """The largest sum of resident memory of this process's children, sampled twice a second."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.peak_bytes = 0
-        self.stopped = threading.Event()
-
-    def run(self) -> None:
-        while not self.stopped.wait(0.5):
-            total = 0
-            for child in psutil.Process().children(recursive=True):
-                try:
-                    total += child.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak_bytes = max(self.peak_bytes, total)
 
 
 def repro(clone: Path, env: dict[str, str], *arguments: str) -> tuple[float, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md (the figures that matter), docs/benchmarks/*.md (all tables) and what README shows first.
+"""Write docs/benchmarks.md (the figures that matter), docs/benchmarks/*.md (all tables), docs/scale.md and README's beginning.
 
     python benchmarks/report.py
 
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from scale_page import scale_page
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = "benchmarks/results"
@@ -324,6 +326,8 @@ Written by `python benchmarks/report.py`. [Back to the figures that matter](../b
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     results = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / RESULTS).glob("*.json"))}
+    scale = results.pop("scale")
+    (ROOT / "docs/scale.md").write_text(scale_page(scale, describe(scale["machine"])))
     placed = {name for _, names in PAGES.values() for name in names}
     pages = {**PAGES, OTHER[0]: (OTHER[1], [name for name in results if name not in placed])}
     overview = headline(results)

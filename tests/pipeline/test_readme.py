@@ -112,7 +112,8 @@ def test_the_benchmark_pages_are_made_of_the_results(tmp_path: Path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["report.py"])
     report.main()
     made, kept = (
-        {path.name: path.read_text() for path in root.glob("docs/benchmarks/*.md")} for root in (tmp_path, ROOT)
+        {path.name: path.read_text() for path in (*root.glob("docs/benchmarks/*.md"), root / "docs/scale.md")}
+        for root in (tmp_path, ROOT)
     )
     assert made == kept
     assert (tmp_path / "README.md").read_text() == (ROOT / "README.md").read_text()

@@ -168,6 +168,18 @@ def test_an_untrained_generator_is_far_from_the_photos_and_copies_nothing(metric
     assert generator["copying"]["features"]["closer_than_p1_of_test"] < 0.1
 
 
+def test_the_metrics_say_with_how_many_images_they_were_made(workspace, metrics, monkeypatch):
+    names = [f"{name}{of}" for name in ("classifier_test", "generator_test", "generator_train") for of in ("", "_of")]
+    assert metrics["images"] == dict(zip(names, [45, 45, 45, 45, 60, 60], strict=True))
+    monkeypatch.setattr(job, "TEST_IMAGES", 24)
+    monkeypatch.setattr(job, "TRAINING_IMAGES", 30)
+    monkeypatch.setattr("tinycats.data.sample.LEAST_OF_CLASS", 1)
+    sampled = run(workspace, "sampled")
+    assert list(sampled["images"].values()) == [24, 45, 24, 45, 30, 60]
+    assert (sampled["classifier"]["n"], sampled["generator"]["n_real"], sampled["student"]["n_train"]) == (24, 24, 30)
+    assert sampled["generator"]["copying"]["pixels"]["median_ratio"] > 0.5
+
+
 def test_the_student_is_measured_as_the_teacher_is(metrics):
     teacher, student = metrics["generator"], metrics["student"]
     marks = {f"{name}_{mark}" for name in (FD, KD) for mark in ("floor", "noise")}  # the same for both

@@ -193,4 +193,4 @@ def test_real_cats_have_faces(tmp_path):
     names = [image.name for image in images]
     found = module.find_faces(tmp_path / "raw", names, "cat_face", SIZE, None, 10**8, tmp_path / "spool")
     assert found.good.sum() > 0.4 * len(images)
-    assert found.pixels.shape == (len(found.names), SIZE, SIZE, 3)
+    assert found.pixels[found.rows].shape == (len(found.names), SIZE, SIZE, 3)

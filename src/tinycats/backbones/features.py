@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinycats.backbones.networks import normalisation, pretrained
-from tinycats.data.pixels import as_tensor, to_float
+from tinycats.data.pixels import read_rows, to_float
 from tinycats.runtime.timm import timm
 
 # Of the images as the network sees them, whatever their own size is. Images that are generated at 64 px have nothing to
@@ -51,11 +51,12 @@ def feature_name(arch: str) -> str:
 
 
 @torch.inference_mode()
-def features_of(network: FrozenFeatures, images: np.ndarray) -> np.ndarray:
-    """Features, float32 [N, C], of uint8 images [N, H, W, 3] of any size, on the network's device."""
+def features_of(network: FrozenFeatures, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Features, float32 [N, C], of uint8 images [N, H, W, 3] of any size, or of these rows, on the network's device."""
+    rows = np.arange(len(images)) if rows is None else rows
     device = network.mean.device
-    batches = (as_tensor(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE))
-    return np.concatenate([network(batch.to(device)).cpu().numpy() for batch in batches])
+    batches = (read_rows(images, rows[start : start + BATCH_SIZE]) for start in range(0, len(rows), BATCH_SIZE))
+    return np.concatenate([network(torch.from_numpy(batch).to(device)).cpu().numpy() for batch in batches])
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -13,8 +13,10 @@ from tinycats.classifier.distance import fit_distance
 from tinycats.classifier.network import Classifier
 from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import Split
+from tinycats.data.sample import sampled
 
 BATCH_SIZE = 64
+TRAINING_IMAGES = 20_000  # at most, that the distance is fitted on
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 PRECISION = 0.95  # of the answers that are accepted
 UNLIKE = 0.03  # share of images like the training images that are taken for unlike ones,
@@ -25,9 +27,10 @@ UNLIKE_AT_MOST = 0.05  # and where there are few images for validation
 def calibrate(model: Classifier, train: Split, val: Split) -> Classifier:
     """The model with its distance fitted on the training images, and temperature, limit and threshold on those for validation.
 
-    The temperature is fitted on the logits, the threshold then on what predict() answers.
+    The temperature is fitted on the logits, the threshold then on what predict() answers, the distance on a sample of many.
     """
     model.eval()
+    train = sampled(train, TRAINING_IMAGES)
     _, train_features = _outputs(model, train)
     model.distance = fit_distance(train_features, train.labels, model.config.num_classes)
     logits, features = _outputs(model, val)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tinycats.data.batches import batch_indices
-from tinycats.data.pixels import as_tensor
+from tinycats.data.pixels import as_tensor, read_rows
 from tinycats.data.processed import Split
 
 RESIDENT_SHARE = 0.3  # of the GPU's free memory that the images of a split may take
@@ -45,7 +45,7 @@ def feed(
 
 def _gather(split: Split, indices: Tensor) -> Images:
     chosen = indices.numpy()
-    return Images(as_tensor(split.images[chosen]), torch.from_numpy(split.labels[chosen]))
+    return Images(torch.from_numpy(read_rows(split.images, chosen)), torch.from_numpy(split.labels[chosen]))
 
 
 def _fits(images: np.ndarray, device: torch.device) -> bool:

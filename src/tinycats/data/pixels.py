@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,4 +16,15 @@ def to_float(images: Tensor) -> Tensor:
 
 def as_tensor(images: np.ndarray) -> Tensor:
     """uint8 [N, H, W, 3], memory-mapped perhaps, as a tensor of its own."""
-    return torch.from_numpy(np.array(images))
+    return torch.from_numpy(read_rows(images, slice(None)))
+
+
+def read_rows(images: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
+    """A copy of these rows of an array. Of a memory-mapped one nothing stays in this process's memory, however much is read."""
+    copy = np.array(images[rows])
+    base = images
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and not images.flags.writeable and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)  # the pages stay in the system's cache for as long as it has room
+    return copy

@@ -9,7 +9,6 @@ sorted by name.
 from __future__ import annotations
 
 import csv
-import io
 import tarfile
 import unicodedata
 from collections import Counter
@@ -79,6 +78,7 @@ def write_raw(directory: Path, images: Iterable[RawImage]) -> dict[str, int]:
                     info.size = size
                     spool.seek(position)
                     tar.addfile(info, spool)
+                    tar.members.clear()  # type: ignore[attr-defined]  # else they pile up in memory
         spool_path.unlink()
         with (temporary / "index.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -94,14 +94,15 @@ def read_raw(directory: Path, names: Collection[str] | None = None) -> Iterator[
     Raises UserError where the tar and the index do not agree.
     """
     try:
-        index = (directory / "index.csv").read_text(encoding="utf-8")
-        rows = list(csv.DictReader(io.StringIO(index, newline="")))
-        with tarfile.open(directory / "images.tar", "r:") as tar:
-            for row in rows:
+        with (
+            (directory / "index.csv").open(encoding="utf-8", newline="") as index,
+            tarfile.open(directory / "images.tar", "r:") as tar,
+        ):
+            for row in csv.DictReader(index):  # one at a time: as a list, a million of them take a gigabyte
                 member = tar.next()
                 if member is None or member.name != row["name"]:
                     raise UserError(f"{directory}: images.tar and index.csv differ at {row['name']!r}; fetch it again")
-                tar.members.clear()  # type: ignore[attr-defined]  # else they pile up in memory
+                tar.members.clear()  # type: ignore[attr-defined]  # as above
                 if (names is None or member.name in names) and (file := tar.extractfile(member)):
                     yield RawImage(
                         member.name, row["label"], row["split"], file.read(), _box(row["box"]), row["origin"]

@@ -15,6 +15,7 @@ from tinycats.backbones.features import WITHOUT, FrozenFeatures, feature_name, f
 from tinycats.classifier.network import Classifier
 from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import load_classes, load_split
+from tinycats.data.sample import sampled
 from tinycats.evaluation import intervals
 from tinycats.evaluation.classification import classification_metrics, confidence_metrics
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, nearest
@@ -44,6 +45,8 @@ from tinycats.runtime.params import DeviceName, EvaluateParams, SamplerParams, S
 from tinycats.runtime.words import some
 
 GRID_COLUMNS = 8
+# At most: all figures are of samples of larger splits, so that their cost is bounded
+TRAINING_IMAGES, TEST_IMAGES = 15_000, 4_000
 LATENCY_BATCH_SIZE = 16
 
 log = logging.getLogger(__name__)
@@ -71,6 +74,7 @@ def evaluate(
     `processed_dir`: the photos; `view_dir`: the view that the generators learned, whose classes may be fewer.
     The generated images have the classes in the proportions of the test split, samples_per_class of each on average.
     Their samplers' settings are written too, for all who make more of them (generator/sampler.py).
+    Of larger splits samples of TEST_IMAGES and TRAINING_IMAGES are used, as `images` in the metrics says.
     A metric that is unavailable (too few images, no Inception weights) is absent, and a warning says why. Raises
     UserError where a model or the data is missing, is damaged, or the models and the data have different classes.
     """
@@ -88,8 +92,10 @@ def evaluate(
     ):
         if model.config.classes != expected:
             raise UserError(f"{directory}: was not trained on the classes of {data}; train it again")
-    test_for_classifier = load_split(processed_dir, "test", classifier.config.image_size)
-    train, test = (load_split(view_dir, split, generator.config.image_size) for split in ("train", "test"))
+    all_for_classifier = load_split(processed_dir, "test", classifier.config.image_size)
+    all_train, all_test = (load_split(view_dir, split, generator.config.image_size) for split in ("train", "test"))
+    test_for_classifier, test = (sampled(split, TEST_IMAGES) for split in (all_for_classifier, all_test))
+    train = sampled(all_train, TRAINING_IMAGES)
 
     if not len(test.labels):
         raise UserError(f"{view_dir}: the test split has no images; raise preprocess.test_fraction or add images")
@@ -149,6 +155,14 @@ def evaluate(
     others = {kind: predict(classifier, images, target)[1] for kind, images in unlike_images(size, seed).items()}
     unscaled = predict_unscaled(classifier, test_for_classifier.images, target)
     metrics: dict[str, Any] = {
+        "images": {  # that the figures are made with, and of how many
+            "classifier_test": len(test_for_classifier.labels),
+            "classifier_test_of": len(all_for_classifier.labels),
+            "generator_test": len(test.labels),
+            "generator_test_of": len(all_test.labels),
+            "generator_train": len(train.labels),
+            "generator_train_of": len(all_train.labels),
+        },
         "classifier": {
             **classification_metrics(probabilities, test_for_classifier.labels, classes, other),
             **confidence_metrics(

@@ -13,6 +13,7 @@ import torch
 from tinycats.backbones.features import WITHOUT, FrozenFeatures, feature_name, features_of
 from tinycats.data.processed import Split, load_split
 from tinycats.data.randomness import generator_for
+from tinycats.data.sample import sampled
 from tinycats.evaluation.distribution import frechet_distance, labels_in_proportion
 from tinycats.evaluation.latency import measure_latency
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
@@ -25,6 +26,7 @@ from tinycats.runtime.params import QuantizeParams, SamplerSettings
 
 BATCH_SIZE = 32
 LATENCY_RUNS = 30
+TEST_IMAGES = 4_000  # at most, that the models are compared on
 CPU = torch.device("cpu")
 
 
@@ -54,7 +56,7 @@ def quantize_models(
     classifier = OnnxClassifier(onnx_dir / "classifier.onnx")
     generators = {name: OnnxGenerator(onnx_dir / f"{name}.onnx") for name in samplers}
     train = load_split(processed_dir, "train", classifier.config.image_size)
-    test = load_split(processed_dir, "test", classifier.config.image_size)
+    test = sampled(load_split(processed_dir, "test", classifier.config.image_size), TEST_IMAGES)
     figures: dict[str, dict[str, Any]] = {}
     timing: dict[str, dict[str, Any]] = {}
 
@@ -71,7 +73,7 @@ def quantize_models(
             quantize_generator(onnx_dir / f"{name}.onnx", directory / f"{name}.onnx")
             generator8 = OnnxGenerator(directory / f"{name}.onnx")
             if (size := generator.config.image_size) not in real:
-                images = load_split(view_dir, "test", size)
+                images = sampled(load_split(view_dir, "test", size), TEST_IMAGES)
                 real[size] = images.labels, features_of(frozen, images.images)
             of_test, real_features = real[size]
             labels = labels_in_proportion(of_test, settings.samples_per_class * generator.config.num_classes)

@@ -9,7 +9,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from tinycats.data.sample import sample_rows
+
 FOLDS = 5
+TRAINED_ON = 16_000  # images at most; the probe then judges all that it has not seen
 INVERSE_PENALTY = 0.001  # of the probe, in scikit-learn's terms: strong, for it must not learn wrong labels by heart
 LEFT_OUT = 0.05  # of the images when calibrating, the worst: wrong labels would make a good probe look unsure
 # Of the likely class against the given one, as the probe sees it: too sure where images are hard, so that the limit is high.
@@ -56,6 +59,7 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         for train, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, labels):
             probe = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=200))
+            train = train[sample_rows(labels[train], TRAINED_ON)]
             probe.fit(features[train], labels[train])
             scores[held_out] = probe.predict_log_proba(features[held_out])
     rows = np.arange(len(labels))

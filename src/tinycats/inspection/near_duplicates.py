@@ -1,13 +1,14 @@
 """Copies of an image that were resized, recompressed, cropped a little or mirrored.
 
-Candidates are nearest neighbours, in the features of a frozen network and as tiny thumbnails. A candidate is a copy where
+Candidates are nearest neighbours, in the features of a frozen network and as tiny thumbnails; of many images those within small
+groups, so that time grows with their number and not with its square. A candidate is a copy where
 the pixels agree once both are aligned: first all scales and shifts at low resolution, by correlation, then the exact ones,
 by Gauss-Newton steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tinycats.data.pixels import as_tensor, to_float
+from tinycats.data.pixels import read_rows, to_float
 
 NEIGHBOURS = 5  # of each image, by features, as thumbnails and as mirrored ones, that are compared pixel by pixel
 # Measured on planted copies and on other pairs of nearest neighbours (benchmarks/data_report.py): both must hold.
@@ -30,7 +31,14 @@ CENTRE = 0.7  # share of the side of the middle part that is searched for
 WORTH_REFINING = 0.75  # correlation at low resolution
 STEPS = 5  # of Gauss-Newton
 CHUNK = 512  # images or pairs at a time
+PAIRS_AT_ONCE = 1 << 14  # whose thumbnails are in memory
+ALL_PAIRS = 20_000  # images whose neighbours are searched among all; of more
+GROUP = 2048  # images are compared with each other at most,
+GROUPINGS = 4  # in so many groupings: what one has torn apart, another has together
 GREY = (0.299, 0.587, 0.114)
+
+
+Vectors = Callable[[Tensor], Tensor]  # float32 (n, D) of the images with these numbers, int64 (n,)
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,12 @@ def leave_out(pairs: Sequence[Pair], order: Sequence[int]) -> dict[int, int]:
 
 def likeness(images: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each pair: the correlation of its details when aligned, the difference of its colours, whether it is mirrored."""
+    parts = np.split(pairs, range(PAIRS_AT_ONCE, len(pairs), PAIRS_AT_ONCE))
+    correlation, colour, mirrored = zip(*(_likeness(images, part) for part in parts), strict=True)
+    return np.concatenate(correlation), np.concatenate(colour), np.concatenate(mirrored)
+
+
+def _likeness(images: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     used, numbers = np.unique(pairs, return_inverse=True)
     details = _details(_grey(_thumbnails(images, COARSE_PX, used)))
     coarse, scale, shift, mirrored = _search(details, torch.from_numpy(numbers.reshape(-1, 2)))
@@ -90,30 +104,86 @@ def likeness(images: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _candidates(images: np.ndarray, features: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Pairs [P, 2] that may be copies, the smaller number first."""
-    tiny = _thumbnails(images, TINY_PX, rows)
-    straight, mirrored = ((view - tiny.mean(dim=0)).flatten(1) for view in (tiny, tiny.flip(3)))
-    of_features = torch.from_numpy(features)
-    found = [_neighbours(of_features, of_features), _neighbours(straight, straight), _neighbours(straight, mirrored)]
-    pairs: np.ndarray = np.unique(torch.cat(found).sort(dim=1).values.numpy(), axis=0)
-    return pairs
+    count = len(rows)
+    tiny = _thumbnails(images, TINY_PX, rows, torch.float32 if count <= ALL_PAIRS else torch.float16)
+    mean, of_features = tiny.mean(dim=0, dtype=torch.float32), torch.from_numpy(features)
+
+    def straight(chosen: Tensor) -> Tensor:
+        return (tiny[chosen] - mean).flatten(1)
+
+    def mirrored(chosen: Tensor) -> Tensor:
+        return (tiny[chosen].flip(3) - mean).flatten(1)
+
+    def by_features(chosen: Tensor) -> Tensor:
+        return of_features[chosen].float()
+
+    found = [
+        _neighbours(by_features, by_features, count),
+        _neighbours(straight, straight, count),
+        _neighbours(straight, mirrored, count),
+    ]
+    numbered = torch.cat(
+        [pairs.amin(dim=1) * count + pairs.amax(dim=1) for pairs in found]
+    )  # one number a pair: less memory
+    return np.stack(np.divmod(np.unique(numbered.numpy()), count), axis=1)
 
 
-def _neighbours(vectors: Tensor, others: Tensor) -> Tensor:
-    """The pairs of each vector and the nearest of the others, by cosine similarity; not with the other of its own number."""
-    vectors, others = (F.normalize(side.float(), dim=1) for side in (vectors, others))
-    pairs = []
-    for own in torch.arange(len(vectors)).split(CHUNK):
-        similarity = vectors[own] @ others.T
-        similarity[torch.arange(len(own)), own] = -2
-        nearest = similarity.topk(min(NEIGHBOURS, len(others) - 1), dim=1).indices
-        pairs.append(torch.stack([own[:, None].expand_as(nearest), nearest], dim=2).flatten(0, 1))
-    return torch.cat(pairs)
+def _neighbours(own: Vectors, others: Vectors, count: int) -> Tensor:
+    """The pairs of each of `count` images and the nearest of the others, by cosine similarity; not with itself.
+
+    Of more than ALL_PAIRS images the nearest of those that share a group with it.
+    """
+    wanted = min(NEIGHBOURS, count - 1)
+    best, nearest = torch.full((count, wanted), -2.0), torch.full((count, wanted), -1)
+    for rows, candidates in _groups(own, others, torch.arange(count)):
+        of_candidates = F.normalize(others(candidates), dim=1)
+        for part in rows.split(CHUNK):
+            similarity = F.normalize(own(part), dim=1) @ of_candidates.T
+            similarity[part[:, None] == candidates] = -2
+            value, place = similarity.topk(min(wanted, len(candidates)), dim=1)
+            found = candidates[place]
+            value[(found[:, :, None] == nearest[part][:, None]).any(dim=2)] = -2  # in an earlier grouping too
+            both, found = torch.cat([best[part], value], dim=1), torch.cat([nearest[part], found], dim=1)
+            best[part], place = both.topk(wanted, dim=1)
+            nearest[part] = found.gather(1, place)
+    pairs = torch.stack([torch.arange(count)[:, None].expand_as(nearest), nearest], dim=2)
+    return pairs[best > -2]
 
 
-def _thumbnails(images: np.ndarray, size: int, rows: np.ndarray) -> Tensor:
+def _groups(own: Vectors, others: Vectors, everything: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Which images (numbers) to compare with which others: all with all, or groups of similar ones, in GROUPINGS ways.
+
+    A group is halved at the middle of the direction from one of its vectors to another, both drawn at random, until no more than
+    GROUP of the others are in it (random projection trees, Dasgupta & Freund 2008).
+    """
+    if len(everything) <= ALL_PAIRS:
+        yield everything, everything
+        return
+    random = torch.Generator().manual_seed(0)
+    waiting = [(everything, everything)] * GROUPINGS
+    while waiting:
+        rows, candidates = waiting.pop()
+        if len(candidates) <= GROUP:
+            yield rows, candidates
+            continue
+        one, other = others(candidates[torch.randint(len(candidates), (2,), generator=random)])
+        along_own, along = _along(own, rows, other - one), _along(others, candidates, other - one)
+        order, half = along.argsort(stable=True), len(candidates) // 2
+        lower = along_own < along[order[half]]
+        waiting += [(rows[lower], candidates[order[:half]]), (rows[~lower], candidates[order[half:]])]
+
+
+def _along(vectors: Vectors, rows: Tensor, direction: Tensor) -> Tensor:
+    """How far the vector of each of the rows (n,) reaches in the direction (D,)."""
+    return torch.cat([vectors(part) @ direction for part in rows.split(CHUNK)])
+
+
+def _thumbnails(images: np.ndarray, size: int, rows: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
     """float (N, 3, size, size) in [0, 1] of the images in these rows."""
-    parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
-    return torch.cat([_shrink(to_float(as_tensor(images[part])), size) for part in parts])
+    thumbnails = torch.empty(len(rows), 3, size, size, dtype=dtype)
+    for part in torch.arange(len(rows)).split(CHUNK):
+        thumbnails[part] = _shrink(to_float(torch.from_numpy(read_rows(images, rows[part.numpy()]))), size).to(dtype)
+    return thumbnails
 
 
 def _shrink(images: Tensor, size: int) -> Tensor:

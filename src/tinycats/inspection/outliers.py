@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 NEIGHBOURS = 5
+COMPARED_WITH = 4096  # images of a class at most, drawn at random
 MIN_IMAGES = 2 * NEIGHBOURS  # of a class; with fewer nothing is usual
 MIN_DEVIATIONS = 3.5  # from what is usual in the class
 NORMAL = 1.4826  # standard deviation of a normal distribution, in median absolute deviations
@@ -24,7 +25,8 @@ class Outlier:
 def outliers(features: np.ndarray, labels: np.ndarray) -> list[Outlier]:
     """The images that are far from the nearest of their class, the farthest first.
 
-    Far by cosine similarity, compared with the other images of the class: median and median absolute deviation.
+    Far by cosine similarity, compared with the other images of the class: median and median absolute deviation. The nearest of a
+    large class are those of a sample.
     """
     units = features - features.mean(axis=0)
     units /= np.linalg.norm(units, axis=1, keepdims=True).clip(min=1e-6)
@@ -33,7 +35,7 @@ def outliers(features: np.ndarray, labels: np.ndarray) -> list[Outlier]:
         images = np.flatnonzero(labels == label)
         if len(images) < MIN_IMAGES:
             continue
-        distance = _distance_to_neighbours(units[images])
+        distance = _distance_to_neighbours(units, images, _some(images))
         spread = NORMAL * np.median(np.abs(distance - np.median(distance)))
         deviations = (distance - np.median(distance)) / max(spread, 1e-3)
         found += [
@@ -43,11 +45,15 @@ def outliers(features: np.ndarray, labels: np.ndarray) -> list[Outlier]:
     return sorted(found, key=lambda outlier: -outlier.deviations)
 
 
-def _distance_to_neighbours(units: np.ndarray) -> np.ndarray:
-    """Mean cosine distance of each vector to its nearest ones."""
-    distances = []
-    for start in range(0, len(units), CHUNK):
-        similarity = units[start : start + CHUNK] @ units.T
-        similarity[np.arange(len(similarity)), np.arange(len(similarity)) + start] = -2
+def _some(images: np.ndarray) -> np.ndarray:
+    return images if len(images) <= COMPARED_WITH else np.random.default_rng(0).permutation(images)[:COMPARED_WITH]
+
+
+def _distance_to_neighbours(units: np.ndarray, images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Mean cosine distance of the vector of each image to the nearest ones of `others`, itself left out."""
+    distances, of_others = [], units[others].T
+    for part in np.split(images, range(CHUNK, len(images), CHUNK)):
+        similarity = units[part] @ of_others
+        similarity[part[:, None] == others] = -2
         distances.append(1 - np.partition(similarity, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(axis=1))
     return np.concatenate(distances)

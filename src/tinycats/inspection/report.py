@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinycats.backbones.features import FrozenFeatures, features_of, resize
+from tinycats.backbones.features import FrozenFeatures, resize
 from tinycats.data.pixels import as_tensor
 from tinycats.figures.fonts import shortened, shown_names
 from tinycats.figures.sheets import captioned_sheet, save_png
 from tinycats.figures.tables import write_csv
+from tinycats.inspection.features import comparable_features
 from tinycats.inspection.label_errors import likely_wrong_labels
 from tinycats.inspection.near_duplicates import Pair, leave_out, near_duplicates
 from tinycats.inspection.outliers import outliers
@@ -60,7 +61,7 @@ class Seen:
 
 def look(images: Looked, arch: str) -> Seen:
     """Features of the images, and the near-duplicates. Raises UserError where the network has no weights."""
-    features = features_of(FrozenFeatures(arch, WITHOUT), images.pixels)[images.rows]
+    features = comparable_features(FrozenFeatures(arch, WITHOUT), images.pixels, images.rows)
     pairs = near_duplicates(images.pixels, features, images.rows)
     order = sorted(range(len(images.names)), key=lambda row: (STAYS_FIRST.index(images.splits[row]), images.names[row]))
     return Seen(features, pairs, leave_out(pairs, order))

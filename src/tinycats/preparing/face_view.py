@@ -60,7 +60,8 @@ def write_face_view(
         raise UserError(f"{counts}, but none for the split {missing[0]}; {advice}")
     labels = {name: label for label, name in enumerate(classes)}
     entries = [
-        (found.names[row], labels[of_cats[found.names[row]][0]], of_cats[found.names[row]][1], row) for row in kept
+        (found.names[row], labels[of_cats[found.names[row]][0]], of_cats[found.names[row]][1], int(found.rows[row]))
+        for row in kept
     ]
     write_processed(directory, {size: found.pixels}, entries, classes, None, "crop")
     spool.unlink()
@@ -90,4 +91,4 @@ def _doubtful(found: Faces) -> Image.Image:
     taken, refused = order[found.good[order]][:DOUBTFUL], order[~found.good[order]][::-1][:DOUBTFUL]
     rows = [*taken, *refused]
     captions = [f"{'taken' if found.good[row] else 'refused'} {found.scores[row]:.2f}" for row in rows]
-    return captioned_sheet([found.pixels[row][None] for row in rows], captions, COLUMNS)
+    return captioned_sheet([found.pixels[found.rows[row]][None] for row in rows], captions, COLUMNS)

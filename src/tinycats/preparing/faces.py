@@ -29,12 +29,14 @@ WITHOUT = "-S preprocess.features=null"
 class Faces:
     """The best candidate of each photo that has one, in the order of the photos' names.
 
-    `pixels`: uint8 [N, S, S, 3], on disk; `scores` [N]: the probability that it is a head, or the detector's weight;
+    `pixels`: uint8 [M, S, S, 3] of all candidates, on disk; `rows` [N]: which of them are the best; `scores` [N]: the probability
+    that it is a head, or the detector's weight;
     `good` [N]: whether it is taken for one; `names` of the photos; `searched`: how many there were.
     """
 
     names: list[str]
     pixels: np.ndarray
+    rows: np.ndarray
     scores: np.ndarray
     good: np.ndarray
     searched: int
@@ -72,7 +74,9 @@ def find_faces(
     frozen = FrozenFeatures(arch, WITHOUT) if arch else None
     photos: list[str] = []
     weights: list[float] = []
-    of_candidates, of_others = _Features(frozen), _Features(frozen)
+    of_candidates, of_others = (
+        _Features(frozen, spool_path.with_suffix(f".{kind}")) for kind in ("candidates", "others")
+    )
     work = partial(_search, source=source, size=size, max_pixels=max_pixels, probed=frozen is not None)
     with spool_path.open("wb") as spool:
         for found in map_in_order(work, read_raw(raw_dir, names)):
@@ -82,7 +86,10 @@ def find_faces(
             of_candidates.add(found.name, found.squares)
             of_others.add(found.name, found.others)
     if not photos:
-        return Faces([], np.zeros((0, size, size, 3), np.uint8), np.zeros(0), np.zeros(0, bool), len(names))
+        of_candidates.remove()
+        of_others.remove()
+        nothing = np.zeros(0, int)
+        return Faces([], np.zeros((0, size, size, 3), np.uint8), nothing, np.zeros(0), np.zeros(0, bool), len(names))
     number = {name: row for row, name in enumerate(sorted(set(photos)))}
     of_photo = np.array([number[name] for name in photos])
     scores, least = np.array(weights), MIN_WEIGHT
@@ -91,18 +98,20 @@ def find_faces(
         by_probe = head_scores(of_candidates.matrix(), np.array(weights), of_photo, of_others.matrix(), others)
         if by_probe is not None:
             scores, least = np.where(np.array(weights) == BOX_WEIGHT, 1.0, by_probe), MIN_HEAD_SCORE
+    of_candidates.remove()
+    of_others.remove()
     best = np.flatnonzero(best_of_photos(scores, of_photo))
     pixels = np.memmap(spool_path, np.uint8, "r", shape=(len(photos), size, size, 3))
-    return Faces([photos[row] for row in best], pixels[best], scores[best], scores[best] >= least, len(names))
+    return Faces([photos[row] for row in best], pixels, best, scores[best], scores[best] >= least, len(names))
 
 
 class _Features:
-    """Features of squares, computed as enough for a batch have come, so that memory holds no more pixels."""
+    """Features of squares, computed as enough for a batch have come and written to the file `path`: memory stays flat."""
 
-    def __init__(self, frozen: FrozenFeatures | None) -> None:
-        self.frozen, self.photos = frozen, list[str]()
+    def __init__(self, frozen: FrozenFeatures | None, path: Path) -> None:
+        self.frozen, self.photos, self.path = frozen, list[str](), path
         self._waiting: list[np.ndarray] = []
-        self._done: list[np.ndarray] = []
+        self.path.unlink(missing_ok=True)
 
     def add(self, photo: str, squares: np.ndarray) -> None:
         if self.frozen is not None:
@@ -112,14 +121,20 @@ class _Features:
                 self._compute()
 
     def matrix(self) -> np.ndarray:
-        """float32 [N, C] of all squares, in the order in which they came."""
+        """float32 [N, C] of all squares, on disk, in the order in which they came."""
         if self._waiting:
             self._compute()
-        return np.concatenate(self._done) if self._done else np.zeros((0, 0), np.float32)
+        if not self.photos:
+            return np.zeros((0, 0), np.float32)
+        return np.memmap(self.path, np.float32, "r").reshape(len(self.photos), -1)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
 
     def _compute(self) -> None:
         assert self.frozen is not None
-        self._done.append(features_of(self.frozen, np.stack(self._waiting)))
+        with self.path.open("ab") as file:
+            file.write(features_of(self.frozen, np.stack(self._waiting)))
         self._waiting = []
 
 

@@ -10,11 +10,14 @@ import hashlib
 
 import numpy as np
 
+from tinycats.data.pixels import read_rows
 from tinycats.preparing.cat_faces import Square
 
 FOLDS = 5
 SURE_SHARE = 0.5  # of the photos' best candidates, by the detector's weight: taken as heads for training
 MIN_SURE = 20  # with fewer the probe has nothing to learn from
+LEARNT_FROM = 20_000  # of either kind at most
+AT_ONCE = 1 << 16  # candidates that are judged
 INVERSE_PENALTY = 0.003  # of the probe, in scikit-learn's terms
 TRIES = 20
 AWAY = 0.15  # overlap with any candidate, as intersection over union, that a square from elsewhere may have
@@ -44,8 +47,9 @@ def head_scores(
 ) -> np.ndarray | None:
     """The probability that each of N candidates is a head, float64 [N].
 
-    `features` [N, C] and `others` [M, C]: of the candidates and of squares that are no heads; `weights` [N]: the detector's;
-    `photos` [N] and `photos_of_others` [M]: numbers of their photos. None where there are too few sure ones to learn from.
+    `features` [N, C] and `others` [M, C], memory-mapped perhaps: of the candidates and of squares that are no heads;
+    `weights` [N]: the detector's; `photos` [N] and `photos_of_others` [M]: numbers of their photos. The probe learns from
+    LEARNT_FROM of either kind at most. None where there are too few sure ones to learn from.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
@@ -53,20 +57,27 @@ def head_scores(
     from sklearn.preprocessing import StandardScaler
 
     best = best_of_photos(weights, photos)
-    sure = best & (weights >= np.quantile(weights[best], 1 - SURE_SHARE))
-    if sure.sum() < MIN_SURE or len(others) < MIN_SURE:
+    sure = np.flatnonzero(best & (weights >= np.quantile(weights[best], 1 - SURE_SHARE)))
+    if len(sure) < MIN_SURE or len(others) < MIN_SURE:
         return None
-    x, y = np.concatenate([features[sure], others]), np.repeat([1, 0], [int(sure.sum()), len(others)])
-    groups = np.concatenate([photos[sure], photos_of_others])
+    sure, not_heads = (_some(rows) for rows in (sure, np.arange(len(others))))
+    x = np.concatenate([read_rows(features, sure), read_rows(others, not_heads)])
+    y = np.repeat([1, 0], [len(sure), len(not_heads)])
+    groups = np.concatenate([photos[sure], photos_of_others[not_heads]])
     scores = np.zeros(len(features))
     for seen, _ in GroupKFold(FOLDS).split(x, y, groups):
         probe = make_pipeline(
             StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=500, class_weight="balanced")
         )
         probe.fit(x[seen], y[seen])
-        unseen = ~np.isin(photos, groups[seen])
-        scores[unseen] = probe.predict_proba(features[unseen])[:, 1]
+        unseen = np.flatnonzero(~np.isin(photos, groups[seen]))
+        for part in np.split(unseen, range(AT_ONCE, len(unseen), AT_ONCE)):
+            scores[part] = probe.predict_proba(read_rows(features, part))[:, 1]
     return scores
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    return rows if len(rows) <= LEARNT_FROM else np.sort(np.random.default_rng(0).permutation(rows)[:LEARNT_FROM])
 
 
 def best_of_photos(scores: np.ndarray, photos: np.ndarray) -> np.ndarray:

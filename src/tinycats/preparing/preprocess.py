@@ -29,7 +29,7 @@ from tinycats.sources.names import tidy_name
 SHOWN_BAD = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """A raw image after decoding: `bad` is the reason why it cannot be used, or None. Its pixels are on disk."""
 
