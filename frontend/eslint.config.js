@@ -19,7 +19,9 @@ export default tseslint.config(
   },
   {
     files: ['build/sw.js'],
-    languageOptions: { globals: { ...globals.serviceworker, __PRECACHE__: 'readonly', __ASSETS__: 'readonly' } },
+    languageOptions: {
+      globals: { ...globals.serviceworker, __POLICY__: 'readonly', __PRECACHE__: 'readonly', __ASSETS__: 'readonly' },
+    },
   },
   {
     rules: {

@@ -2,8 +2,10 @@ import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
+import { contentPolicy } from './build/content-policy.ts';
 import { serviceWorker } from './build/service-worker.ts';
 import { versions } from './build/versions.ts';
+import { CONTENT_POLICY } from './src/lib/origins.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -15,7 +17,7 @@ function ortBytes(name: string): number {
 export default defineConfig({
   base: './', // works at any path; routes are in the fragment
   appType: 'mpa', // a missing file is a 404, not the page
-  plugins: [react(), versions(), serviceWorker()],
+  plugins: [react(), contentPolicy(), versions(), serviceWorker()],
   worker: { format: 'es' },
   define: {
     __ORT_WASM_BYTES__: ortBytes('ort-wasm-simd-threaded.wasm'),
@@ -24,7 +26,11 @@ export default defineConfig({
     host: '127.0.0.1',
     strictPort: true,
     // cross-origin isolation: without it WASM has one thread
-    headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
+    headers: {
+      'Cross-Origin-Opener-Policy': 'same-origin',
+      'Cross-Origin-Embedder-Policy': 'require-corp',
+      'Content-Security-Policy': CONTENT_POLICY,
+    },
   },
   build: { target: 'es2022', chunkSizeWarningLimit: 1000 },
   test: { include: ['src/**/*.test.{ts,tsx}'], environment: 'node', testTimeout: 120_000 },

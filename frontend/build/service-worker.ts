@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Plugin } from 'vite';
+import { CONTENT_POLICY } from '../src/lib/origins.ts';
 
 // Fetched when they are needed: ONNX Runtime's binaries, the models, what the pipeline measured.
 const ON_DEMAND = /(\.wasm$|^assets\/ort[.-]|^models\/|^pretrained\/|^experiments\/|^sw\.js$)/;
@@ -30,9 +31,10 @@ export function serviceWorker(): Plugin {
       const hash = createHash('sha256');
       for (const name of listed) hash.update(name).update(readFileSync(join(out, name)));
       const template = readFileSync(join(root, 'build/sw.js'), 'utf8');
-      hash.update(template);
+      hash.update(template).update(CONTENT_POLICY);
       const text = template
         .replace('__VERSION__', hash.digest('hex').slice(0, 12))
+        .replace('__POLICY__', JSON.stringify(CONTENT_POLICY))
         .replace('__PRECACHE__', JSON.stringify(listed.map((name) => `./${name}`)))
         .replace('__ASSETS__', JSON.stringify(built.filter((name) => name.startsWith('assets/'))));
       writeFileSync(join(out, 'sw.js'), text);

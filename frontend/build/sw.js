@@ -1,7 +1,9 @@
-/* Adds the headers of cross-origin isolation, which GitHub Pages cannot send, and serves the page offline.
+/* Adds the headers of cross-origin isolation and of the content policy, which workers take from headers alone and GitHub
+   Pages cannot send, and serves the page offline.
    Model files are left to the page: it keeps them by hash in a cache of its own. */
 const VERSION = '__VERSION__';
 const PRECACHE = __PRECACHE__;
+const POLICY = __POLICY__;
 const ASSETS = new Set(__ASSETS__);
 const PAGE = `tinycats-page-${VERSION}`;
 const DATA = 'tinycats-data';
@@ -37,6 +39,7 @@ function isolated(response) {
   headers.set('Cross-Origin-Opener-Policy', 'same-origin');
   headers.set('Cross-Origin-Embedder-Policy', 'require-corp');
   headers.set('Cross-Origin-Resource-Policy', 'same-origin');
+  headers.set('Content-Security-Policy', POLICY);
   const { status, statusText } = response;
   return new Response(status === 204 || status === 304 ? null : response.body, { status, statusText, headers });
 }

@@ -12,7 +12,7 @@ let plain: Site;
 
 beforeAll(async () => {
   browser = await launchChromium();
-  [isolated, plain] = await Promise.all([openPage(true), openPage(false)]);
+  [isolated, plain] = await Promise.all([openPage(), openPage('none')]);
 });
 afterAll(async () => {
   await browser.close();

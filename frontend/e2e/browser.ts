@@ -22,10 +22,13 @@ export function manifest(): RunManifest {
   return parseManifest(JSON.parse(readFileSync(join(DIST, 'models/manifest.json'), 'utf8'))) as RunManifest;
 }
 
-/** The production build below BASE, with the headers of isolation or without. */
-export function openPage(isolated = true): Promise<Site> {
-  const plugins = [{ name: 'plain', config: ({ preview }: UserConfig) => void delete preview?.headers }];
-  return openSite({ base: BASE, plugins: isolated ? [] : plugins });
+/** The production build below BASE, with the headers that it is to have, with those of isolation alone, or with none. */
+export function openPage(headers: 'all' | 'isolation' | 'none' = 'all'): Promise<Site> {
+  const config = ({ preview }: UserConfig) => {
+    if (headers === 'none') delete preview?.headers;
+    if (headers === 'isolation') delete preview?.headers?.['Content-Security-Policy'];
+  };
+  return openSite({ base: BASE, plugins: [{ name: 'headers', config }] });
 }
 
 export interface Visit {

@@ -158,7 +158,7 @@ test.each([
     hub(response);
     return true;
   };
-  await withHub(theHub, async (page) => {
+  await withHub(theHub, async (page, own) => {
     await classify(page);
     await page
       .getByText(new RegExp(`the Hub .*${said}.*Using the page's own copy`))
@@ -166,7 +166,7 @@ test.each([
       .waitFor();
     await page.getByTestId('answer').waitFor({ timeout: 2 * PATIENCE_MS });
     expect(asked(CLASSIFIER, theHub)).toBeGreaterThan(0);
-    expect(asked(CLASSIFIER)).toBe(1);
+    expect(asked(CLASSIFIER, own)).toBe(1);
   });
 });
 
@@ -176,31 +176,65 @@ test('models come from the Hub when the manifest names it, at its revision, and 
     build: { outDir: join(DIST, 'models') },
     preview: { headers: CORS },
   });
-  await withHub(theHub, async (page) => {
+  await withHub(theHub, async (page, own) => {
     await classify(page);
     await page.getByTestId('answer').waitFor();
     expect(theHub.requests).toContain(`/someone/cats/resolve/v1/${CLASSIFIER}`);
-    expect(asked(CLASSIFIER)).toBe(0);
+    expect(asked(CLASSIFIER, own)).toBe(0);
     expect(await page.getByText("the page's own copy").count()).toBe(0);
   });
 });
 
-async function withHub(hub: Site, use: (page: Page) => Promise<void>): Promise<void> {
+/** `site`: the page's; without its policy, which allows the real Hub alone. */
+async function withHub(
+  hub: Site,
+  use: (page: Page, site: Site) => Promise<void>,
+  headers: 'isolation' | 'all' = 'isolation',
+): Promise<void> {
   const named = { ...manifest(), hub: { repo_id: 'someone/cats', revision: 'v1', endpoint: hub.origin } };
-  site.fault = (request, response) =>
+  const own = await openPage(headers);
+  own.fault = (request, response) =>
     request.url!.endsWith('manifest.json') &&
     sent(response, Buffer.from(JSON.stringify(named)), { 'Content-Type': 'application/json' });
-  const { page, close } = await visit(browser, site, '/classify');
+  const { page, close } = await visit(browser, own, '/classify');
   try {
-    await use(page);
+    await use(page, own);
   } finally {
     await close();
+    await own.close();
     await hub.close();
   }
 }
 
+test('the browser itself keeps the page from fetching from elsewhere, also in its worker', async () => {
+  const theHub = await openSite({});
+  await withHub(
+    theHub,
+    async (page, own) => {
+      await classify(page);
+      await page
+        .getByText(/the Hub could not be reached/)
+        .first()
+        .waitFor();
+      await page.getByTestId('answer').waitFor();
+      const reached = await page.evaluate(
+        (url) =>
+          fetch(url, { mode: 'no-cors' }).then(
+            () => true,
+            () => false,
+          ),
+        theHub.origin,
+      );
+      expect(reached).toBe(false);
+      expect(theHub.requests).toEqual([]);
+      expect(asked(CLASSIFIER, own)).toBe(1);
+    },
+    'all',
+  );
+});
+
 test('without isolation headers the service worker isolates the page; the second visit fetches no model and works offline', async () => {
-  const pages = await openPage(false);
+  const pages = await openPage('none');
   const { page, context, errors, close } = await visit(browser, pages, '/classify', { serviceWorkers: 'allow', threads: 2 });
   await page.waitForFunction(() => self.crossOriginIsolated, undefined, { timeout: PATIENCE_MS });
   await page.waitForLoadState();

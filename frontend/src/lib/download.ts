@@ -1,8 +1,8 @@
 import { UserError } from './errors';
 import type { Manifest, ManifestFile } from './manifest';
+import { hubOrigin } from './origins';
 
 const CACHE = 'tinycats-models';
-const HUB = 'https://huggingface.co';
 const SILENCE_MS = 20_000; // without a byte for this long, a download has failed
 
 export interface Source {
@@ -33,8 +33,10 @@ export interface DownloadOptions {
 export function sourcesOf(manifest: Manifest, folder: string, path: string): Source[] {
   const own: Source = { url: new URL(path, folder).href, from: 'page' };
   if (!manifest.hub) return [own];
-  const { repo_id, revision, endpoint = HUB } = manifest.hub;
-  return [{ url: `${endpoint}/${repo_id}/resolve/${encodeURIComponent(revision)}/${path}`, from: 'hub' }, own];
+  const { repo_id, revision, endpoint } = manifest.hub;
+  const origin = hubOrigin(endpoint, globalThis.location?.href);
+  if (!origin) throw new UserError(`The list of models names a server that this page does not load from: ${endpoint}`);
+  return [{ url: `${origin}/${repo_id}/resolve/${encodeURIComponent(revision)}/${path}`, from: 'hub' }, own];
 }
 
 /**

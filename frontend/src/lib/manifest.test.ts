@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
+import { sourcesOf } from './download';
 import { generatorInfo, generatorNames, modelFile, parseManifest, precisionsOf } from './manifest';
+import { hubOrigin } from './origins';
 
 const MODEL = { classes: ['Bengal'], image_size: 32, files: { fp32: 'a.onnx', int8: 'b.onnx' } };
 const SAMPLER = { method: 'euler', steps: 20, guidance: 2, guidance_low: 0.1, guidance_high: 0.9 };
@@ -56,4 +58,78 @@ test.each([
   [{ ...ALONE, files: undefined }, 'has no files'],
 ])('%j is refused', (content, message) => {
   expect(() => parseManifest(content)).toThrow(message);
+});
+
+const withFile = (path: unknown) => ({ ...ALONE, files: [{ ...FILES[0], path }] });
+
+test.each(['b.onnx', 'onnx/b.onnx', 'samples/Maine Coon.png', 'samples/50%.png', 'samples/Zoë 猫.png', '..b.onnx', 'a/b:c.png'])(
+  'the path %j is below the folder',
+  (path) => {
+    expect(parseManifest(withFile(path)).files[0]!.path).toBe(path);
+  },
+);
+
+test.each([
+  'https://example.org/b.onnx',
+  'HTTPS:example.org/b.onnx',
+  'ht\ntps://example.org/b.onnx',
+  'data:,x',
+  'javascript:1',
+  '//example.org/b.onnx',
+  '/\\example.org/b.onnx',
+  '\\\\example.org\\b.onnx',
+  ' //example.org/b.onnx',
+  '\t//example.org/b.onnx',
+  '/b.onnx',
+  '../b.onnx',
+  'a/../../b.onnx',
+  '..\\b.onnx',
+  '%2e%2e/b.onnx',
+  'a/.%2E/%2e./b.onnx',
+  './b.onnx',
+  'a//b.onnx',
+  '',
+  5,
+  null,
+  undefined,
+])('the path %j is not, and refused, wherever it stands', (path) => {
+  const message = 'names a file that is not beside it';
+  expect(() => parseManifest(withFile(path))).toThrow(message);
+  expect(() => parseManifest({ ...ALONE, generator: { ...TEACHER, files: { int8: 'a.onnx', fp32: path ?? '' } } })).toThrow(
+    message,
+  );
+  expect(() => parseManifest({ ...BOTH, student: { ...STUDENT, golden: path ?? '' } })).toThrow(message);
+  expect(() => parseManifest({ ...ALONE, classifier: { ...MODEL, head: { path: path ?? '' } } })).toThrow(message);
+});
+
+test.each([-1, 1.5, 1e12, '5', undefined])('no file has %j bytes', (bytes) => {
+  expect(() => parseManifest({ ...ALONE, files: [{ ...FILES[0], bytes }] })).toThrow('no possible size');
+});
+
+test('a repository of the Hub is user/name at a revision, and nothing that leads elsewhere', () => {
+  const withHub = (repo_id: unknown, revision: unknown = 'v1') => ({ ...ALONE, hub: { repo_id, revision } });
+  expect(parseManifest(withHub('some-one/tiny.cats_1')).hub).toEqual({ repo_id: 'some-one/tiny.cats_1', revision: 'v1' });
+  for (const name of ['cats', '../cats', 'a/..', 'a/b/c', 'a/b?', '/a/b', '//example.org/b', 'a@example.org/b', 5, undefined]) {
+    expect(() => parseManifest(withHub(name))).toThrow('names no repository');
+  }
+  for (const revision of ['', '..', '.', 5, null]) expect(() => parseManifest(withHub('a/b', revision))).toThrow('no repository');
+});
+
+test('files come from the Hub, whatever server a manifest names, unless both are on this machine', () => {
+  const from = (endpoint?: string) => parseManifest({ ...ALONE, hub: { repo_id: 'a/b', revision: 'x/y', endpoint } });
+  const page = 'https://somebody.github.io/tinycats/models/';
+  const hub = { url: 'https://huggingface.co/a/b/resolve/x%2Fy/b.onnx', from: 'hub' };
+  expect(sourcesOf(from(), page, 'b.onnx')).toEqual([hub, { url: `${page}b.onnx`, from: 'page' }]);
+  for (const elsewhere of [
+    'https://example.org',
+    'http://127.0.0.1:9',
+    'https://huggingface.co.example.org',
+    'huggingface.co',
+    '',
+  ]) {
+    expect(() => sourcesOf(from(elsewhere), page, 'b.onnx')).toThrow('a server that this page does not load from');
+  }
+  expect(hubOrigin('http://127.0.0.1:9', 'http://localhost:4173/')).toBe('http://127.0.0.1:9');
+  expect(hubOrigin('http://127.0.0.1:9', page)).toBeNull();
+  expect(hubOrigin('https://127.0.0.1.example.org', 'http://localhost:4173/')).toBeNull();
 });

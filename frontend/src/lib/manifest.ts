@@ -101,7 +101,45 @@ export function parseManifest(content: unknown): Manifest {
     }
   }
   if (!Array.isArray(manifest.files)) throw new UserError('The list of models has no files. Run the publish stage again.');
+  checkAddresses(manifest);
   return manifest;
+}
+
+const MAX_BYTES = 2 ** 32;
+const FOLDER = 'https://page.invalid/models/';
+
+/** A manifest may come from anybody: it names files in its own folder and a repository, and no other place. */
+function checkAddresses({ files, hub, classifier, generator, student }: Manifest): void {
+  const named = [classifier, generator, student].flatMap((model) => Object.values(model?.files ?? {}));
+  const others = [classifier.head?.path, generator?.golden, student?.golden].filter((path) => path !== undefined);
+  for (const path of [...files.map((file) => file?.path), ...named, ...others]) {
+    if (!isInFolder(path)) throw new UserError(`The list of models names a file that is not beside it: ${String(path)}`);
+  }
+  for (const { path, bytes } of files) {
+    if (!Number.isInteger(bytes) || bytes < 0 || bytes > MAX_BYTES) {
+      throw new UserError(`The list of models gives no possible size for ${path}: ${String(bytes)}`);
+    }
+  }
+  if (hub && !(isRepository(hub.repo_id) && typeof hub.revision === 'string' && !/^\.*$/.test(hub.revision))) {
+    throw new UserError(`The list of models names no repository of the Hub: ${String(hub.repo_id)} at ${String(hub.revision)}`);
+  }
+}
+
+function isRepository(name: unknown): boolean {
+  return typeof name === 'string' && /^[\w.-]+\/[\w.-]+$/.test(name) && name.split('/').every((part) => !/^\.+$/.test(part));
+}
+
+/** Whether it is the path of a file below the manifest's folder, whichever way it is spelt. */
+function isInFolder(path: unknown): boolean {
+  // Backslashes count as slashes in addresses, and control characters as nothing
+  if (typeof path !== 'string' || /[\\\p{Cc}]/u.test(path)) return false;
+  if (/^[a-z][a-z\d+.-]*:/i.test(path)) return false; // a scheme, also one that a page of the same takes for a path
+  if (path.split('/').some((part) => ['', '.', '..'].includes(part.trim()))) return false;
+  try {
+    return new URL(path, FOLDER).href.startsWith(FOLDER);
+  } catch {
+    return false;
+  }
 }
 
 type EarlierGenerator = Omit<GeneratorInfo, 'few_step' | 'sampler'> & { sampler: SamplerSettings & { few_step?: boolean } };

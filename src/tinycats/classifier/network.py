@@ -13,6 +13,7 @@ from tinycats.classifier.matmul_conv import use_matmul
 from tinycats.data.pixels import to_float
 from tinycats.learning.pretrained import ModelConfig, PretrainedModel
 from tinycats.runtime.networks import NetworkName
+from tinycats.runtime.params import ImageSize
 
 Channels = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
@@ -21,14 +22,15 @@ Positive = Annotated[float, Field(gt=0)]
 class ClassifierConfig(ModelConfig):
     model_type: Literal["tinycats-classifier"] = "tinycats-classifier"
     arch: NetworkName
-    image_size: int  # of the images that are given
+    image_size: ImageSize  # of the images that are given
     mean: Channels  # what pixels in [0, 1] are reduced by,
     std: Channels  # and then divided by
     other: str | None  # the class that is not a cat, if there is one
     flip_at_test: bool  # predict() averages over the picture and its mirror image
     temperature: Positive = 1.0  # divides the logits before the softmax
     reject_threshold: Annotated[float, Field(ge=0, le=1)] | None = None  # below it "not sure"; None: there is none
-    distance_dims: int = 0  # of the space in which the distance to the training images is measured; 0: it is not
+    # Of the space in which the distance to the training images is measured; 0: it is not
+    distance_dims: Annotated[int, Field(ge=0, le=4096)] = 0
     distance_limit: Positive | None = None  # beyond it "unlike the training images"; None: there is no limit
 
 

@@ -7,10 +7,12 @@ image_size and the rest.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from pydantic import ValidationError
@@ -19,6 +21,7 @@ from torch import Tensor
 from tinycats.classifier.network import ClassifierConfig
 from tinycats.generator.network import TinyDiTConfig
 from tinycats.learning.pretrained import ModelConfig
+from tinycats.runtime.bounds import MAX_ONNX_BYTES, check_size
 from tinycats.runtime.errors import UserError, first_line
 
 CONFIG_KEY = "config"
@@ -94,16 +97,22 @@ def open_onnx(path: Path) -> OnnxClassifier | OnnxGenerator:
         "tinycats-classifier": OnnxClassifier,
         "tinycats-generator": OnnxGenerator,
     }
-    model_type = json.loads(_config_text(open_session(path), path)).get("model_type")
-    if model_type not in kinds:
+    try:
+        config = json.loads(_config_text(open_session(path), path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: its metadata: {CONFIG_KEY}: is not JSON ({first_line(error)})") from None
+    model_type = config.get("model_type") if isinstance(config, dict) else None
+    if not isinstance(model_type, str) or model_type not in kinds:
         raise UserError(f"{path}: model_type is {model_type!r}, must be one of {', '.join(kinds)}")
     return kinds[model_type](path)
 
 
 def open_session(path: Path) -> ort.InferenceSession:
-    """A session with as many threads as torch has. Raises UserError where the file is missing or damaged."""
-    if not path.is_file():
+    """A session with as many threads as torch has. Raises UserError where the file is missing, damaged, too large or not all."""
+    if not path.exists():
         raise UserError(f"{path}: not found")
+    check_size(path, MAX_ONNX_BYTES)
+    _check_single(path)
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4  # what is wrong with the file is in the exception
@@ -111,6 +120,27 @@ def open_session(path: Path) -> ort.InferenceSession:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the errors of onnxruntime have no other base class in common
         raise UserError(f"{path}: is not an intact ONNX model ({first_line(error)})") from None
+
+
+def _check_single(path: Path) -> None:
+    """Raise UserError where the file names other files to be read, which may be any of this machine's."""
+    try:
+        tensors = list(_tensors(onnx.load(path, load_external_data=False)))
+    except Exception as error:  # protobuf's own error type moves between its versions
+        raise UserError(f"{path}: is not an intact ONNX model ({first_line(error)})") from None
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
+        raise UserError(f"{path}: keeps weights in a second file; it must be a single file")
+
+
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Those anywhere in a model: its weights, and the constants of its operators, also in subgraphs and functions."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in value if isinstance(value, Sequence) else [value]:
+                yield from _tensors(part)
 
 
 def _config_text(session: ort.InferenceSession, path: Path) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tinycats.runtime.bounds import check_weights, read_small
 from tinycats.runtime.errors import UserError, first_line
 from tinycats.runtime.files import atomic_directory
 from tinycats.runtime.params import Fit
@@ -115,7 +116,7 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
 def read_validated(path: Path, kind: type[M], if_missing: str, if_wrong: str = "") -> M:
     """A JSON file as a `kind`. Raises UserError, which ends in `if_missing` or, if the content is wrong, in `if_wrong`."""
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(read_small(path))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; {if_missing}") from None
     except ValidationError as error:
@@ -125,8 +126,9 @@ def read_validated(path: Path, kind: type[M], if_missing: str, if_wrong: str = "
 
 
 def read_tensors(path: Path, if_missing: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises UserError if it is missing or damaged, or a tensor is not finite."""
+    """The tensors of a safetensors file. Raises UserError if it is missing, damaged or too large, or a tensor is not finite."""
     try:
+        check_weights(path)
         tensors = load_file(path)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; {if_missing}") from None

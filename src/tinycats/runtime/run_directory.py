@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from tinycats.runtime.bounds import is_stored_whole
 from tinycats.runtime.earlier_runs import link_earlier
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_path, file_hash, is_locked, locked, remove_leftovers
@@ -100,7 +101,7 @@ class RunDirectory:
         for path, step, digest in self._checkpoints():
             if step > max_step:
                 continue
-            if file_hash(path)[:DIGITS] == digest:
+            if file_hash(path)[:DIGITS] == digest and is_stored_whole(path):
                 if damaged and is_main():
                     print(f"{damaged}: is damaged; resumes from the checkpoint before it, of step {step}", flush=True)
                 checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,8 +1,9 @@
 """Reading a directory, tar or zip alike: which files it holds, and each one's bytes on demand.
 
 Archives are not trusted: nothing is extracted to disk, and a member that points outside the archive, is a link or a
-device, or is too big for an image, ends the reading with one line that names it. Names are UTF-8, whatever an archive claims;
-bytes that are none stand in them as surrogates, as in names of the disk.
+device, or is too big for an image, ends the reading with one line that names it. So do too many members, and an archive that
+would become far larger than it is; a folder has neither limit. Names are UTF-8, whatever an archive claims; bytes that are none
+stand in them as surrogates, as in names of the disk.
 """
 
 from __future__ import annotations
@@ -18,15 +19,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from tinycats.runtime.errors import UserError
 
 MAX_MEMBER_BYTES = 2**28
+MAX_MEMBERS = 500_000  # of an archive, whose list is kept in memory
+# Unpacked, an archive may have so many bytes, or so many times its own: pictures shrink little
+UNPACKED_BYTES, UNPACKED_TIMES = 2**30, 100
+MAX_TAR_HEADER_BYTES = 2**16  # of a long name or of other properties of a member
+MAX_TAR_PROPERTIES = 100  # that hold for all members; git archives have one
+ZIP_ENTRY_BYTES = 128  # of a member in the list of a zip, on average at most
+INSTEAD = "unpack it and name the folder"
+ZIP_END, ZIP64_LOCATOR = b"PK\x05\x06", b"PK\x06\x07"
 UTF8_FLAG = 0x800  # of a name in a zip
 # What computers and disks on a network keep beside the files of people
 SYSTEM_NAMES = frozenset(
     ["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "recycler",
      "system volume information", "lost+found"]
+)  # fmt: skip
+
+HEADERS = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
 )  # fmt: skip
 
 BROKEN = (
@@ -61,24 +75,31 @@ def open_members(source: Path) -> Iterator[list[Member]]:
         raise UserError(f"{source}: is an address; download it first and name the file")
     if not source.exists():
         raise UserError(f"{source}: not found{_where(source)}; name a directory, tar or zip")
-    if source.is_file() and source.stat().st_size == 0:
+    packed = source.stat().st_size
+    if source.is_file() and packed == 0:
         raise UserError(f"{source}: is an empty file")
     if source.is_dir():
         yield list(_walk(source, PurePosixPath(), frozenset()))
     elif _begins_like_zip(source):
         with _one_line(source):
+            _check_list(source)
             archive = zipfile.ZipFile(source)
         with archive:
             with _one_line(source):
-                members = [_zip_member(source, archive, info) for info in archive.infolist()]
+                infos = archive.infolist()
+                _check_whole(source, packed, len(infos), sum(info.file_size for info in infos))
+                members = [_zip_member(source, archive, info) for info in infos]
             yield _named(members)
     else:
         with _one_line(source):
             tar = _open_tar(source)
         with tar:
             with _one_line(source):
-                members = [_tar_member(source, tar, info) for info in tar]
-                _check_end(tar)
+                members = []
+                for info in tar:
+                    members.append(_tar_member(source, tar, info))
+                    _check_whole(source, packed, len(members), tar.offset)
+                _check_end(source, packed, tar)
             yield _named(members)
 
 
@@ -99,6 +120,8 @@ def _one_line(source: Path) -> Iterator[None]:
     """What the readers of archives raise on damaged ones, which is almost anything, as one line."""
     try:
         yield
+    except _RefusedError as error:
+        raise UserError(f"{source}: holds {error}; refused") from None
     except (*BROKEN, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the content (gzip, bz2)
             raise
@@ -136,6 +159,23 @@ def _begins_like_zip(path: Path) -> bool:
         return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
+def _check_list(source: Path) -> None:
+    """Refuse a zip whose list of members is too long to be kept in memory, which is what zipfile does with it."""
+    with source.open("rb") as file:
+        file.seek(max(source.stat().st_size - 2**16 - 98, 0))
+        tail = file.read()
+    end = len(tail) - 22  # where it is if there is no comment
+    if tail[end : end + 4] != ZIP_END or tail[-2:] != b"\0\0":
+        end = tail.rfind(ZIP_END)
+    if end < 0 or end + 22 > len(tail):
+        return  # zipfile says so
+    (size,) = struct.unpack_from("<L", tail, end + 12)
+    if end >= 76 and tail[end - 20 : end - 16] == ZIP64_LOCATOR:
+        (size,) = struct.unpack_from("<Q", tail, end - 76 + 40)
+    if MAX_MEMBERS * ZIP_ENTRY_BYTES < size < source.stat().st_size:  # beyond its own size, zipfile calls it damaged
+        raise UserError(f"{source}: has a list of members of {size} bytes; {INSTEAD}")
+
+
 def _zip_member(source: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the zip was not made on Unix
     name = _zip_name(info)
@@ -143,12 +183,14 @@ def _zip_member(source: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -
         raise UserError(f"{source}: {name!r} is a link or device, not a file; pack real files")
     if info.flag_bits & 1:
         raise UserError(f"{source}: {name!r} is encrypted; pack without a password")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile unpacks others without a limit
+        raise UserError(f"{source}: {name!r} is compressed in a rare way; pack it as usual (deflate)")
     _check(source, name, info.file_size)
     path = name.replace("\\", "/")  # as some programs of Windows write it
 
     def read() -> bytes:
-        with _one_line(source):
-            return archive.read(info)
+        with _one_line(source), archive.open(info) as file:
+            return file.read(info.file_size)  # no more than that is unpacked, whatever there is
 
     return Member(PurePosixPath(path), path.endswith("/"), read)
 
@@ -161,9 +203,30 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     return name
 
 
+class _RefusedError(Exception):
+    """What a tar holds that is not read. No error of tarfile's: it would look for another format."""
+
+
+class _TarInfo(tarfile.TarInfo):
+    """A header of a tar, which is refused before what belongs to it is read into memory."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # meant to be overridden, says tarfile
+        if self.type in HEADERS and self.size > MAX_TAR_HEADER_BYTES:
+            raise _RefusedError(f"a name or property of {self.size} bytes")
+        if len(tar.pax_headers) > MAX_TAR_PROPERTIES:
+            raise _RefusedError(f"more than {MAX_TAR_PROPERTIES} properties for all members")
+        member: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
+        return member
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise _RefusedError("a file with holes; pack without --sparse")
+
+    _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse
+
+
 def _open_tar(source: Path) -> tarfile.TarFile:
     try:
-        return tarfile.open(source, "r:*")
+        return tarfile.open(source, "r:*", tarinfo=_TarInfo)
     except tarfile.ReadError:
         raise UserError(f"{source}: is not a directory, tar (.gz, .xz, .bz2) or zip, or its start is damaged") from None
 
@@ -172,6 +235,7 @@ def _tar_member(source: Path, tar: tarfile.TarFile, info: tarfile.TarInfo) -> Me
     if not (info.isreg() or info.isdir()):
         raise UserError(f"{source}: {info.name!r} is a link or device, not a file; pack real files")
     _check(source, info.name, info.size)
+    info.pax_headers = {}  # each has a copy
 
     def read() -> bytes:
         with _one_line(source):
@@ -192,7 +256,17 @@ def _check(source: Path, name: str, size: int) -> None:
         raise UserError(f"{source}: {name!r} has {size} bytes; the limit is {MAX_MEMBER_BYTES}")
 
 
-def _check_end(tar: tarfile.TarFile) -> None:
+def _check_whole(source: Path, packed: int, members: int, unpacked: int) -> None:
+    """Refuse what is too much: so many members, or bytes once they are unpacked, as far as they are known."""
+    if members > MAX_MEMBERS:
+        raise UserError(f"{source}: has more than {MAX_MEMBERS} members; {INSTEAD}")
+    if unpacked > max(UNPACKED_BYTES, UNPACKED_TIMES * packed):
+        raise UserError(
+            f"{source}: has {packed} bytes and would have more than {unpacked} unpacked; if that is meant, {INSTEAD}"
+        )
+
+
+def _check_end(source: Path, packed: int, tar: tarfile.TarFile) -> None:
     """tarfile takes a file that was cut between two members for a whole one: look for the block of zeros at the end."""
     file = tar.fileobj
     assert file is not None
@@ -200,4 +274,4 @@ def _check_end(tar: tarfile.TarFile) -> None:
     if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
         raise tarfile.ReadError("its end is missing")
     while file.read(2**20):  # to the last byte, where gzip and xz hold their check sums
-        pass
+        _check_whole(source, packed, 0, file.tell())

@@ -12,6 +12,7 @@ from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME,
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.learning.pretrained import CONFIG_NAME, ModelConfig, PretrainedModel, read_config
+from tinycats.runtime.bounds import read_small
 from tinycats.runtime.errors import UserError, first_line
 
 MODEL_TYPES: dict[str, type[PretrainedModel]] = {
@@ -101,7 +102,7 @@ def _describe_adapter(adapter: Adapter) -> str:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_small(path))
     except FileNotFoundError:
         raise UserError(f"{path}: not found") from None
     except (ValueError, RecursionError) as error:

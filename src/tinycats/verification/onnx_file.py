@@ -25,8 +25,6 @@ def verify_onnx(path: Path) -> str:
     """
     model = open_onnx(path)
     proto = onnx.load(path, load_external_data=False)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in proto.graph.initializer):
-        raise UserError(f"{path}: keeps weights in a second file; it must be a single file")
     for batch_size in BATCH_SIZES:
         _check_run(model, path, batch_size)
     if isinstance(model, OnnxClassifier):

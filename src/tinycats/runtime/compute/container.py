@@ -11,9 +11,8 @@ A Volume is a view: what a container writes is lost with it until it is committe
 
 from __future__ import annotations
 
-import base64
+import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -24,13 +23,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Self
 
+from pydantic import TypeAdapter
+
 from tinycats.runtime.compute.contents import Contents, contents
-from tinycats.runtime.compute.job import Job, run_here
+from tinycats.runtime.compute.job import run_here
+from tinycats.runtime.compute.job_text import from_text
 from tinycats.runtime.compute.volume_checkpoints import VolumeCheckpoints
 from tinycats.runtime.earlier_runs import EARLIER_RUNS
 from tinycats.runtime.errors import UserError, one_line_errors
 from tinycats.runtime.files import file_hash, scratch_directory, write_json
 
+JOB_NAME = "job.json"  # in the directory of its process
 FINISH_S = (
     12.0  # for the job. Modal kills a container 30 s after it was told to end: the rest is for the copy and the commit
 )
@@ -45,16 +48,14 @@ class Request:
     inputs: dict[str, str]  # digest by path
     outputs: list[str]
     state: str
-    job: bytes  # a pickled Job
+    job: str  # a Job as text
 
     def to_text(self) -> str:
-        return base64.b64encode(pickle.dumps(self)).decode()
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        request = pickle.loads(base64.b64decode(text))
-        assert isinstance(request, cls)
-        return request
+        return TypeAdapter(cls).validate_json(text)
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,12 @@ def _prepare(work: Path, request: Request, volume: Path) -> None:
         (work / name).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _run_in_process(work: Path, job: bytes, checkpoints: VolumeCheckpoints) -> None:
+def _run_in_process(work: Path, job: str, checkpoints: VolumeCheckpoints) -> None:
     """Run the job in `work`; look for new checkpoints once a second.
 
     Raises UserError with the job's own line, RuntimeError where it crashed. Told to end, it lets the job write a checkpoint.
     """
-    (work / "job.pickle").write_bytes(job)
+    (work / JOB_NAME).write_text(job, encoding="utf-8")
     packages = Path(__file__).parents[2]
     process = subprocess.Popen(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(packages)!r}); import {__name__} as c; c.main()"],
@@ -181,5 +182,4 @@ def _deliver(output: Path, target: Path) -> Contents:
 def main() -> None:
     """The process of the job, in its directory."""
     with one_line_errors():
-        job: Job = pickle.loads(Path("job.pickle").read_bytes())
-        run_here(job)
+        run_here(from_text(Path(JOB_NAME).read_text(encoding="utf-8")))

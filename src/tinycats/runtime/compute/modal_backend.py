@@ -10,12 +10,11 @@ are asked whether they run. Where Modal gives no answer to that, nothing is spaw
 from __future__ import annotations
 
 import json
-import pickle
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -31,6 +30,7 @@ from tinycats.runtime.compute.contents import Contents, contents, digest
 from tinycats.runtime.compute.deployment import deployed_function
 from tinycats.runtime.compute.download import UnsoundError, download
 from tinycats.runtime.compute.job import Job
+from tinycats.runtime.compute.job_text import to_text
 from tinycats.runtime.compute.storage import (
     claim,
     count_claims,
@@ -204,7 +204,7 @@ class RemoteRun:
             inputs={path: digest(sums) for path, sums in found.items()},
             outputs=[path.as_posix() for path in job.outputs.values()],
             state=job.state.as_posix(),
-            job=pickle.dumps(replace(job, checks={})),
+            job=to_text(job),
         )
         if not claim(self.volume, self.name, number, owner=uuid.uuid4().hex):
             return None
