@@ -11,6 +11,7 @@ import { openSite, type Site } from './server.ts';
 const ROOT = join(import.meta.dirname, '..');
 const MODEL = manifest().classifier.files.int8;
 const TITLE = 'other cats';
+const PARTS = ['examples', 'icon.svg', 'icons', 'manifest.webmanifest'];
 let folder: string;
 let browser: Browser;
 let both: Site;
@@ -35,7 +36,7 @@ function release(target: string): void {
 /** The production build with these folders of models. */
 async function built(name: string, models: boolean): Promise<Site> {
   const [publicDir, outDir] = [join(folder, name, 'public'), join(folder, name, 'dist')];
-  for (const path of ['examples', 'icon.svg']) cpSync(join(ROOT, 'public', path), join(publicDir, path), { recursive: true });
+  for (const path of PARTS) cpSync(join(ROOT, 'public', path), join(publicDir, path), { recursive: true });
   if (models) cpSync(join(DIST, 'models'), join(publicDir, 'models'), { recursive: true });
   release(join(publicDir, 'pretrained'));
   await build({ root: ROOT, publicDir, build: { outDir, emptyOutDir: true }, logLevel: 'warn' });
