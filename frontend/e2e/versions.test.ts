@@ -116,9 +116,10 @@ test('a link names the version; one that the page does not have is the usual one
 
 test('without a run the pretrained classifier is served, in int8 whatever was chosen before', async () => {
   pretrainedAlone.requests.length = 0;
-  const visited = await visit(browser, pretrainedAlone, '/classify', { precision: 'fp32' });
+  const visited = await visit(browser, pretrainedAlone, '/', { precision: 'fp32' });
   const { page, errors, close } = visited;
   await page.getByText(`trained on ${TITLE}`).waitFor();
+  expect(new URL(page.url()).hash).toBe('#/classify'); // without a generator there is nothing to see before
   await classify(visited);
   expect(modelsAsked(pretrainedAlone)).toEqual([`${BASE}pretrained/${MODEL}`]);
   expect(pretrainedAlone.requests.some((url) => url.includes('/models/'))).toBe(false);

@@ -63,7 +63,7 @@ function Start() {
           </li>
         ))}
       </Box>
-      <Box sx={{ display: 'flex', flexWrap: 'wrap', gap: 1, alignItems: 'center', mt: 2, minHeight: 64 }}>
+      <Box sx={{ display: 'flex', flexWrap: 'wrap', gap: 1, alignItems: 'center', mt: 2, minHeight: { xs: 130, sm: 64 } }}>
         <Typography variant="body2" role="status" data-testid="made" sx={{ flex: '1 1 240px' }}>
           {madeText(found)}
         </Typography>
