@@ -1,8 +1,9 @@
 // Lighthouse's marks for every page of the production build, throttled like a mid-range phone (its default):
 // node lighthouse.mjs [DIST] [OUTPUT] [PAGE]. Its reports are in OUTPUT. It is fetched by npx: nothing else here needs it.
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { preview } from 'vite';
 import { chromiumPath } from './chromium.mjs';
 
@@ -16,14 +17,14 @@ const server = await preview({ root: import.meta.dirname, build: { outDir: resol
 try {
   for (const [name, route] of Object.entries(PAGES).filter(([name]) => name.startsWith(only))) {
     const report = join(output, name);
-    execFileSync(
+    await promisify(execFile)(
       'npx',
       [
         ...['--yes', LIGHTHOUSE, `${server.resolvedUrls?.local[0]}#/${route}`, '--quiet'],
         ...[`--only-categories=${CATEGORIES}`, '--output=json', '--output=html', `--output-path=${report}`],
         '--chrome-flags=--headless=new --no-sandbox',
       ],
-      { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, CHROME_PATH: chromiumPath() } },
+      { env: { ...process.env, CHROME_PATH: chromiumPath() } },
     );
     const { categories, audits } = JSON.parse(readFileSync(`${report}.report.json`, 'utf8'));
     const marks = CATEGORIES.map((id) => `${id} ${Math.round(100 * categories[id].score)}`);

@@ -24,7 +24,7 @@ try {
   };
 
   await page.goto(`${address}`);
-  await page.getByText(/made on your device just now/).waitFor();
+  await page.getByText(/^Made on your device just now/).waitFor();
   await shoot('start');
 
   await page.goto(`${address}#/generate?${SETTINGS}`);

@@ -14,7 +14,7 @@ const PATIENCE_MS = 600_000;
 const PAGES = {
   start: {
     route: '/',
-    use: (page) => page.getByText(/made on your device just now/).waitFor(),
+    use: (page) => page.getByText(/^Made on your device just now/).waitFor(),
   },
   classify: { route: '/classify', use: async () => undefined },
   'classify-answers': {

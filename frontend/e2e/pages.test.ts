@@ -10,7 +10,7 @@ import type { Site } from './server.ts';
 const [FIRST] = manifest().generator.classes as [string];
 const PAGES = {
   '/': async (page: Page) => {
-    await page.getByText(/made on your device just now/).waitFor();
+    await page.getByText(/^Made on your device just now/).waitFor();
   },
   '/classify': async (page: Page) => {
     await page.getByRole('button', { name: 'Example: Bengal' }).click();

@@ -10,7 +10,7 @@ import type { Site } from './server.ts';
 
 const { files, classes, sampler } = generatorInfo(manifest(), 'student');
 const BREEDS = classes.filter((name) => name !== manifest().classifier.other).slice(0, 12);
-const MADE = /made on your device just now/;
+const MADE = /^Made on your device just now/;
 let browser: Browser;
 let site: Site;
 
@@ -61,9 +61,8 @@ test('a first visit sees a cat of each breed without a click, the first within 3
 
     const others = page.getByRole('button', { name: 'Make others' });
     await others.click();
-    await page.getByText(MADE).waitFor({ state: 'hidden' });
+    await expect.poll(() => pixels(cats.first().locator('canvas'))).not.toEqual(pictures[0]);
     await page.getByText(MADE).waitFor();
-    expect(await pixels(cats.first().locator('canvas'))).not.toEqual(pictures[0]);
     expect(site.requests.filter((url) => url.endsWith('.onnx'))).toHaveLength(1);
   });
 });
@@ -99,7 +98,7 @@ test('who saves data is asked first', async () => {
 
 test('from a photo to its breed, to new pictures of that breed, and back', async () => {
   await withPage('/', async ({ page }) => {
-    await page.getByLabel('Use my photo').locator('visible=false').setInputFiles(join(GOLDEN, 'plain.png'));
+    await page.getByLabel('Use my photo').setInputFiles(join(GOLDEN, 'plain.png'));
     await page.getByRole('heading', { name: 'Which breed is it?' }).waitFor();
     const answer = page.getByRole('region', { name: 'Answer for plain.png' });
     await answer.waitFor();
@@ -172,7 +171,7 @@ test('without Web Share the link of a picture is copied', async () => {
     `/generate?model=student&class=${BREEDS[0]}&seed=21&count=1&start=1`,
     async ({ page }) => {
       await made(page);
-      expect(await page.evaluate(() => 'share' in navigator)).toBe(false);
+      await page.evaluate(() => Reflect.deleteProperty(Navigator.prototype, 'share')); // Linux has none anyway
       await page.getByRole('button', { name: 'Share picture 1' }).click();
       await page.getByText('Link copied').waitFor();
       const link = await page.evaluate(() => navigator.clipboard.readText());
@@ -188,9 +187,9 @@ test('the page can be installed: what its manifest names is there, and of the si
     const session = await context.newCDPSession(page);
     const { url, errors, data } = await session.send('Page.getAppManifest');
     expect(errors).toEqual([]);
-    const content = JSON.parse(data!) as Record<string, string> & { icons: { src: string; sizes: string; purpose?: string }[] };
+    const content = JSON.parse(data!) as { start_url: string; icons: { src: string; sizes: string; purpose?: string }[] };
     expect(content).toMatchObject({ display: 'standalone', start_url: './', scope: './' });
-    expect(new URL(content.start_url!, url).href).toBe(`${site.origin}${BASE}`); // below any path
+    expect(new URL(content.start_url, url).href).toBe(`${site.origin}${BASE}`); // below any path
     expect(content.icons.map(({ sizes }) => sizes)).toEqual(expect.arrayContaining(['192x192', '512x512']));
     expect(content.icons.some(({ purpose }) => purpose === 'maskable')).toBe(true);
     for (const { src, sizes } of content.icons.filter(({ sizes }) => sizes !== 'any')) {
@@ -200,7 +199,8 @@ test('the page can be installed: what its manifest names is there, and of the si
       expect(`${png.readUInt32BE(16)}x${png.readUInt32BE(20)}`, src).toBe(sizes);
     }
     const { installabilityErrors } = await session.send('Page.getInstallabilityErrors');
-    expect(installabilityErrors).toEqual([]);
+    const profile = 'in-incognito'; // of every test
+    expect(installabilityErrors.map(({ errorId }) => errorId).filter((id) => id !== profile)).toEqual([]);
     const icon = readFileSync(join(import.meta.dirname, '../public/icon.svg'), 'utf8');
     expect(await (await page.request.get(new URL('icon.svg', url).href)).text()).toBe(icon);
   });

@@ -2,9 +2,9 @@ import Box from '@mui/material/Box';
 import Button from '@mui/material/Button';
 import ButtonBase from '@mui/material/ButtonBase';
 import Typography from '@mui/material/Typography';
-import { useRef } from 'react';
+import { memo, useRef } from 'react';
 import { Link, Navigate, useNavigate } from 'react-router';
-import { bytes, milliseconds } from '../../lib/format';
+import { bytes } from '../../lib/format';
 import { displayName, generatorInfo, modelFile } from '../../lib/manifest';
 import { Activity } from '../../ui/Activity';
 import { ErrorNote } from '../../ui/ErrorNote';
@@ -33,13 +33,17 @@ function Start() {
         Small models, trained on {title}
         {synthetic && !/synthetic/i.test(title) && ' (synthetic)'}, make them in your browser. Your pictures stay on this device.
       </Typography>
-      <Box sx={{ display: 'flex', flexWrap: 'wrap', gap: 1 }}>
+      <Box sx={{ display: 'flex', flexWrap: 'wrap', gap: 1, '& > .MuiButton-root': { px: { xs: 1.5, sm: 2 } } }}>
         <PhotoButton />
         <Button component={Link} to="/generate" variant="outlined" startIcon={<GenerateIcon />}>
           Choose a breed
         </Button>
       </Box>
-      <Activity engine={engine} busy={running ? `Cat ${cats.filter(({ done }) => done).length + 1} of ${cats.length} …` : null} />
+      <Activity
+        engine={engine}
+        busy={running ? `Cat ${cats.filter(({ done }) => done).length + 1} of ${cats.length} …` : null}
+        idle={madeText(found)}
+      />
       {error && <ErrorNote message={error} onRetry={() => void make()} />}
       <Box
         component="ul"
@@ -63,13 +67,13 @@ function Start() {
           </li>
         ))}
       </Box>
-      <Box sx={{ display: 'flex', flexWrap: 'wrap', gap: 1, alignItems: 'center', mt: 2, minHeight: { xs: 130, sm: 64 } }}>
-        <Typography variant="body2" role="status" data-testid="made" sx={{ flex: '1 1 240px' }}>
-          {madeText(found)}
-        </Typography>
+      <Box sx={{ display: 'flex', flexWrap: 'wrap', columnGap: 2, rowGap: 1, alignItems: 'center', mt: 2 }}>
         <Button onClick={() => void make()} disabled={running} variant="outlined">
           {cats.some(({ frame }) => frame) || running ? 'Make others' : 'Make cats'}
         </Button>
+        <Typography variant="body2" color="textSecondary">
+          Choose one to change or share it.
+        </Typography>
       </Box>
     </>
   );
@@ -78,10 +82,8 @@ function Start() {
     if (firstMs === null || allMs === null) return running || error ? '' : `${size()} to load, once.`;
     if (running) return '';
     const count = cats.filter(({ done }) => done).length;
-    return (
-      `${count === 1 ? 'A cat' : `${count} cats`}, made on your device just now: the first in ${milliseconds(firstMs)}, ` +
-      `all in ${milliseconds(allMs)} once the model was here. Choose one to change or share it.`
-    );
+    const all = `${count === 1 ? 'a cat' : `${count} cats`} in ${seconds(allMs)}`;
+    return `Made on your device just now: ${all}${count > 1 ? `, the first in ${seconds(firstMs)}` : ''}.`;
   }
 
   function size(): string {
@@ -90,8 +92,10 @@ function Start() {
   }
 }
 
+const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+
 /** Leads to the picture alone, with its settings; it is made again there, pixel by pixel. */
-function CatTile({ cat: { settings, frame, done } }: { cat: Cat }) {
+const CatTile = memo(function CatTile({ cat: { settings, frame, done } }: { cat: Cat }) {
   const { manifest } = useModels();
   const { image_size: size } = generatorInfo(manifest, settings.model);
   const name = displayName(settings.mix[0]!.name);
@@ -114,12 +118,17 @@ function CatTile({ cat: { settings, frame, done } }: { cat: Cat }) {
       ) : (
         <Box sx={{ aspectRatio: '1', borderRadius: 1, bgcolor: 'action.hover' }} />
       )}
-      <Typography component="span" variant="body2" noWrap sx={{ display: 'block', mt: 0.5, textAlign: 'center' }}>
+      <Typography
+        component="span"
+        variant="body2"
+        noWrap
+        sx={{ display: 'block', mt: 0.5, textAlign: 'center', fontSize: { xs: '0.75rem', sm: '0.875rem' } }}
+      >
         {name}
       </Typography>
     </ButtonBase>
   );
-}
+});
 
 /** Takes the reader's pictures to the classifier. */
 function PhotoButton() {

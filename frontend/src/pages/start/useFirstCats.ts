@@ -32,18 +32,16 @@ export function firstCats(manifest: Manifest, seed: number): Settings[] {
   const [model] = generatorNames(manifest);
   if (!model) return [];
   const { classes, sampler, few_step } = generatorInfo(manifest, model);
-  return classes
-    .filter((name) => name !== manifest.classifier.other)
-    .slice(0, few_step ? CATS : CATS_OF_TEACHER)
-    .map((name, i) => ({
-      model,
-      mix: [{ name, weight: 1 }],
-      seed: (seed + i) % (MAX_SEED + 1),
-      sampler,
-      count: 1,
-      first: 0,
-      walk: null,
-    }));
+  const breeds = classes.filter((name) => name !== manifest.classifier.other);
+  return (breeds.length ? breeds : classes).slice(0, few_step ? CATS : CATS_OF_TEACHER).map((name, i) => ({
+    model,
+    mix: [{ name, weight: 1 }],
+    seed: (seed + i) % (MAX_SEED + 1),
+    sampler,
+    count: 1,
+    first: 0,
+    walk: null,
+  }));
 }
 
 /** Whether the reader asked for less traffic. */
