@@ -12,6 +12,10 @@ const PATIENCE_MS = 600_000;
 /** What to do on a page before its screenshot. */
 /** @type {Record<string, { route: string, use: (page: Page) => Promise<void> }>} */
 const PAGES = {
+  start: {
+    route: '/',
+    use: (page) => page.getByText(/^Made on your device just now/).waitFor(),
+  },
   classify: { route: '/classify', use: async () => undefined },
   'classify-answers': {
     route: '/classify',
@@ -45,6 +49,13 @@ const PAGES = {
       await page.getByTestId('check-generator').waitFor();
     },
   },
+  'experiments-explanation': {
+    route: '/experiments',
+    use: async (page) => {
+      await page.getByRole('button', { name: 'generator.fd_efficientnet_lite2', exact: true }).click();
+      await page.getByRole('dialog').waitFor();
+    },
+  },
   ...Object.fromEntries(
     ['table', 'difference', 'curves', 'confusion', 'pictures'].map((view) => [
       `experiments-${view}`,
@@ -72,8 +83,8 @@ try {
     await page.goto(`${address}#${route}`);
     await page.getByRole('heading', { level: 1 }).waitFor();
     await use(page);
-    for (const scheme of ['light', 'dark']) {
-      if (scheme === 'dark') await page.getByRole('button', { name: 'Use dark colours' }).click();
+    for (const scheme of /** @type {const} */ (['light', 'dark'])) {
+      await page.emulateMedia({ colorScheme: scheme });
       for (const width of WIDTHS) {
         await page.setViewportSize({ width, height: width < 500 ? 800 : 900 });
         await page.mouse.move(0, 0);

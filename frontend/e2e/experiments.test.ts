@@ -244,6 +244,31 @@ test('the difference of two revisions, either way', async () => {
   await page.getByText('Choose a revision to compare with.').waitFor();
 });
 
+test('a figure says what it is and which values are good, by keyboard alone', async () => {
+  const figure = 'generator.fd_classifier';
+  for (const view of ['table', 'difference']) {
+    await open(view);
+    const name = page.getByRole('button', { name: figure, exact: true });
+    await page.getByRole('searchbox').focus();
+    for (let presses = 0; presses < 30 && !(await name.evaluate((button) => button === document.activeElement)); presses++) {
+      await page.keyboard.press('Tab');
+    }
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog', { name: figure });
+    await dialog.getByText(/^The Fréchet distance between generated and test pictures/).waitFor();
+    await dialog.getByText('Less is better.').waitFor();
+    await dialog.getByText(/which training pictures have/).waitFor();
+    await page.evaluate(axe.source);
+    const { violations } = await page.evaluate(() => (window as unknown as { axe: typeof axe }).axe.run());
+    expect(violations.map(({ id, nodes }) => `${view}: ${id}: ${nodes[0]?.html}`)).toEqual([]);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'hidden' });
+    expect(await name.evaluate((button) => button === document.activeElement)).toBe(true);
+  }
+  expect(await page.getByRole('button', { name: 'generator.n', exact: true }).count()).toBe(1);
+  expect(await page.getByRole('button', { name: 'steps', exact: true }).count()).toBe(0); // a parameter explains nothing
+});
+
 test('curves: every point is drawn in its place and listed as logged', async () => {
   await open('curves');
   const figure = page.locator('[data-curve="generator/loss"]');

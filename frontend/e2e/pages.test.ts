@@ -9,6 +9,9 @@ import type { Site } from './server.ts';
 
 const [FIRST] = manifest().generator.classes as [string];
 const PAGES = {
+  '/': async (page: Page) => {
+    await page.getByText(/^Made on your device just now/).waitFor();
+  },
   '/classify': async (page: Page) => {
     await page.getByRole('button', { name: 'Example: Bengal' }).click();
     await page.getByRole('button', { name: 'Example: Siamese' }).click();
@@ -84,7 +87,7 @@ test.each(CASES)(
         .evaluateAll((all) => all.filter((group) => group.scrollWidth > group.clientWidth).map((group) => group.ariaLabel));
       expect(tooWide, `${width} px`).toEqual([]);
       await page.evaluate(() => scrollTo(0, 0));
-      const name = `${route.slice(1).split('?')[0]}-${width}-${scheme}.png`;
+      const name = `${route.slice(1).split('?')[0] || 'start'}-${width}-${scheme}.png`;
       await page.screenshot({ path: join(SCREENSHOTS, name), fullPage: true });
     }
     expect(errors).toEqual([]);

@@ -11,6 +11,7 @@ import { openSite, type Site } from './server.ts';
 const ROOT = join(import.meta.dirname, '..');
 const MODEL = manifest().classifier.files.int8;
 const TITLE = 'other cats';
+const PARTS = ['examples', 'icon.svg', 'icons', 'manifest.webmanifest'];
 let folder: string;
 let browser: Browser;
 let both: Site;
@@ -35,7 +36,7 @@ function release(target: string): void {
 /** The production build with these folders of models. */
 async function built(name: string, models: boolean): Promise<Site> {
   const [publicDir, outDir] = [join(folder, name, 'public'), join(folder, name, 'dist')];
-  for (const path of ['examples', 'icon.svg']) cpSync(join(ROOT, 'public', path), join(publicDir, path), { recursive: true });
+  for (const path of PARTS) cpSync(join(ROOT, 'public', path), join(publicDir, path), { recursive: true });
   if (models) cpSync(join(DIST, 'models'), join(publicDir, 'models'), { recursive: true });
   release(join(publicDir, 'pretrained'));
   await build({ root: ROOT, publicDir, build: { outDir, emptyOutDir: true }, logLevel: 'warn' });
@@ -115,9 +116,10 @@ test('a link names the version; one that the page does not have is the usual one
 
 test('without a run the pretrained classifier is served, in int8 whatever was chosen before', async () => {
   pretrainedAlone.requests.length = 0;
-  const visited = await visit(browser, pretrainedAlone, '/classify', { precision: 'fp32' });
+  const visited = await visit(browser, pretrainedAlone, '/', { precision: 'fp32' });
   const { page, errors, close } = visited;
   await page.getByText(`trained on ${TITLE}`).waitFor();
+  expect(new URL(page.url()).hash).toBe('#/classify'); // without a generator there is nothing to see before
   await classify(visited);
   expect(modelsAsked(pretrainedAlone)).toEqual([`${BASE}pretrained/${MODEL}`]);
   expect(pretrainedAlone.requests.some((url) => url.includes('/models/'))).toBe(false);

@@ -10,6 +10,8 @@ import { DeviceBadge } from './ui/DeviceBadge';
 import { BenchmarkIcon, ClassifyIcon, DarkIcon, ExperimentsIcon, GenerateIcon, LightIcon } from './ui/icons';
 import { ModelsGate, ModelsProvider } from './ui/ModelsProvider';
 import { PageSkeleton } from './ui/PageSkeleton';
+import { ItemsProvider } from './pages/classify/ItemsProvider';
+import StartPage from './pages/start/StartPage';
 
 interface Page {
   path: string;
@@ -53,54 +55,75 @@ const PAGES: Page[] = [
 export function App() {
   return (
     <ModelsProvider>
-      <Box sx={{ minHeight: '100dvh', display: 'flex', flexDirection: 'column', pb: { xs: 8, md: 0 } }}>
-        <Box
-          component="header"
-          sx={{
-            position: 'sticky',
-            top: 0,
-            zIndex: 'appBar',
-            display: 'flex',
-            alignItems: 'center',
-            gap: 1,
-            height: 60,
-            px: { xs: 2, sm: 3 },
-            bgcolor: 'background.paper',
-            borderBottom: 1,
-            borderColor: 'divider',
-          }}
-        >
-          <Box component="img" src="./icon.svg" alt="" width={28} height={28} />
-          <Typography component="span" sx={{ fontWeight: 750, fontSize: '1.1rem', mr: { xs: 'auto', md: 2 } }}>
-            tinycats
-          </Typography>
-          <Navigation />
-          <DeviceBadge />
-          <ThemeButton />
-        </Box>
-        <Container component="main" maxWidth="lg" sx={{ py: { xs: 2, sm: 3 }, flex: 1 }}>
-          <Suspense fallback={<PageSkeleton />}>
-            <Routes>
-              {PAGES.map(({ path, Component, needsModels }) => (
+      <ItemsProvider>
+        <Box sx={{ minHeight: '100dvh', display: 'flex', flexDirection: 'column', pb: { xs: 8, md: 0 } }}>
+          <Box
+            component="header"
+            sx={{
+              position: 'sticky',
+              top: 0,
+              zIndex: 'appBar',
+              display: 'flex',
+              alignItems: 'center',
+              gap: 1,
+              height: 60,
+              px: { xs: 2, sm: 3 },
+              bgcolor: 'background.paper',
+              borderBottom: 1,
+              borderColor: 'divider',
+            }}
+          >
+            <ButtonBase
+              component={Link}
+              to="/"
+              sx={{
+                gap: 1,
+                mr: { xs: 'auto', md: 2 },
+                borderRadius: 1,
+                '&:focus-visible': { outline: 2, outlineColor: 'primary.main', outlineOffset: 4 },
+              }}
+            >
+              <Box component="img" src="./icon.svg" alt="" width={28} height={28} />
+              <Typography component="span" sx={{ fontWeight: 750, fontSize: '1.1rem' }}>
+                tinycats
+              </Typography>
+            </ButtonBase>
+            <Navigation />
+            <DeviceBadge />
+            <ThemeButton />
+          </Box>
+          <Container component="main" maxWidth="lg" sx={{ py: { xs: 2, sm: 3 }, flex: 1 }}>
+            <Suspense fallback={<PageSkeleton />}>
+              <Routes>
                 <Route
-                  key={path}
-                  path={path}
+                  path="/"
                   element={
-                    needsModels ? (
-                      <ModelsGate>
-                        <Component />
-                      </ModelsGate>
-                    ) : (
-                      <Component />
-                    )
+                    <ModelsGate>
+                      <StartPage />
+                    </ModelsGate>
                   }
                 />
-              ))}
-              <Route path="*" element={<Navigate to="/classify" replace />} />
-            </Routes>
-          </Suspense>
-        </Container>
-      </Box>
+                {PAGES.map(({ path, Component, needsModels }) => (
+                  <Route
+                    key={path}
+                    path={path}
+                    element={
+                      needsModels ? (
+                        <ModelsGate>
+                          <Component />
+                        </ModelsGate>
+                      ) : (
+                        <Component />
+                      )
+                    }
+                  />
+                ))}
+                <Route path="*" element={<Navigate to="/" replace />} />
+              </Routes>
+            </Suspense>
+          </Container>
+        </Box>
+      </ItemsProvider>
     </ModelsProvider>
   );
 }

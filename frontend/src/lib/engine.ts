@@ -12,6 +12,9 @@ export interface EngineState {
   notices: string[];
 }
 
+/** Between two progress reports to the page: each draws it anew, and a fast download has hundreds a second. */
+const PROGRESS_MS = 100;
+
 interface Waiting {
   resolve: (result: never) => void;
   reject: (error: Error) => void;
@@ -33,6 +36,7 @@ export class Engine {
   private readonly waiting = new Map<number, Waiting>();
   private readonly listeners = new Set<() => void>();
   private state: EngineState = { device: null, downloads: {}, notices: [] };
+  private toldAt = 0;
   readonly choice: DeviceChoice;
   private readonly manifest: Manifest;
   private readonly folder: string;
@@ -139,6 +143,9 @@ export class Engine {
         break;
       case 'progress': {
         const { path, loaded, total } = message.progress;
+        const now = performance.now();
+        if (loaded < total && path in this.state.downloads && now - this.toldAt < PROGRESS_MS) break;
+        this.toldAt = now;
         const others = Object.entries(this.state.downloads).filter(([name]) => name !== path);
         const downloads = Object.fromEntries(loaded < total ? [...others, [path, message.progress]] : others);
         this.change({ downloads });

@@ -6,8 +6,15 @@ import type { Engine } from '../lib/engine';
 import { bytes } from '../lib/format';
 import { useEngineState } from './models';
 
+interface Props {
+  engine: Engine;
+  busy: string | null;
+  /** What to say when nothing is going on: two lines at most. */
+  idle?: string;
+}
+
 /** Downloads in progress, in bytes, and notices. Keeps its height, so that nothing jumps. */
-export function Activity({ engine, busy }: { engine: Engine; busy: string | null }) {
+export function Activity({ engine, busy, idle = '' }: Props) {
   const { downloads, notices } = useEngineState(engine);
   const active = Object.values(downloads);
   const loaded = active.reduce((sum, progress) => sum + progress.loaded, 0);
@@ -28,15 +35,15 @@ export function Activity({ engine, busy }: { engine: Engine; busy: string | null
               sx={{ mt: 0.5 }}
             />
           </>
+        ) : busy ? (
+          <>
+            <Typography variant="body2" color="textSecondary" noWrap>
+              {busy}
+            </Typography>
+            <LinearProgress aria-label={busy} sx={{ mt: 0.5 }} />
+          </>
         ) : (
-          busy && (
-            <>
-              <Typography variant="body2" color="textSecondary" noWrap>
-                {busy}
-              </Typography>
-              <LinearProgress aria-label={busy} sx={{ mt: 0.5 }} />
-            </>
-          )
+          idle && <Typography variant="body2">{idle}</Typography>
         )}
       </Box>
       {notices.map((notice) => (

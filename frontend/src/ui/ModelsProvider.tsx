@@ -97,7 +97,7 @@ export function ModelsProvider({ children }: { children: ReactNode }) {
   const engine = useMemo(() => loaded && device && new Engine(device.choice, loaded.manifest, loaded.folder), [loaded, device]);
   useEffect(() => () => engine?.dispose(), [engine]);
   useEffect(() => {
-    void registerServiceWorker(() => Engine.begun);
+    registerServiceWorker(() => Engine.begun);
   }, []);
 
   const choose = useCallback(

@@ -4,6 +4,7 @@ import { useEffect, useRef } from 'react';
 interface Props {
   rgba: Uint8ClampedArray<ArrayBuffer>;
   size: number;
+  /** '' where what is around the picture names it. */
   label: string;
   testId?: string;
 }
@@ -20,8 +21,7 @@ export function PictureCanvas({ rgba, size, label, testId }: Props) {
       ref={canvas}
       width={size}
       height={size}
-      role="img"
-      aria-label={label}
+      {...(label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': true })}
       data-testid={testId}
       sx={{ width: '100%', aspectRatio: '1', display: 'block', borderRadius: 1, bgcolor: 'action.hover' }}
     />

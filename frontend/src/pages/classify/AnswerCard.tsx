@@ -1,4 +1,5 @@
 import Box from '@mui/material/Box';
+import Button from '@mui/material/Button';
 import ButtonBase from '@mui/material/ButtonBase';
 import Chip from '@mui/material/Chip';
 import FormControlLabel from '@mui/material/FormControlLabel';
@@ -6,11 +7,14 @@ import Paper from '@mui/material/Paper';
 import Switch from '@mui/material/Switch';
 import Typography from '@mui/material/Typography';
 import { useEffect, useMemo, useRef, useState } from 'react';
+import { Link } from 'react-router';
 import { milliseconds, percent } from '../../lib/format';
-import { displayName } from '../../lib/manifest';
+import { displayName, generatorInfo, generatorNames } from '../../lib/manifest';
+import { randomSeed } from '../../lib/noise';
+import { GenerateIcon } from '../../ui/icons';
 import { useModels } from '../../ui/models';
 import { AnswerCanvas } from './AnswerCanvas';
-import type { Answer } from './useClassifications';
+import type { Answer } from './items';
 import { answerText, verdictOf } from './verdict';
 
 const SHOWN = 5;
@@ -70,6 +74,7 @@ export function AnswerCard({ name, answer }: { name: string; answer: Answer }) {
             </li>
           ))}
         </Box>
+        <NewPictures name={classes[label]!} />
         <Box sx={{ display: 'flex', gap: 1, flexWrap: 'wrap', alignItems: 'center' }}>
           <Chip size="small" label={milliseconds(answer.answerMs)} />
           <Chip size="small" variant="outlined" label={temperature ? 'calibrated' : 'calibration: not available'} />
@@ -88,6 +93,26 @@ export function AnswerCard({ name, answer }: { name: string; answer: Answer }) {
         </Box>
       </Box>
     </Paper>
+  );
+}
+
+/** To new pictures of the chosen class, which are made at once. */
+function NewPictures({ name }: { name: string }) {
+  const { manifest } = useModels();
+  const [seed] = useState(randomSeed);
+  const model = generatorNames(manifest)[0];
+  if (!model || !generatorInfo(manifest, model).classes.includes(name)) return null;
+  const settings = new URLSearchParams({ class: name, seed: String(seed), start: '1' });
+  return (
+    <Button
+      component={Link}
+      to={`/generate?${settings.toString()}`}
+      variant="contained"
+      startIcon={<GenerateIcon />}
+      sx={{ mb: 2 }}
+    >
+      Make a new {displayName(name)}
+    </Button>
   );
 }
 

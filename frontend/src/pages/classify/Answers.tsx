@@ -14,7 +14,7 @@ import { milliseconds, percent, save } from '../../lib/format';
 import { useModels } from '../../ui/models';
 import { AnswerCard } from './AnswerCard';
 import { AnswerCanvas } from './AnswerCanvas';
-import type { Item } from './useClassifications';
+import type { Item } from './items';
 import { answerText, verdictOf } from './verdict';
 
 const NOT_AVAILABLE = 'not available';

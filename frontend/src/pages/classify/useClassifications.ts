@@ -1,33 +1,22 @@
-import { useCallback, useRef, useState } from 'react';
+import { useCallback, useContext, useMemo } from 'react';
 import { messageOf } from '../../lib/errors';
-import { ranked, type Ranked } from '../../lib/classification';
+import { ranked } from '../../lib/classification';
 import { bytes } from '../../lib/format';
 import { Cancelled } from '../../lib/sampler';
 import { useModels } from '../../ui/models';
-import type { ClassifyResult } from '../../worker/protocol';
+import { ItemsContext, type Item } from './items';
 
 export const MAX_BYTES = 10_000_000;
 
-export interface Answer extends ClassifyResult {
-  confidences: number[];
-  ranking: Ranked[];
-  /** From the file to the answer on this page. */
-  answerMs: number;
-}
+let lastId = 0;
 
-export interface Item {
-  id: number;
-  name: string;
-  file: Blob;
-  answer: Answer | null;
-  error: string | null;
-}
-
-/** Pictures and the classifier's answers, one after the other. */
+/** Pictures and the classifier's answers, one after the other; only for components below ItemsProvider and ModelsGate. */
 export function useClassifications() {
-  const { engine, precision } = useModels();
-  const [items, setItems] = useState<Item[]>([]);
-  const nextId = useRef(1);
+  const { engine, precision, folder } = useModels();
+  const kept = useContext(ItemsContext);
+  if (!kept) throw new Error('useClassifications works only below ItemsProvider');
+  const { setItems } = kept;
+  const items = useMemo(() => kept.items.filter((item) => item.folder === folder), [kept.items, folder]);
 
   const run = useCallback(
     async (item: Item) => {
@@ -49,19 +38,19 @@ export function useClassifications() {
         else setItems((current) => current.filter((other) => other.id !== item.id));
       }
     },
-    [engine, precision],
+    [engine, precision, setItems],
   );
 
   const add = useCallback(
     (files: readonly { name: string; file: Blob }[]) => {
-      const added = files.map(({ name, file }) => ({ id: nextId.current++, name, file, answer: null, error: null }));
+      const added = files.map(({ name, file }) => ({ id: ++lastId, name, file, answer: null, error: null, folder }));
       setItems((current) => [...added, ...current]);
       for (const item of added) void run(item);
       return added;
     },
-    [run],
+    [run, folder, setItems],
   );
 
-  const clear = useCallback(() => setItems([]), []);
+  const clear = useCallback(() => setItems([]), [setItems]);
   return { items, add, run, clear };
 }

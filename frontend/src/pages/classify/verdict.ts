@@ -1,5 +1,5 @@
 import { displayName, type Manifest } from '../../lib/manifest';
-import type { Answer } from './useClassifications';
+import type { Answer } from './items';
 
 export type Verdict = 'class' | 'not sure' | 'unlike';
 

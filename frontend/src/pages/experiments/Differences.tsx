@@ -3,9 +3,10 @@ import FormControlLabel from '@mui/material/FormControlLabel';
 import Switch from '@mui/material/Switch';
 import Typography from '@mui/material/Typography';
 import { useState } from 'react';
+import { FigureName } from './FigureName';
 import { FilterField } from './FilterField';
 import { formatPercent, formatSigned } from './numbers';
-import { revisionTitle } from './report';
+import { revisionTitle, type Better } from './report';
 import { ScrollTable } from './ScrollTable';
 import { Breakable } from './text';
 import { NotAvailable, ValueText } from './Value';
@@ -49,7 +50,7 @@ export function Differences({ report, revision, older }: ViewProps) {
             <tbody>
               {metrics!.map(({ group, key, values: [before, after] }) => (
                 <tr key={`${group} ${key}`} data-group={group} data-key={key}>
-                  <Name group={group} name={key} />
+                  <Name group={group} name={key} better={report.better[group]?.[key]} />
                   <td>
                     <ValueText value={before} />
                   </td>
@@ -105,13 +106,13 @@ function Section({ title, empty, children }: { title: string; empty: boolean; ch
   );
 }
 
-function Name({ group, name }: { group: string; name: string }) {
+function Name({ group, name, better }: { group: string; name: string; better?: Better }) {
   return (
     <Box component="th" scope="row" sx={{ overflowWrap: 'anywhere' }}>
       <Box component="span" sx={{ color: 'text.secondary' }}>
         <Breakable text={group} />:
       </Box>{' '}
-      <Breakable text={name} />
+      <FigureName group={group} name={name} better={better} />
     </Box>
   );
 }

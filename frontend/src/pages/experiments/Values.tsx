@@ -27,6 +27,7 @@ export function Values({ report }: ViewProps) {
         title="Metrics"
         rows={rowsOf(revisions.map(({ metrics }) => metrics)).filter(shown)}
         revisions={revisions}
+        better={report.better}
         open={open}
         firstOpen
       />

@@ -2,9 +2,10 @@ import Box from '@mui/material/Box';
 import Button from '@mui/material/Button';
 import Typography from '@mui/material/Typography';
 import { useState } from 'react';
-import { revisionId, revisionNote, revisionTitle, type Revision } from './report';
+import { FigureName } from './FigureName';
+import { revisionId, revisionNote, revisionTitle, type Report, type Revision } from './report';
 import { ScrollTable } from './ScrollTable';
-import { Breakable, Hidden } from './text';
+import { Hidden } from './text';
 import { ValueText } from './Value';
 import { groupRows, type Row } from './values';
 
@@ -12,13 +13,15 @@ interface Props {
   title: string;
   rows: Row[];
   revisions: Revision[];
+  /** Of metrics: which of them are better higher, or lower. */
+  better?: Report['better'];
   /** All groups are open; otherwise the reader opens them one by one. */
   open: boolean;
   firstOpen: boolean;
 }
 
 /** One row for a value, one column for a revision; groups open and close. */
-export function ValuesTable({ title, rows, revisions, open, firstOpen }: Props) {
+export function ValuesTable({ title, rows, revisions, better, open, firstOpen }: Props) {
   const groups = groupRows(rows);
   const [opened, setOpened] = useState<ReadonlySet<string>>(
     () => new Set(firstOpen ? groups.slice(0, 1).map(([group]) => group) : []),
@@ -80,7 +83,7 @@ export function ValuesTable({ title, rows, revisions, open, firstOpen }: Props) 
                           scope="row"
                           sx={{ pl: { xs: 1.25, sm: '1.8em !important' }, overflowWrap: 'anywhere' }}
                         >
-                          <Breakable text={row.key} />
+                          <FigureName group={group} name={row.key} better={better?.[group]?.[row.key]} />
                         </Box>
                         {row.values.map((value, index) => (
                           <td key={revisionId(revisions[index]!)}>

@@ -8,6 +8,7 @@ import Typography from '@mui/material/Typography';
 import { useState } from 'react';
 import { generatorInfo, generatorNames, MODEL_NAMES, type GeneratorName } from '../../lib/manifest';
 import { sessionRuns } from '../../lib/sampler';
+import { copyLink } from '../../lib/share';
 import { useModels } from '../../ui/models';
 import { SliderField } from '../../ui/SliderField';
 import { MixFields } from './MixFields';
@@ -39,7 +40,7 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
     change({ walk: { mix: [{ name: other, weight: 1 }], seed: settings.seed, frames: 8 } });
   };
   const copy = async () => {
-    await navigator.clipboard.writeText(link());
+    if ((await copyLink(link())) === 'shown') return;
     setCopied(true);
     setTimeout(() => setCopied(false), 2000);
   };
@@ -96,7 +97,7 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
           classes={classes}
           onChange={(mix) => change({ mix })}
         />
-        <SeedField label={walk ? 'From seed' : 'Seed'} seed={settings.seed} onChange={(seed) => change({ seed })} />
+        <SeedField label={walk ? 'From seed' : 'Seed'} seed={settings.seed} onChange={(seed) => change({ seed, first: 0 })} />
         {walk && (
           <>
             <MixFields label="To class" mix={walk.mix} classes={classes} onChange={(mix) => change({ walk: { ...walk, mix } })} />
@@ -124,7 +125,12 @@ export function GenerateForm({ settings, onChange, running, onRun, onCancel, lin
             onChange={(frames) => change({ walk: { ...walk, frames } })}
           />
         ) : (
-          <SliderField label="Count" value={settings.count} limits={LIMITS.count} onChange={(count) => change({ count })} />
+          <SliderField
+            label="Count"
+            value={settings.count}
+            limits={LIMITS.count}
+            onChange={(count) => change({ count, first: 0 })}
+          />
         )}
         <Typography variant="body2" color="textSecondary">
           {runs} model runs

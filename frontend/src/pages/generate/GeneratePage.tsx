@@ -6,17 +6,19 @@ import { generatorInfo, generatorNames } from '../../lib/manifest';
 import { Activity } from '../../ui/Activity';
 import { EmptyPlace } from '../../ui/EmptyPlace';
 import { ErrorNote } from '../../ui/ErrorNote';
-import { useModels, VERSION_PARAM } from '../../ui/models';
+import { useModels } from '../../ui/models';
+import { linkTo, useAddress } from './address';
 import { GenerateForm } from './GenerateForm';
+import { PhotoLink } from './PhotoLink';
 import { Pictures } from './Pictures';
-import { parseSettings, settingsParams, type Settings } from './settings';
+import { parseSettings, START_PARAM, type Settings } from './settings';
 import { useGeneration, type Generation } from './useGeneration';
 import { Walk } from './Walk';
 
 function progressOf({ pictures, settings }: Generation): string {
   const current = pictures.find((picture) => !picture.done);
   if (!current) return 'Classifying the pictures …';
-  return `Picture ${current.number + 1} of ${pictures.length}, step ${current.frames.length - 1} of ${settings.sampler.steps}`;
+  return `Picture ${pictures.indexOf(current) + 1} of ${pictures.length}, step ${current.frames.length - 1} of ${settings.sampler.steps}`;
 }
 
 /** The settings in the browser's address, which the router learns of a moment later. */
@@ -36,27 +38,23 @@ export default function GeneratePage() {
 }
 
 function Generator() {
-  const { manifest, engine, version, versions } = useModels();
+  const { manifest, engine } = useModels();
   const [params, setParams] = useSearchParams();
   const address = params.toString();
   const [settings, setSettings] = useState(() => parseSettings(params, manifest));
   const [seen, setSeen] = useState(address);
   const { generation, run, cancel } = useGeneration();
   const place = useRef<HTMLDivElement>(null);
-  const start = () => {
-    const box = place.current;
-    if (box && box.getBoundingClientRect().top > 0.6 * innerHeight) box.scrollIntoView(); // below the form, as on a phone
-    void run(settings);
-  };
-
-  const addressOf = useCallback(
-    (of: Settings) => {
-      const said = settingsParams(of, manifest);
-      if (version !== versions[0]) said.set(VERSION_PARAM, version.name);
-      return said;
+  const start = useCallback(
+    (wanted: Settings) => {
+      const box = place.current;
+      if (box && box.getBoundingClientRect().top > 0.6 * innerHeight) box.scrollIntoView(); // below the form, as on a phone
+      void run(wanted);
     },
-    [manifest, version, versions],
+    [run],
   );
+
+  const addressOf = useAddress();
 
   if (seen !== address) {
     // another link was opened on the same page, or our own below
@@ -72,22 +70,24 @@ function Generator() {
     return () => clearTimeout(timer);
   }, [settings, address, addressOf, setParams]);
 
-  const link = () => {
-    const url = new URL(location.href);
-    url.hash = `/generate?${addressOf(settings).toString()}`;
-    return url.href;
-  };
+  useEffect(() => {
+    // a link to a picture; the settings that are written to the address above do not have it
+    const said = new URLSearchParams(address);
+    if (said.has(START_PARAM)) start(parseSettings(said, manifest));
+  }, [address, manifest, start]);
 
   const { image_size, classes, view } = generatorInfo(manifest, settings.model);
   return (
     <>
       <Typography variant="h1">New pictures</Typography>
-      <Typography color="textSecondary" sx={{ mt: 0.5, mb: 2 }}>
+      <Typography color="textSecondary" sx={{ mt: 0.5, mb: 1 }}>
         A {image_size} px generator {view === 'face' && 'of faces '}for {classes.length} classes, trained on {manifest.data.title}
         . The same seed and settings give the same pixels.
       </Typography>
+      <PhotoLink />
       <Box
         sx={{
+          mt: 2,
           display: 'grid',
           gap: 3,
           gridTemplateColumns: 'minmax(0, 1fr)',
@@ -99,9 +99,9 @@ function Generator() {
           settings={settings}
           onChange={setSettings}
           running={generation?.running ?? false}
-          onRun={start}
+          onRun={() => start(settings)}
           onCancel={cancel}
-          link={link}
+          link={() => linkTo(addressOf(settings))}
         />
         <Box ref={place} sx={{ minWidth: 0, minHeight: 480, scrollMarginTop: 60 }}>
           <Activity engine={engine} busy={generation?.running ? progressOf(generation) : null} />

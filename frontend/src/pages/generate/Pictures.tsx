@@ -7,7 +7,7 @@ import { milliseconds, percent } from '../../lib/format';
 import { displayName, generatorInfo } from '../../lib/manifest';
 import { useModels } from '../../ui/models';
 import { PictureCanvas } from '../../ui/PictureCanvas';
-import { SavePng } from './SavePng';
+import { PictureActions } from './PictureActions';
 import type { Generated, Generation } from './useGeneration';
 
 /** The pictures as they form; a slider goes back through their steps, down to the noise at 0. */
@@ -83,7 +83,7 @@ function PictureCard({ picture, generation, step }: { picture: Generated; genera
         <Typography variant="caption" color="textSecondary" component="p" data-testid="runs">
           {picture.done ? `${picture.done.runs} runs, ${milliseconds(picture.done.ms)}` : ' '}
         </Typography>
-        <SavePng settings={settings} picture={picture} what={`picture ${picture.number + 1}`} />
+        <PictureActions settings={settings} picture={picture} what={`picture ${picture.number + 1}`} />
       </Box>
     </Paper>
   );

@@ -9,7 +9,7 @@ import { displayName, generatorInfo } from '../../lib/manifest';
 import { PauseIcon, PlayIcon } from '../../ui/icons';
 import { useModels } from '../../ui/models';
 import { PictureCanvas } from '../../ui/PictureCanvas';
-import { SavePng } from './SavePng';
+import { PictureActions } from './PictureActions';
 import type { Generation } from './useGeneration';
 
 const FRAME_MS = 250;
@@ -69,7 +69,7 @@ export function Walk({ generation }: { generation: Generation }) {
           }}
         />
         <Box sx={{ flex: 'none' }}>
-          <SavePng settings={generation.settings} picture={shown} what={`frame ${position + 1}`} />
+          <PictureActions settings={generation.settings} picture={shown} what={`frame ${position + 1}`} />
         </Box>
       </Box>
       <Box sx={{ display: 'grid', gap: 1, gridTemplateColumns: 'repeat(auto-fill, minmax(56px, 1fr))', mt: 1 }}>

@@ -12,6 +12,7 @@ test.each([
   'model=teacher&class=British_Shorthair&seed=4294967295&steps=7&guidance=3.5&guidance_low=0.2&guidance_high=0.55&method=heun&count=2',
   'model=teacher&class=Bengal:1,other:2.5&seed=0&steps=1&guidance=1&guidance_low=0&guidance_high=1&method=euler&to=other&toSeed=9&frames=5',
   'model=student&class=Bengal&seed=1&steps=8&count=1',
+  'model=student&class=Bengal&seed=1&steps=8&count=1&first=2',
 ])('a link gives back the settings it was made of: %s', (link) => {
   const settings = parseSettings(new URLSearchParams(link), MANIFEST);
   expect(decodeURIComponent(settingsParams(settings, MANIFEST).toString())).toBe(link);
@@ -28,6 +29,7 @@ test('what is wrong in a link is as published, or the nearest allowed value', ()
     seed: 1,
     sampler: { ...GUIDED, steps: 100 },
     count: 4,
+    first: 0,
     walk: null,
   });
 });

@@ -17,13 +17,18 @@ export interface Settings {
   seed: number;
   sampler: SamplerSettings;
   count: number;
+  /** The number of the first picture: with count 1, one picture of a seed alone. */
+  first: number;
   /** A walk from mix and seed to these, with this number of frames. */
   walk: { mix: Mix; seed: number; frames: number } | null;
 }
 
 type Limits = readonly [number, number];
 
-export const LIMITS = { count: [1, 12], frames: [2, 24] } as const;
+export const LIMITS = { count: [1, 12], first: [0, 11], frames: [2, 24] } as const;
+
+/** In a link: the pictures are made at once, without a click. */
+export const START_PARAM = 'start';
 
 export type SamplerKey = keyof SamplerSettings;
 export type SamplerControl = { label: string } & ({ limits: Limits; step: number } | { choices: Record<string, string> });
@@ -98,6 +103,7 @@ export function parseSettings(params: URLSearchParams, manifest: Manifest): Sett
     seed: parseSeed(params.get('seed') ?? '') ?? 1,
     sampler: samplerOf(params, info),
     count: integerOf(params.get('count'), 4, LIMITS.count),
+    first: integerOf(params.get('first'), 0, LIMITS.first),
     walk: params.has('to')
       ? {
           mix: mixOf(params.get('to'), classes, classes[1] ?? classes[0]!),
@@ -108,14 +114,16 @@ export function parseSettings(params: URLSearchParams, manifest: Manifest): Sett
   };
 }
 
-export function settingsParams({ model, mix, seed, sampler, count, walk }: Settings, manifest: Manifest): URLSearchParams {
+export function settingsParams({ model, mix, seed, sampler, count, first, walk }: Settings, manifest: Manifest): URLSearchParams {
   const controls = controlsOf(generatorInfo(manifest, model));
   return new URLSearchParams({
     model: MODEL_PARAMS[model],
     class: mixText(mix),
     seed: String(seed),
     ...Object.fromEntries(controls.map(([key]) => [key, String(sampler[key])])),
-    ...(walk ? { to: mixText(walk.mix), toSeed: String(walk.seed), frames: String(walk.frames) } : { count: String(count) }),
+    ...(walk
+      ? { to: mixText(walk.mix), toSeed: String(walk.seed), frames: String(walk.frames) }
+      : { count: String(count), ...(first > 0 && { first: String(first) }) }),
   });
 }
 
@@ -125,4 +133,9 @@ export function classWeights(mix: Mix, classes: readonly string[]): Float32Array
   const weights = new Float32Array(classes.length + 1);
   for (const { name, weight } of mix) weights[classes.indexOf(name)]! += weight / total;
   return weights;
+}
+
+/** Those that make one picture alone; a walk as it is. */
+export function settingsOfOne(settings: Settings, number: number): Settings {
+  return settings.walk ? settings : { ...settings, first: number, count: 1 };
 }

@@ -26,22 +26,27 @@ export interface Generation {
 }
 
 interface Start {
+  number: number;
   noise: Float32Array;
   weights: Float32Array;
 }
 
 /** Where each picture starts: its own noise and the same classes; on a walk, points between two of each. */
 function starts(settings: Settings, manifest: Manifest): Start[] {
-  const { model, mix, seed, count, walk } = settings;
+  const { model, mix, seed, count, first, walk } = settings;
   const generator = generatorInfo(manifest, model);
   const length = 3 * generator.image_size ** 2;
   const weights = classWeights(mix, generator.classes);
-  if (!walk) return Array.from({ length: count }, (_, i) => ({ noise: gaussianNoise(seed, i, length), weights }));
+  if (!walk) {
+    const numbers = Array.from({ length: count }, (_, i) => first + i);
+    return numbers.map((number) => ({ number, noise: gaussianNoise(seed, number, length), weights }));
+  }
   const [from, to] = [gaussianNoise(seed, 0, length), gaussianNoise(walk.seed, 0, length)];
   const toWeights = classWeights(walk.mix, generator.classes);
   return Array.from({ length: walk.frames }, (_, i) => {
     const amount = i / (walk.frames - 1);
     return {
+      number: i,
       noise: slerp(from, to, amount),
       weights: weights.map((weight, j) => weight + amount * (toWeights[j]! - weight)),
     };
@@ -80,14 +85,14 @@ export function useGeneration() {
       };
       setGeneration({
         settings,
-        pictures: all.map(({ noise }, number) => ({ number, frames: [toRgba(noise, size)], done: null, verdict: null })),
+        pictures: all.map(({ number, noise }) => ({ number, frames: [toRgba(noise, size)], done: null, verdict: null })),
         running: true,
         cancelled: false,
         error: null,
       });
       try {
-        const finished: Uint8ClampedArray<ArrayBuffer>[] = [];
-        for (const [number, { noise, weights }] of all.entries()) {
+        const finished: { number: number; picture: Uint8ClampedArray<ArrayBuffer> }[] = [];
+        for (const { number, noise, weights } of all) {
           const result = await engine.call(
             'generate',
             { model, precision, noise, classWeights: weights, settings: settings.sampler },
@@ -98,10 +103,10 @@ export function useGeneration() {
             },
           );
           const done = { runs: result.runs, ms: result.totalMs };
-          finished.push(toRgba(result.picture, size));
+          finished.push({ number, picture: toRgba(result.picture, size) });
           changeOne(number, (picture) => ({ ...picture, done }));
         }
-        for (const [number, picture] of finished.entries()) {
+        for (const { number, picture } of finished) {
           const answer = await engine.call('classify', { picture: await pngOf(picture, size), precision }, { signal });
           const [best] = ranked([...answer.probabilities], 1);
           changeOne(number, (other) => ({ ...other, verdict: best ?? null }));
