@@ -30,7 +30,7 @@ ROOM = SOURCE / "runtime"  # nothing in it can change a result
 ROOMS = [
     "runtime", "data", "figures", "backbones", "inspection", "sources", "preparing", "learning", "classifier", "generator",
     "distillation",
-    "adapters", "evaluation", "export", "verification", "publishing", "releasing", "experiments", "commands", "cli",
+    "adapters", "evaluation", "export", "verification", "publishing", "releasing", "api", "experiments", "commands", "cli",
 ]  # fmt: skip
 
 
