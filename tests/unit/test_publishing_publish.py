@@ -149,6 +149,7 @@ def settings(**changes: Any) -> PublishParams:
         "data": DataCard(title="drawn cats", licence="cc0-1.0", attribution=None),
         "licence": "mit",
         "adapters": [],
+        "repository": None,
         "hub": HubParams(repo_id=None, private=False),
         "gates": [Gate(metric="evaluate.classifier.top1", bound=0.9, direction="min")],
     }
@@ -420,7 +421,8 @@ def test_the_card_says_how_to_load_from_the_hub(repository: Path, monkeypatch: p
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repo_id, **_: repository / "publish")
     loaded: dict[str, Any] = {}
     exec(compile(snippets(card)[-1], "README.md", "exec"), loaded)
-    assert (loaded["model"].config.few_step, loaded["settings"]) == (True, SAMPLERS["student"])
+    assert (loaded["student"].few_step, loaded["student"].settings) == (True, SAMPLERS["student"])
+    assert loaded["classifier"].classes == CLASSES
 
 
 def nothing_changed(root: Path, action: Callable[[], object], words: str) -> None:

@@ -154,7 +154,7 @@ class Classifier:
         """
         if self._head is None:
             raise UserError(f"{self.path}: comes without {HEAD_NAME}, which a heat map needs")
-        probabilities, _, features = (answer[0] for answer in self._answers(self.square(image)[None]))
+        probabilities, _, features = (answer[0] for answer in self._answers(np.stack([self.square(image)])))
         name = self.classes[int(probabilities.argmax())] if class_name is None else class_name
         weights = self._head[self.classes.index(class_named(name, self.classes, "class_name"))]  # (C,)
         heat = np.tensordot(weights, features, axes=1).clip(min=0)  # (h, w)

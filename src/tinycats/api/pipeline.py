@@ -56,7 +56,13 @@ def run_experiment(
         cwd=found, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines[-1:]
-        raise UserError(f"{found}: the run failed: {' '.join(said[0].split()) if said else done.returncode}")
+        raise UserError(f"{found}: the run failed: {_reason((done.stdout + done.stderr).splitlines())}")
     return [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage '")]
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """What a stage said, else what DVC said, else the last line."""
+    for start in ("error: ", "ERROR: "):
+        if said := [line.removeprefix(start) for line in lines if line.startswith(start)]:
+            return said[0]
+    return lines[-1] if lines else "it said nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self, TypeVar
@@ -83,7 +84,7 @@ class PretrainedModel(nn.Module):
         return model.eval()
 
 
-def is_repository(path: Path | str) -> bool:
+def is_repository(path: str | os.PathLike[str]) -> bool:
     """Whether a string reads like a repository on the Hub, user/name, and is no directory here."""
     return isinstance(path, str) and path.count("/") == 1 and not Path(path).exists()
 
