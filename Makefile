@@ -8,7 +8,7 @@ export PYTHONHASHSEED := 0
 # The bytecode of what is imported is kept; pip compiles none, since most of it never is
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro app test fuzz tiny python-test lint types setup experiments web web-lint web-test browser lock clean
+.PHONY: repro app test notebooks fuzz tiny python-test lint types setup experiments web web-lint web-test browser lock clean
 
 repro: setup
 	dvc repro
@@ -35,6 +35,10 @@ tiny: setup
 # One process more than the two cores that this is measured on: some tests wait for servers and time limits
 python-test: setup
 	pytest --numprocesses 3 --dist loadgroup
+
+# Runs the notebooks, with the models that are here, and keeps their outputs in them
+notebooks: setup
+	python notebooks/execute.py notebooks/*.ipynb
 
 # Ten thousand inputs at random; `make test` has 300, the same ones every time
 fuzz: setup

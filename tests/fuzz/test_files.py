@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 from tests.fuzz.damage import altered, damaged, one_line_at_most
 from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME, add_class, inject_adapter, read_adapter, save_adapter
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.releasing.pretrained import released_classifier
+from tinycats.releasing.pretrained import released_model
 from tinycats.runtime.files import file_hash
 from tinycats.runtime.params import Params, load_params
 from tinycats.runtime.run_directory import RunDirectory
@@ -52,7 +52,7 @@ def test_manifest(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "manifest.json").write_bytes(content)
         with one_line_at_most():
-            released_classifier(Path(directory))
+            released_model(Path(directory))
             pytest.fail("there is no such file, at best")
 
 

@@ -97,9 +97,9 @@ def test_published_rolled_back_and_loaded(project: Project, tmp_path: Path) -> N
         from_the_hub = re.findall(
             r"^```python\n(.*?)^```", first["README.md"].decode(), flags=re.DOTALL | re.MULTILINE
         )[-1]
-        assert "snapshot_download" in from_the_hub
+        assert "tinycats.Generator" in from_the_hub
         steps = project.run(
-            sys.executable, "-c", f"{from_the_hub}\nprint(model.config.few_step, settings.steps)", **env
+            sys.executable, "-c", f"{from_the_hub}\nprint(student.few_step, student.settings.steps)", **env
         )
         assert steps.stdout == f"True {json.loads(first['student.sampler.json'])['steps']}\n"
     finally:

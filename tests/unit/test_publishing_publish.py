@@ -149,6 +149,7 @@ def settings(**changes: Any) -> PublishParams:
         "data": DataCard(title="drawn cats", licence="cc0-1.0", attribution=None),
         "licence": "mit",
         "adapters": [],
+        "repository": None,
         "hub": HubParams(repo_id=None, private=False),
         "gates": [Gate(metric="evaluate.classifier.top1", bound=0.9, direction="min")],
     }
@@ -411,6 +412,17 @@ def test_the_commands_in_the_card_run(repository: Path, monkeypatch: pytest.Monk
     assert load_sampler(Path("merged")) == SAMPLERS["generator"]
 
 
+def test_the_card_links_the_notebooks_where_the_code_is_on_github(repository: Path) -> None:
+    run_publish(repository)
+    assert "colab" not in (repository / "publish/README.md").read_text().lower()
+    run_publish(repository, settings=settings(repository="ann/tinycats"))
+    card = (repository / "publish/README.md").read_text()
+    links = re.findall(r"\]\((https://colab\.research\.google\.com/github/ann/tinycats/blob/main/([^)]+))\)", card)
+    assert len(links) == 3
+    assert all((ROOT / path).is_file() for _, path in links)
+    assert "\n\n\n" not in card
+
+
 def test_the_card_says_how_to_load_from_the_hub(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """tests/pipeline/test_hub.py does what it says."""
     monkeypatch.setattr(publish_module, "upload", lambda *_: "1" * 40)
@@ -420,7 +432,8 @@ def test_the_card_says_how_to_load_from_the_hub(repository: Path, monkeypatch: p
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repo_id, **_: repository / "publish")
     loaded: dict[str, Any] = {}
     exec(compile(snippets(card)[-1], "README.md", "exec"), loaded)
-    assert (loaded["model"].config.few_step, loaded["settings"]) == (True, SAMPLERS["student"])
+    assert (loaded["student"].few_step, loaded["student"].settings) == (True, SAMPLERS["student"])
+    assert loaded["classifier"].classes == CLASSES
 
 
 def nothing_changed(root: Path, action: Callable[[], object], words: str) -> None:

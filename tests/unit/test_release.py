@@ -55,6 +55,7 @@ METRICS: dict[str, Any] = {
     "quantize": {"classifier": {"top1_before": 0.9166, "top1_after": 0.9083}},
 }
 PUBLISH = PublishParams(
+    repository=None,
     name="tinycats",
     data=DataCard(title="real cats", licence="cc-by-sa-4.0", attribution=ATTRIBUTION),
     licence="mit",

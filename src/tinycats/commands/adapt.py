@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from tinycats.adapters.defaults import MAX_PHOTOS, MIN_PHOTOS, RANK, STEPS
+from tinycats.api.nearest import class_named, require_adapter, require_model
 from tinycats.commands.file_names import slug
-from tinycats.commands.nearest import class_named, require_adapter, require_model
 from tinycats.commands.options import MAX_SEED
 from tinycats.data.raw import has_text_only
 from tinycats.runtime.errors import UserError

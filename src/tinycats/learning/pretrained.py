@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self, TypeVar
@@ -70,8 +71,9 @@ class PretrainedModel(nn.Module):
         Raises UserError if a file is missing, damaged or does not fit the config, or if the Hub does not have it.
         """
         directory = Path(path)
-        if isinstance(path, str) and path.count("/") == 1 and not directory.exists():
-            directory = _download(path, subfolder, revision)
+        if is_repository(path):
+            files = [str(PurePosixPath(subfolder, name)) for name in (CONFIG_NAME, WEIGHTS_NAME)]
+            directory = download(str(path), files, revision)
         directory = directory / subfolder
         config = read_config(directory, cls.config_type)
         tensors = read_weights(directory)
@@ -83,15 +85,22 @@ class PretrainedModel(nn.Module):
         return model.eval()
 
 
-def _download(repo_id: str, subfolder: str, revision: str | None) -> Path:
-    """The directory in the Hub's cache that has the model in `subfolder`, all files from one commit."""
+def is_repository(path: str | os.PathLike[str]) -> bool:
+    """Whether a string reads like a repository on the Hub, user/name, and is no directory here."""
+    return isinstance(path, str) and path.count("/") == 1 and not Path(path).exists()
+
+
+def download(repo_id: str, files: Sequence[str], revision: str | None) -> Path:
+    """The directory in the Hub's cache that has these files of a repository, all from one commit.
+
+    Raises UserError where the repository or the revision is not there, or the Hub not to be reached.
+    """
     from huggingface_hub import snapshot_download  # seldom needed
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-    files = [str(PurePosixPath(subfolder, name)) for name in (CONFIG_NAME, WEIGHTS_NAME)]
     for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
         try:
-            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=files))
+            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(files)))
         except RepositoryNotFoundError:
             reason = "no repository on the Hugging Face Hub that the token (HF_TOKEN or `hf auth login`) can see"
             raise UserError(f"{repo_id}: is not a local directory, and {reason}") from None

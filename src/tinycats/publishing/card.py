@@ -57,6 +57,11 @@ DISTANCES = {  # their keys go on with the name of the features
     "recall": "recall",
     "diversity": "diversity (1: generated images differ as much as test images)",
 }
+NOTEBOOKS = {  # file in notebooks/ -> what it is
+    "01_quickstart_classification": "classify your own pictures",
+    "02_conditional_generation": "generate cats of a breed",
+    "03_training_fine_tuning": "train on your own photos",
+}
 PAIRS_LISTED = 10
 FEW_STEPS_DISTANCES = ("fd", "kd")
 NAMES = {key: name for part in METRICS.values() for key, (_, name) in part.items()} | {
@@ -83,11 +88,12 @@ def write_card(
     gates: Mapping[str, Any],
     repo_id: str | None,
     metrics_dir: Path,
+    repository: str | None,
 ) -> None:
     """Write README.md into `folder`, which has all other files except the manifest.
 
     metrics: {file name: content} of metrics_dir; gates: as check_gates returns them; repo_id: user/name on the Hub, if
-    it is uploaded.
+    it is uploaded; repository: owner/name of the code on GitHub, if it is there.
     """
     evaluate = metrics.get("evaluate", {})
     features = features_name(evaluate)
@@ -107,6 +113,8 @@ def write_card(
         **{**manifest, "metrics": metrics},
         header=header.to_yaml(),
         repo_id=repo_id,
+        repository=repository,
+        notebooks=NOTEBOOKS,
         dataset=dataset,
         rows={key: metric_rows(evaluate.get(key, {}), names) for key in ("classifier", *generators, "inception")}
         | {key: metric_rows(metrics.get(key, {}), names) for key in ("export", "quantize")},

@@ -85,7 +85,7 @@ def publish(
             metrics=metrics,
         )
         repo_id = settings.hub.repo_id
-        write_card(hub, manifest, classifier, generators, metrics, results, repo_id, metrics_dir)
+        write_card(hub, manifest, classifier, generators, metrics, results, repo_id, metrics_dir, settings.repository)
         files = list_files(hub)
         address = (
             {"repo_id": repo_id, "revision": tag_name(revision, {**manifest, "files": files})} if repo_id else None

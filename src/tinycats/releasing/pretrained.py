@@ -1,4 +1,4 @@
-"""Where a released folder has its classifier, and whether that is intact."""
+"""Where a released folder has its models, and whether they are intact."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ PRETRAINED = Path("pretrained")
 MANIFEST = "manifest.json"
 
 
-def released_classifier(folder: Path) -> Path:
-    """The int8 classifier of `folder`. Raises UserError where it is not what the folder's manifest says."""
+def released_model(folder: Path, model: str = "classifier") -> Path:
+    """The int8 file of a model of `folder`. Raises UserError where it is not what the folder's manifest says."""
     manifest = folder / MANIFEST
     try:
         content = read_json(manifest)
-        name = content["classifier"]["files"]["int8"]
+        name = content[model]["files"]["int8"]
         expected = {file["path"]: file["sha256"] for file in content["files"]}[name]
     except FileNotFoundError:
         raise UserError(f"{manifest}: not found; `git checkout {folder}` restores it") from None
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"{manifest}: does not name an int8 classifier and its SHA-256") from None
+        raise UserError(f"{manifest}: does not name an int8 {model} and its SHA-256") from None
     path = folder / str(name)
     if not path.is_file():
         raise UserError(f"{path}: not found, but {manifest} names it")

@@ -322,6 +322,7 @@ class DataCard(Section):
 
 class PublishParams(Section):
     name: str  # of the published models
+    repository: str | None  # owner/name on GitHub: where this code is, for the card's links to its notebooks
     data: DataCard
     licence: str  # of the weights
     adapters: list[str]  # directories of adapters of the generator

@@ -32,12 +32,11 @@ def not_found(path: Path) -> str:
     return "not found" + did_you_mean([str(path.parent / name) for name in near])
 
 
-def require_model(path: Path, option: str = "--model") -> None:
-    """Raise UserError if a model, which `option` names, is missing: in a fresh clone the pipeline has to make it first."""
+def require_model(path: Path, option: str | None = None) -> None:
+    """Raise UserError if a model is missing, which an option names: in a fresh clone the pipeline has to make it first."""
     if not path.exists():
-        raise UserError(
-            f"{path}: {not_found(path)}; `dvc repro` or `dvc pull` brings the models, {option} names another"
-        )
+        another = f", {option} names another" if option else ""
+        raise UserError(f"{path}: {not_found(path)}; `dvc repro` or `dvc pull` brings the models{another}")
 
 
 def require_adapter(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What `import tinycats` offers and the commands use (docs/python.md): models that classify and generate, the pipeline."""
