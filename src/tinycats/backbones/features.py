@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tinycats.backbones.networks import normalisation, pretrained
 from tinycats.data.pixels import as_tensor, to_float
 from tinycats.runtime.timm import timm
+from tinycats.runtime.track import progress
 
 # Of the images as the network sees them, whatever their own size is. Images that are generated at 64 px have nothing to
 # show beyond it, and a larger one costs time with the square.
@@ -51,11 +52,18 @@ def feature_name(arch: str) -> str:
 
 
 @torch.inference_mode()
-def features_of(network: FrozenFeatures, images: np.ndarray) -> np.ndarray:
-    """Features, float32 [N, C], of uint8 images [N, H, W, 3] of any size, on the network's device."""
-    device = network.mean.device
-    batches = (as_tensor(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE))
-    return np.concatenate([network(batch.to(device)).cpu().numpy() for batch in batches])
+def features_of(network: FrozenFeatures, images: np.ndarray, whose: str = "images") -> np.ndarray:
+    """Features, float32 [N, C], of uint8 images [N, H, W, 3] of any size, on the network's device.
+
+    `whose`: what the images are called where it is shown how many are done.
+    """
+    device, features = network.mean.device, []
+    with progress(f"features of {whose}", len(images)) as advance:
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = as_tensor(images[start : start + BATCH_SIZE])
+            features.append(network(batch.to(device)).cpu().numpy())
+            advance(len(batch))
+    return np.concatenate(features)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

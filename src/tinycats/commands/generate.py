@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,6 +69,7 @@ def generate(
     from tinycats.figures.sheets import tile
     from tinycats.generator.network import TinyDiT
     from tinycats.generator.sampler import load_sampler
+    from tinycats.runtime.track import naming, track
 
     require_model(model)
     if adapter is None:
@@ -94,16 +94,12 @@ def generate(
     chosen = list(dict.fromkeys(class_named(name, classes, "--class") for name in asked_for))
     stems = file_stems(classes)
     images = []
-    with typer.progressbar(
-        length=len(chosen) * count, label="generating", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
-        for name in chosen:
-            for number in range(count):
-                image = _sample_one(network, classes.index(name), seed, number, settings)
-                text = {"class": name, "seed": seed, "number": number, **sampled}
-                _save_png(image, out / f"{stems[name]}-{seed}-{number}.png", text)
-                images.append(image)
-                bar.update(1)
+    with naming("generate"):
+        for name, number in track([(name, number) for name in chosen for number in range(count)], "images"):
+            image = _sample_one(network, classes.index(name), seed, number, settings)
+            text = {"class": name, "seed": seed, "number": number, **sampled}
+            _save_png(image, out / f"{stems[name]}-{seed}-{number}.png", text)
+            images.append(image)
     grid = np.asarray(tile(np.stack(images), count))
     _save_png(grid, out / "grid.png", {"rows": ", ".join(chosen), "seed": seed, **sampled})
     typer.echo(f"{len(images)} images in {out}, all of them in {out / 'grid.png'} (rows: {', '.join(chosen)})")

@@ -52,11 +52,13 @@ def predict(
 
     `tinycats predict cat.jpg --onnx --model publish/onnx_int8/classifier.onnx`
     """
+    from tinycats.runtime.track import track
+
     path = model or _usual_model(ONNX_MODEL if onnx else MODEL)
     config, run = _load(path, onnx)
     pixels = _read_all(images, config.image_size, config.fit)
     results = []
-    for start in range(0, len(images), BATCH_SIZE):
+    for start in track(range(0, len(images), BATCH_SIZE), "predict: classifying photos, batches"):
         files = images[start : start + BATCH_SIZE]
         for file, probabilities, distance in zip(files, *run(pixels[start : start + BATCH_SIZE]), strict=True):
             results.append(_result(file, probabilities, float(distance), config, top))
@@ -99,10 +101,11 @@ def _read_all(files: list[Path], image_size: int, fit: Fit) -> np.ndarray:
     import numpy as np
 
     from tinycats.preparing.decode import BadImageError, decode, to_square
+    from tinycats.runtime.track import track
 
     images: list[np.ndarray] = []
     problems = []
-    for file in files:
+    for file in track(files, "predict: reading photos"):
         try:
             images.append(to_square(decode(file.read_bytes()), image_size, fit))
         except FileNotFoundError:

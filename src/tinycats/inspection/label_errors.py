@@ -9,6 +9,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from tinycats.runtime.track import track
+
 FOLDS = 5
 INVERSE_PENALTY = 0.001  # of the probe, in scikit-learn's terms: strong, for it must not learn wrong labels by heart
 LEFT_OUT = 0.05  # of the images when calibrating, the worst: wrong labels would make a good probe look unsure
@@ -54,7 +56,8 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     scores = np.zeros((len(labels), labels.max() + 1))
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        for train, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, labels):
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, labels)
+        for train, held_out in track(folds, "looking for wrong labels", FOLDS):
             probe = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=200))
             probe.fit(features[train], labels[train])
             scores[held_out] = probe.predict_log_proba(features[held_out])

@@ -11,6 +11,7 @@ import hashlib
 import numpy as np
 
 from tinycats.preparing.cat_faces import Square
+from tinycats.runtime.track import track
 
 FOLDS = 5
 SURE_SHARE = 0.5  # of the photos' best candidates, by the detector's weight: taken as heads for training
@@ -59,7 +60,8 @@ def head_scores(
     x, y = np.concatenate([features[sure], others]), np.repeat([1, 0], [int(sure.sum()), len(others)])
     groups = np.concatenate([photos[sure], photos_of_others])
     scores = np.zeros(len(features))
-    for seen, _ in GroupKFold(FOLDS).split(x, y, groups):
+    folds = GroupKFold(FOLDS).split(x, y, groups)
+    for seen, _ in track(folds, "telling faces from the rest", FOLDS):
         probe = make_pipeline(
             StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=500, class_weight="balanced")
         )

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.track import track
 
 MAX_MEMBER_BYTES = 2**28
 UTF8_FLAG = 0x800  # of a name in a zip
@@ -77,7 +78,7 @@ def open_members(source: Path) -> Iterator[list[Member]]:
             tar = _open_tar(source)
         with tar:
             with _one_line(source):
-                members = [_tar_member(source, tar, info) for info in tar]
+                members = [_tar_member(source, tar, info) for info in track(tar, f"looking into {source.name}")]
                 _check_end(tar)
             yield _named(members)
 
