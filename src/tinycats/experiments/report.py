@@ -13,6 +13,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -57,6 +58,17 @@ def write_report(revisions: Sequence[Revision], directory: Path) -> Written:
     return Written(len(images), left_out)
 
 
+def metrics_of(revision: Revision) -> dict[str, dict[str, Any]]:
+    """Figures by dotted key, by group: the path of their file without metrics/ and its end. What cannot be read is absent."""
+    found = {}
+    for path, content in sorted(revision.files.items()):
+        if path.startswith(f"{METRICS}/") and path.endswith(".json"):
+            with suppress(ValueError):
+                if isinstance(parsed := json.loads(content), dict):
+                    found[_group(PurePosixPath(path))] = _figures(_values(parsed))
+    return found
+
+
 def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str]) -> dict[str, Any]:
     """One entry of "revisions"; its images are added to `images` by the path they will have."""
     about = {key: getattr(revision, key) for key in ("kind", "commit", "date", "message", "name", "baseline")}
@@ -85,7 +97,7 @@ def _add(entry: dict[str, Any], path: PurePosixPath, content: bytes, images: dic
     if path.suffix == ".json":
         parsed = json.loads(content)
         if isinstance(parsed, dict):
-            entry["metrics"][name.removesuffix("/metrics")] = _figures(_values(parsed))
+            entry["metrics"][_group(path)] = _figures(_values(parsed))
         elif path.stem in ("train", "val"):
             entry["curves"].setdefault(path.parent.name, {}).update(_curves(parsed))
         elif path.stem == "confusion":
@@ -107,6 +119,10 @@ def _add(entry: dict[str, Any], path: PurePosixPath, content: bytes, images: dic
         entry["tables"][name] = _table(content)
     elif path.suffix == ".png":
         entry["images"].append(_image(name.replace("/plots/images/", "/"), content, images))
+
+
+def _group(path: PurePosixPath) -> str:
+    return path.relative_to(METRICS).with_suffix("").as_posix().removesuffix("/metrics")
 
 
 def _values(content: dict[str, Any]) -> dict[str, Any]:
