@@ -13,10 +13,13 @@ picture() { # COMMIT PATH
   fi
 }
 
-folded() { # TITLE COMMAND...: what a command prints, or that nothing changed
+folded() { # TITLE COMMAND...: what a command prints, without the blanks that align it, or that nothing changed
   local title=$1 rows
   shift
-  rows=$("$@")
+  rows=$("$@" | sed -E 's/ +/ /g; s/-{4,}/---/g')
+  if ((${#rows} > 25000)); then # GitHub takes 65536 characters in all
+    rows="Too many for a comment: \`$*\` shows them."
+  fi
   printf '<details><summary>%s</summary>\n\n%s\n\n</details>\n\n' "$title" "${rows:-Nothing changed.}"
 }
 

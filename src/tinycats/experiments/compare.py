@@ -115,8 +115,8 @@ def _counted(found: Sequence[Change]) -> str:
 def _table(rows: Sequence[Change]) -> str:
     lines = ["| | figure | before | now | intervals overlap |", "|---|---|---|---|---|"]
     for change in rows:
-        mark = "🟢 better" if change.is_better else "🔴 worse"
-        mark = mark if change.overlap is not True else f"⚪ {mark.split()[1]}"
+        mark = "better" if change.is_better else "worse"
+        mark = f"**{mark}**" if change.overlap is False else mark
         overlap = {True: "yes", False: "no", None: ""}[change.overlap]
         lines.append(f"| {mark} | {_plain(change.name)} | {change.before} | {change.after} | {overlap} |")
     return "\n".join(lines)
