@@ -8,7 +8,6 @@ Writes benchmarks/results/data_report.json.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import io
 import json
@@ -92,8 +91,7 @@ def report(images: Sequence[RawImage], data: str) -> tuple[dict[str, Any], list[
         raw, out, metrics = (Path(scratch) / name for name in ("raw", "processed", "metrics"))
         write_raw(raw, images)
         took = seconds(lambda: preprocess(raw, out, sizes, params.preprocess, params.seed, metrics))
-        with (metrics / "data/findings.csv").open(encoding="utf-8", newline="") as file:
-            findings = list(csv.DictReader(file))
+        findings = json.loads((metrics / "findings.json").read_text(encoding="utf-8"))
         return json.loads((metrics / "data.json").read_text()), findings, took
 
 

@@ -11,6 +11,7 @@ from tinycats.data.raw import RawImage
 from tinycats.runtime.errors import one_line_errors
 from tinycats.runtime.files import write_json
 from tinycats.runtime.params import ImageFolderData, OxfordPetsData, Params, SyntheticData, load_params
+from tinycats.runtime.track import naming
 from tinycats.sources.image_folder import LeftOut, count_reasons, image_folder
 from tinycats.sources.merge import write_merged
 from tinycats.sources.names import alike_but_for_case, escaped
@@ -50,8 +51,9 @@ def folder(path: str) -> Source:
 def main() -> None:
     started = time.perf_counter()
     params = load_params(Path("params.yaml"))
-    sources = [source(params), *map(folder, params.data.extra)]
-    counts = write_merged(Path("data/raw"), [(source.title, source.images) for source in sources])
+    with naming("fetch"):
+        sources = [source(params), *map(folder, params.data.extra)]
+        counts = write_merged(Path("data/raw"), [(source.title, source.images) for source in sources])
     left_out = [(source.title, file) for source in sources for file in source.left_out]
     reasons = count_reasons(file for _, file in left_out)
     listed = [{"source": title, "name": file.name, "reason": file.reason} for title, file in left_out]

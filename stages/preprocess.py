@@ -27,11 +27,17 @@ def main() -> None:
         outputs={
             "output_dir": Path("data/processed"),
             "report_path": Path("metrics/data.json"),
+            "findings_path": Path("metrics/findings.json"),
             "plots_dir": Path("metrics/data"),
             "metrics_path": Path("metrics/preprocess.json"),
             "timing_path": Path("metrics/timing/preprocess.json"),
         },
-        checks={"report_path": read_json, "metrics_path": read_json, "timing_path": read_json},
+        checks={
+            "report_path": read_json,
+            "findings_path": read_json,
+            "metrics_path": read_json,
+            "timing_path": read_json,
+        },
         state=Path(".tinycats"),
         arguments={
             "sizes": sorted(sizes),

@@ -8,24 +8,26 @@ from tinycats.publishing.revision import git_revision
 from tinycats.runtime.errors import one_line_errors
 from tinycats.runtime.files import write_json
 from tinycats.runtime.params import load_params
+from tinycats.runtime.track import naming
 
 CODE = ("src", "stages", "conf", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
 
 
 def main() -> None:
     params = load_params(Path("params.yaml"))
-    summary = publish(
-        settings=params.publish,
-        source=params.data.source,
-        classifier_dir=Path("models/classifier"),
-        generator_dirs={name: Path("models") / name for name in GENERATORS},
-        onnx_dir=Path("models/onnx"),
-        onnx_int8_dir=Path("models/onnx_int8"),
-        metrics_dir=Path("metrics"),
-        output=Path("publish"),
-        web=Path("frontend/public/models"),
-        revision=git_revision(Path(), CODE),
-    )
+    with naming("publish"):
+        summary = publish(
+            settings=params.publish,
+            source=params.data.source,
+            classifier_dir=Path("models/classifier"),
+            generator_dirs={name: Path("models") / name for name in GENERATORS},
+            onnx_dir=Path("models/onnx"),
+            onnx_int8_dir=Path("models/onnx_int8"),
+            metrics_dir=Path("metrics"),
+            output=Path("publish"),
+            web=Path("frontend/public/models"),
+            revision=git_revision(Path(), CODE),
+        )
     write_json(Path("metrics/publish.json"), summary)
 
 

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from tinycats.commands.adapt import adapt, merge
+from tinycats.commands.compare import compare
 from tinycats.commands.data import data
 from tinycats.commands.experiments import experiments
 from tinycats.commands.generate import generate
@@ -51,6 +52,7 @@ for command in (
     data,
     status,
     experiments,
+    compare,
     runs,
     cancel,
     remote,

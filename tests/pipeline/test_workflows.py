@@ -191,10 +191,21 @@ def test_a_pull_request_gets_a_report(runner: Runner) -> None:
     assert project.ran(output) == ["publish"]
     report = (project.path / "report.md").read_text()
     assert "**dvc.lock is behind the code**" in report
-    assert re.search(r"\| params.yaml *\| publish.licence *\| mit *\| apache-2.0 ", report)
-    assert re.search(r"\| metrics/publish.json *\| bytes ", report)
-    picture = f"https://github.example/team/cats/blob/{project.run('git', 'rev-parse', 'HEAD').stdout.strip()}/"
-    assert f"![]({picture}metrics/evaluate/samples.png?raw=true)" in report
+    base, head = project.run("git", "rev-parse", "origin/main", "HEAD").stdout.split()
+    # What got worse, then pictures side by side, then the rest, folded away
+    worse = r"^\| worse \| publish: bytes \| \S+ \| \S+ \|  \|$"
+    side_by_side = rf'^\| <img src="\S+/{base}/(\S+)\?raw=true" .*> \| <img src="\S+/{head}/\1\?raw=true" .*> \|$'
+    places = [re.search(pattern, report, flags=re.MULTILINE) for pattern in (
+        r"^## Results against", r"no interval: \d+ worse, \d+ better", worse, side_by_side, "<summary>Parameters</summary>",
+        r"\| params.yaml \| publish.licence \| mit \| apache-2.0 ", "<summary>All metrics</summary>",
+        r"\| metrics/publish.json \| bytes ",
+    )]  # fmt: skip
+    assert all(places), places
+    assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)
+    pictures = re.findall(side_by_side, report, flags=re.MULTILINE)
+    assert pictures == [f"metrics/evaluate/{name}.png" for name in ("student", "samples", "few_steps", "confusion")]
+    assert report.count("<details>") == report.count("</details>") == 3
+    assert len(report) < 65536  # or GitHub would not take it
     assert "(https://github.example/team/cats/actions/runs/11#artifacts)" in report
     assert (project.path / "dvc_plots/index.html").exists()
     assert runner.log.read_text() == "pr comment 7 --edit-last --create-if-none --body-file report.md\n"

@@ -40,8 +40,11 @@ def write_params(directory: Path, other_class: str | None = None, **data: object
 
 
 def run(stage: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """What it says on stderr is without progress, of which a slow machine gets a line."""
     command = [sys.executable, ROOT / "stages" / f"{stage}.py"]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    done.stderr = "".join(line for line in done.stderr.splitlines(True) if not line.startswith(f"{stage}: "))
+    return done
 
 
 def test_own_photos_with_extra_ones_become_processed_data(tmp_path):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -19,8 +18,7 @@ from tinycats.runtime.errors import UserError
 
 
 def losses(directory: Path) -> list[float]:
-    with (directory / "metrics/plots/metrics/loss.tsv").open() as file:
-        return [float(row["loss"]) for row in csv.DictReader(file, delimiter="\t")]
+    return [row["loss"] for row in json.loads((directory / "metrics/train.json").read_text())]
 
 
 def job(processes: int, arguments: dict[str, Any]) -> Job:

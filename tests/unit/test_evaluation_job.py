@@ -20,6 +20,7 @@ from tinycats.evaluation.job import evaluate
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.sampler import student_sampler, teacher_sampler
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import read_json
 from tinycats.runtime.params import EvaluateParams, SamplerParams
 
 pytestmark = pytest.mark.xdist_group("evaluation")  # one evaluation serves them all
@@ -258,12 +259,12 @@ def test_two_runs_write_the_same_bytes(workspace, metrics):
     assert run(workspace, out="again") == metrics
     first, again = (workspace / name / "evaluate" for name in ("out", "again"))
     names = sorted(path.name for path in first.iterdir())
-    assert [name for name in names if name.endswith(".csv")] == [
-        "confusion.csv",
-        "copying.csv",
-        "nearest.csv",
-        "per_class.csv",
-        "reliability.csv",
+    assert [name for name in names if name.endswith(".json")] == [
+        "confusion.json",
+        "copying.json",
+        "nearest.json",
+        "per_class.json",
+        "reliability.json",
     ]
     assert [name for name in names if name.endswith(".png")] == [
         "confusion.png",
@@ -280,14 +281,14 @@ def test_two_runs_write_the_same_bytes(workspace, metrics):
 
 def test_plot_data_tells_what_the_metrics_tell(workspace, metrics):
     plots = workspace / "out" / "evaluate"
-    confusion = read_csv(plots / "confusion.csv")
+    confusion = read_json(plots / "confusion.json")
     assert len(confusion) == 45
     assert {row["predicted"] for row in confusion} == {"Bengal"}
     assert sum(row["actual"] == row["predicted"] for row in confusion) / 45 == metrics["classifier"]["top1"]
-    assert read_csv(plots / "per_class.csv")[0] == {"class": "Bengal", "accuracy": "1.0", "n": "15"}
-    bins = read_csv(plots / "reliability.csv")
-    assert [row["n"] for row in bins] == ["45"]
-    assert float(bins[0]["low"]) < float(bins[0]["confidence"]) <= float(bins[0]["high"])
+    assert read_json(plots / "per_class.json")[0] == {"class": "Bengal", "accuracy": 1.0, "n": 15}
+    bins = read_json(plots / "reliability.json")
+    assert [row["n"] for row in bins] == [45]
+    assert bins[0]["low"] < bins[0]["confidence"] <= bins[0]["high"]
     with Image.open(plots / "samples.png") as image:
         assert image.height == len(CLASSES) * (GENERATOR_SIZE + 2) + 2
 
@@ -325,7 +326,7 @@ def test_a_perfect_generator_is_at_no_distance_from_an_unbalanced_test_split(unb
         assert (found[f"precision_{FEATURES}"], found[f"recall_{FEATURES}"]) == (1, 1)
         assert found[f"diversity_{FEATURES}"] == pytest.approx(1)
         assert found["copying"]["pixels"]["median_ratio"] == 1
-    nearest = read_csv(unbalanced / "out/evaluate/nearest.csv")
+    nearest = read_json(unbalanced / "out/evaluate/nearest.json")
     assert [row["class"] for row in nearest] == (["Bengal"] * 33 + ["Birman"] * 12) * 2
     # The classifier says Bengal to everything.
     assert metrics["generator"]["class_agreement"] == pytest.approx(33 / 45)
@@ -358,15 +359,15 @@ def test_a_generator_that_returns_training_pictures_is_found_out(workspace, monk
     train = np.load(workspace / "processed" / f"train_{GENERATOR_SIZE}.npy")
     monkeypatch.setattr(job, "generate", lambda *_: train[:30, :, ::-1] if mirrored else train[:30])
     copying = run(workspace, out="copies")["generator"]["copying"]
-    nearest = read_csv(workspace / "copies/evaluate/nearest.csv")
+    nearest = read_json(workspace / "copies/evaluate/nearest.json")
     assert [row["model"] for row in nearest] == ["student"] * 30 + ["teacher"] * 30
-    assert [row["picture"] for row in nearest] == [str(i) for i in range(30)] * 2
+    assert [row["picture"] for row in nearest] == [*range(30)] * 2
     for kind in ("features", "pixels"):
         assert [row[f"{kind}_nearest"] for row in nearest] == [f"train/{i}.jpg" for i in range(30)] * 2
-    percentiles = read_csv(workspace / "copies/evaluate/copying.csv")
-    assert [row["percentile"] for row in percentiles] == [str(p) for p in range(101)]
-    assert float(percentiles[50]["test_pixels"]) == pytest.approx(copying["pixels"]["median_test"])
-    assert {row[f"{model}_pixels"] for row in percentiles for model in ("student", "teacher")} == {"0.0"}
+    percentiles = read_json(workspace / "copies/evaluate/copying.json")
+    assert [row["percentile"] for row in percentiles] == [*range(101)]
+    assert percentiles[50]["test_pixels"] == pytest.approx(copying["pixels"]["median_test"])
+    assert {row[f"{model}_pixels"] for row in percentiles for model in ("student", "teacher")} == {0.0}
     for kind in ("features", "pixels"):
         assert copying[kind]["median_generated"] == 0
         assert copying[kind]["closer_than_p1_of_test"] == copying[kind]["closer_than_p5_of_test"] == 1

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from tinycats.cli import app
 from tinycats.experiments.better import better
+from tinycats.runtime.files import write_rows
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -223,3 +224,74 @@ def test_which_way_is_better() -> None:
         "n": None,
     }
     assert {key: better(key) for key in known} == known
+
+
+def test_curves_and_tables_of_json_are_as_those_of_earlier_commits(project: Path) -> None:
+    shown = ("curves", "confusion", "tables")
+    (before, *_) = read(project)
+    for old in ("generator/plots/metrics/loss.tsv", "evaluate/confusion.csv", "evaluate/per_class.csv"):
+        (project / "metrics" / old).unlink()
+    metrics = project / "metrics"
+    write_rows(
+        metrics / "generator/train.json", [{"step": s, "loss": v} for s, v in ((25, 0.5), (50, None), (75, 0.25))]
+    )
+    answers = [("00", "0"), ("00", "00"), ("0", "0"), ("00", "0")]
+    write_rows(metrics / "evaluate/confusion.json", [{"actual": one, "predicted": other} for one, other in answers])
+    rows = [("00", 0.5, 2), ("0", None, 1)]
+    write_rows(metrics / "evaluate/per_class.json", [{"class": c, "accuracy": a, "n": n} for c, a, n in rows])
+    write_rows(metrics / "generator/val.json", [])
+    commit(project, "As JSON")
+    (after, *_) = read(project)
+    assert after["message"] == "As JSON"
+    assert {key: after[key] for key in shown} == {key: before[key] for key in shown}
+    assert after["metrics"] == before["metrics"]
+
+
+def compare(root: Path, base: str) -> Result:
+    return CliRunner().invoke(app, ["compare", base, "--root", str(root)])
+
+
+def test_what_got_better_or_worse(project: Path) -> None:
+    def measure(top1: float, fd: float, kd: float, size: int, loss: float, seconds: float) -> None:
+        figures = {
+            "classifier": {"top1": top1, "top1_low": top1 - 0.1, "top1_high": top1 + 0.1},
+            "student": {"fd_x": fd, "fd_x_low": fd - 1, "fd_x_high": fd + 1, "kd_x": kd, "kd_x_low": kd - 1, "kd_x_high": kd + 1},
+        }  # fmt: skip
+        write(project / "metrics/evaluate.json", json.dumps(figures))
+        write(project / "metrics/publish.json", json.dumps({"bytes": size, "gates": []}))
+        write(project / "metrics/generator/metrics.json", json.dumps({"loss": loss}))
+        write(project / "metrics/timing/fetch.json", json.dumps({"seconds": seconds}))
+
+    measure(0.5, 10, 3, 1000, 0.1, 1)
+    commit(project, "Before")
+    git(project, "tag", "before")
+    assert compare(project, "before").output == "No figure got better or worse.\n"
+    measure(0.55, 4, 6, 1200, 0.3, 9)
+    lines = compare(project, "before").output.splitlines()
+    assert (
+        lines[0]
+        == "**Intervals apart: 1 worse, 1 better; intervals overlap: 0 worse, 1 better; no interval: 1 worse, 0 better**"
+    )
+    assert [line for line in lines if line.startswith(("| **", "| better", "| worse"))] == [
+        "| **worse** | evaluate: student.kd_x | 3 (2 to 4) | 6 (5 to 7) | no |",
+        "| **better** | evaluate: student.fd_x | 10 (9 to 11) | 4 (3 to 5) | no |",
+        "| better | evaluate: classifier.top1 | 0.5 (0.4 to 0.6) | 0.55 (0.45 to 0.65) | yes |",
+        "| worse | publish: bytes | 1000 | 1200 |  |",
+    ]
+    assert (
+        lines.index("<details><summary>1 more that differ</summary>")
+        == lines.index("| better | evaluate: classifier.top1 | 0.5 (0.4 to 0.6) | 0.55 (0.45 to 0.65) | yes |") + 2
+    )
+    assert error_line(compare(project, "nowhere")).startswith("error: nowhere: is no commit")
+    first = git(project, "rev-list", "--max-parents=0", "HEAD")
+    assert compare(project, first).output == "There are no figures to compare with.\n"
+
+
+def test_names_of_classes_break_no_table(project: Path) -> None:
+    for value in (0.5, 0.6):
+        figures = {"per_class_accuracy": {"a|b*<c>`": value}}
+        write(project / "metrics/evaluate.json", json.dumps({"classifier": figures}))
+        if value == 0.5:
+            commit(project, "Before")
+    row = r"| better | evaluate: classifier.per_class_accuracy.a\|b\*&lt;c&gt;\` | 0.5 | 0.6 |  |"
+    assert row in compare(project, "HEAD").output.splitlines()

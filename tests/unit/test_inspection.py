@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from pathlib import Path
@@ -213,12 +212,11 @@ def test_preprocess_drops_twins_and_reports(tmp_path: Path, monkeypatch: pytest.
     }  # fmt: skip
     assert numbers["balance"] == {"classes": 2, "smallest_class": 12, "largest_class": 12, "largest_to_smallest": 1.0}
     assert numbers["sizes"]["shorter_side_px_median"] == SIZE
-    with (tmp_path / "dropped/data/findings.csv").open() as file:
-        findings = list(csv.DictReader(file))
+    findings = json.loads((tmp_path / "dropped/findings.json").read_text())
     assert {row["image"] for row in findings if row["finding"] == "near_duplicate"} == {
         "Bombay/0_copy_of_train.png", "Bombay/copy_of_test.png", "Persian/copy_of_val.png",
     }  # fmt: skip
-    for sheet in ("pairs", "suspects", "outliers"):
+    for sheet in ("classes", "pairs", "suspects", "outliers"):
         with Image.open(tmp_path / f"dropped/data/{sheet}.png") as image:
             assert min(image.size) >= 128
 
@@ -231,7 +229,8 @@ def test_preprocess_drops_twins_and_reports(tmp_path: Path, monkeypatch: pytest.
     run("unseen", features=None, near_duplicates="report")
     numbers = json.loads((tmp_path / "unseen/data.json").read_text())
     assert set(numbers) == {"images", "balance", "sizes"}
-    assert [path.name for path in (tmp_path / "unseen/data").iterdir()] == ["findings.csv"]
+    assert [path.name for path in (tmp_path / "unseen/data").iterdir()] == ["classes.png"]
+    assert json.loads((tmp_path / "unseen/findings.json").read_text()) == []
 
 
 def test_a_split_that_would_be_emptied_is_one_line(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_crash_and_a_second_start_give_the_same_weights(tmp_path: Path) -> Non
     assert resumed.steps_seen == list(range(13, 20))
     assert same(average, whole_average)
     assert same(weights(resumed.model), weights(whole.model))
-    curves = [(tmp_path / name / "live/plots/metrics/loss.tsv").read_bytes() for name in ("whole", "broken")]
+    curves = [(tmp_path / name / "live/train.json").read_bytes() for name in ("whole", "broken")]
     assert curves[0] == curves[1]
 
 
@@ -369,8 +369,8 @@ def test_curves_and_metrics_are_means_of_the_steps_since_the_last_point(tmp_path
             return loss
 
     run(Noted(), tmp_path)
-    rows = (tmp_path / "live/plots/metrics/loss.tsv").read_text().splitlines()[1:]
-    logged = [(int(step), float(loss)) for step, loss in (row.split("\t") for row in rows)]
+    rows = json.loads((tmp_path / "live/train.json").read_text())
+    logged = [(row["step"], row["loss"]) for row in rows]
     assert logged == [(done, pytest.approx(sum(seen[done - 5 : done]) / 5)) for done in (5, 10, 15, 20)]
     assert json.loads((tmp_path / "live/metrics.json").read_text())["loss"] == logged[-1][1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from tinycats.figures import fonts
 from tinycats.figures.confusion import confusion_figure, to_image
 from tinycats.figures.fonts import shown_names
 from tinycats.figures.sheets import captioned_sheet, class_grid
-from tinycats.figures.tables import text_of, write_csv
 from tinycats.publishing.card import render
-from tinycats.runtime.files import write_json
+from tinycats.runtime.files import read_json, write_json, write_rows
 
 CJK = ["日本猫", "ペルシャ", "한국"]
 
@@ -102,24 +100,26 @@ def test_long_names_are_shortened():
     assert isinstance(captioned_sheet([np.zeros((1, 8, 8, 3), np.uint8)], ["$"], 1), Image.Image)
 
 
-def test_no_cell_of_a_table_is_a_formula_of_a_spreadsheet(tmp_path):
-    cells = ["=1+1", "+cmd", "-x", "@sum", "'quoted", "-1.5", "cat", "'=x"]
-    write_csv(tmp_path / "a.csv", ["class", "n"], [(cell, -2) for cell in cells])
-    with (tmp_path / "a.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["class"] for row in rows] == ["'=1+1", "'+cmd", "'-x", "'@sum", "'quoted", "-1.5", "cat", "'=x"]
-    assert [text_of(row["class"]) for row in rows[:7]] == cells[:7]
-    assert {row["n"] for row in rows} == {"-2"}
+def test_a_table_holds_what_was_written(tmp_path):
+    names = ["=1+1", "00", "日本猫", 'a"b', "a\nb"]
+    write_rows(tmp_path / "a.json", [{"class": name, "n": np.int64(2), "share": np.float32(0.5)} for name in names])
+    assert read_json(tmp_path / "a.json") == [{"class": name, "n": 2, "share": 0.5} for name in names]
+    write_rows(tmp_path / "a.json", [{"x": np.nan, "y": float("inf")}])
+    assert read_json(tmp_path / "a.json") == [{"x": None, "y": None}]
+    write_rows(tmp_path / "a.json", [])
+    assert read_json(tmp_path / "a.json") == []
 
 
 def test_names_in_the_terminal_are_no_markup(tmp_path):
     write_json(tmp_path / "metrics/data.json", {"images": 1, "[/b]": {"x": 1}})
-    (tmp_path / "metrics/data").mkdir()
-    write_csv(
-        tmp_path / "metrics/data/findings.csv",
-        ["finding", "image", "split", "class", "other", "score"],
-        [("wrong_label", "[/x]/1.jpg", "train", "[red]cat[/red]", "=dog", "2.5")],
-    )
+    finding = {
+        "finding": "wrong_label",
+        "image": "[/x]/1.jpg",
+        "split": "train",
+        "class": "[red]cat[/red]",
+        "other": "=dog",
+    }
+    write_rows(tmp_path / "metrics/findings.json", [{**finding, "score": 2.5}])
     done = CliRunner().invoke(app, ["data", "--root", str(tmp_path)], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     assert "[/x]/1.jpg" in done.output

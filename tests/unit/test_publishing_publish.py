@@ -31,6 +31,7 @@ from tinycats.generator.sampler import load_sampler, sample, save_sampler, stude
 from tinycats.publishing import publish as publish_module
 from tinycats.publishing.publish import publish
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.files import write_rows
 from tinycats.runtime.params import DataCard, Gate, HubParams, PublishParams, SamplerSettings
 from tinycats.runtime.run_settings import RunSettings
 from tinycats.verification.model_directory import verify_model
@@ -279,10 +280,10 @@ def test_the_card_lists_the_nearest_training_images_of_the_student(repository: P
     figures = {"median_generated": 0.5, "median_test": 0.625, "median_ratio": 0.8, "closer_than_p1_of_test": 0.0625}
     metrics["student"]["copying"] = {"features": figures}
     path.write_text(json.dumps(metrics))
+    columns = ("model", "picture", "class", "features_distance", "features_nearest")
     rows = [("student", i, "Bengal", 1 - i / 32, f"Bengal/a_{i}.jpg") for i in range(12)]
     rows.append(("teacher", 0, "Bengal", 0.0, "Bengal/99.jpg"))
-    lines = ["model,picture,class,features_distance,features_nearest", *(",".join(map(str, row)) for row in rows)]
-    (repository / "metrics/evaluate/nearest.csv").write_text("\n".join(lines) + "\n")
+    write_rows(repository / "metrics/evaluate/nearest.json", [dict(zip(columns, row, strict=True)) for row in rows])
     run_publish(repository)
     text = (repository / "publish/README.md").read_text()
     pairs = re.findall(r"^\| Bengal \| (Bengal/a\\_\d+\.jpg) \| (\S+) \|$", text, flags=re.MULTILINE)

@@ -25,7 +25,7 @@ from tinycats.publishing.publish import publish
 from tinycats.releasing import release as release_module
 from tinycats.releasing.release import release
 from tinycats.runtime.errors import UserError
-from tinycats.runtime.files import write_json
+from tinycats.runtime.files import write_json, write_rows
 from tinycats.runtime.params import DataCard, HubParams, PublishParams, SamplerSettings
 
 pytestmark = pytest.mark.xdist_group("release")  # one export serves them all
@@ -99,9 +99,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(root / "models/onnx", root / "models/onnx_int8")
     (root / "metrics/evaluate").mkdir(parents=True)
     Image.effect_noise((40, 40), 50).save(root / "metrics/evaluate/mistakes.png")  # shows photos, as in a real run
-    (root / "metrics/evaluate/nearest.csv").write_text(
-        "model,picture,class,features_distance,features_nearest\nstudent,0,Bengal,0.375,Bengal/1.jpg\n"
-    )
+    nearest = {"model": "student", "class": "Bengal", "features_distance": 0.375, "features_nearest": "Bengal/1.jpg"}
+    write_rows(root / "metrics/evaluate/nearest.json", [nearest])
     for name, content in METRICS.items():
         write_json(root / f"metrics/{name}.json", content)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tinycats.backbones.networks import normalisation, pretrained
 from tinycats.data.pixels import read_rows, to_float
 from tinycats.runtime.timm import timm
+from tinycats.runtime.track import progress
 
 # Of the images as the network sees them, whatever their own size is. Images that are generated at 64 px have nothing to
 # show beyond it, and a larger one costs time with the square.
@@ -51,12 +52,21 @@ def feature_name(arch: str) -> str:
 
 
 @torch.inference_mode()
-def features_of(network: FrozenFeatures, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Features, float32 [N, C], of uint8 images [N, H, W, 3] of any size, or of these rows, on the network's device."""
+def features_of(
+    network: FrozenFeatures, images: np.ndarray, whose: str = "images", rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Features, float32 [N, C], of uint8 images [N, H, W, 3] of any size, or of these rows, on the network's device.
+
+    `whose`: what the images are called where it is shown how many are done.
+    """
     rows = np.arange(len(images)) if rows is None else rows
-    device = network.mean.device
-    batches = (read_rows(images, rows[start : start + BATCH_SIZE]) for start in range(0, len(rows), BATCH_SIZE))
-    return np.concatenate([network(torch.from_numpy(batch).to(device)).cpu().numpy() for batch in batches])
+    device, features = network.mean.device, []
+    with progress(f"features of {whose}", len(rows)) as advance:
+        for start in range(0, len(rows), BATCH_SIZE):
+            batch = torch.from_numpy(read_rows(images, rows[start : start + BATCH_SIZE]))
+            features.append(network(batch.to(device)).cpu().numpy())
+            advance(len(batch))
+    return np.concatenate(features)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

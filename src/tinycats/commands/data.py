@@ -23,20 +23,14 @@ def data(
 
     Examples: `tinycats data`, `tinycats data --all`, `tinycats data --json`
     """
-    import csv
     import json
 
-    from tinycats.figures.tables import text_of
     from tinycats.runtime.errors import UserError
     from tinycats.runtime.files import read_json
 
     try:
         numbers = read_json(root / "metrics/data.json")
-        with (root / "metrics/data/findings.csv").open(encoding="utf-8", newline="") as file:
-            findings: list[dict[str, Any]] = [
-                {**{key: text_of(cell) for key, cell in row.items()}, "score": float(row["score"])}
-                for row in csv.DictReader(file)
-            ]
+        findings: list[dict[str, Any]] = read_json(root / "metrics/findings.json")
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not found; `dvc repro preprocess` writes it") from None
     if as_json:

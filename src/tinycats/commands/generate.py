@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,6 +70,7 @@ def generate(
     from tinycats.api.generator import Generator
     from tinycats.api.models import own_model, usual_model
     from tinycats.figures.sheets import tile
+    from tinycats.runtime.track import naming, track
 
     path = model or usual_model("generator")
     if model is None and path != (own := own_model("generator")):
@@ -86,16 +86,12 @@ def generate(
     chosen = list(dict.fromkeys(class_named(name, classes, "--class") for name in asked_for))
     stems = file_stems(classes)
     images = []
-    with typer.progressbar(
-        length=len(chosen) * count, label="generating", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
-        for name in chosen:
-            for number in range(count):
-                image = generator.generate_one(name, seed=seed, number=number, steps=steps, guidance=guidance)
-                text = {"class": name, "seed": seed, "number": number, **sampled}
-                _save_png(image, out / f"{stems[name]}-{seed}-{number}.png", text)
-                images.append(image)
-                bar.update(1)
+    with naming("generate"):
+        for name, number in track([(name, number) for name in chosen for number in range(count)], "images"):
+            image = generator.generate_one(name, seed=seed, number=number, steps=steps, guidance=guidance)
+            text = {"class": name, "seed": seed, "number": number, **sampled}
+            _save_png(image, out / f"{stems[name]}-{seed}-{number}.png", text)
+            images.append(image)
     grid = np.asarray(tile(np.stack(images), count))
     _save_png(grid, out / "grid.png", {"rows": ", ".join(chosen), "seed": seed, **sampled})
     typer.echo(f"{len(images)} images in {out}, all of them in {out / 'grid.png'} (rows: {', '.join(chosen)})")

@@ -62,9 +62,10 @@ def predict(
 
 def _answers(classifier: Classifier, files: list[Path], top: int) -> list[Prediction]:
     from tinycats.api.images import load_image
+    from tinycats.runtime.track import track
 
     squares, problems = [], []
-    for file in files:
+    for file in track(files, "predict: reading photos"):
         try:
             squares.append(classifier.square(load_image(file)))
         except UserError as error:

@@ -113,6 +113,15 @@ def read_raw(directory: Path, names: Collection[str] | None = None) -> Iterator[
         raise UserError(f"{directory}: is damaged ({error}); fetch it again") from None
 
 
+def count_raw(directory: Path) -> int:
+    """How many images there are. Raises UserError as read_raw does."""
+    try:
+        with (directory / "index.csv").open(encoding="utf-8", newline="") as file:
+            return sum(1 for _ in csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: not found; run the fetch stage first") from None
+
+
 def _box(text: str) -> tuple[int, int, int, int] | None:
     if not text:
         return None

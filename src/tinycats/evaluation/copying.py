@@ -8,6 +8,7 @@ import numpy as np
 
 from tinycats.evaluation import intervals
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.track import progress
 
 CHUNK_ROWS, CHUNK_VALUES = 1024, 1 << 23  # of each set, held as floats at once
 PAIR_VALUES = 1 << 20  # of the pairs that are compared exactly at once
@@ -36,20 +37,22 @@ def nearest(queries: np.ndarray, train: np.ndarray) -> Nearest:
     chunk_rows = max(1, min(CHUNK_ROWS, CHUNK_VALUES // size))
     centre = train[:chunk_rows].mean(axis=0, dtype=np.float64).ravel()
     rows, squares = np.zeros(len(queries), dtype=np.int64), np.full(len(queries), np.inf)
-    for chunk in _slices(len(queries), chunk_rows):
-        of_queries = queries[chunk].reshape(-1, size)
-        x = _centred(of_queries, centre)
-        for train_chunk in _slices(len(train), chunk_rows):
-            of_train = train[train_chunk].reshape(-1, size)
-            least, most = _squared_distances(x, _centred(of_train, centre))
-            bound = np.minimum(squares[chunk], most.min(axis=1))
-            pairs = np.argwhere(least <= bound[:, None])  # those of a query in the order of the training vectors
-            for part in _slices(len(pairs), max(1, PAIR_VALUES // size)):
-                i, j = pairs[part].T
-                exact = np.square(np.subtract(of_queries[i], of_train[j], dtype=np.float64)).sum(axis=1)
-                for query, row, square in zip(i + chunk.start, j + train_chunk.start, exact, strict=True):
-                    if square < squares[query]:
-                        rows[query], squares[query] = row, square
+    with progress("looking for the nearest training images", len(queries)) as advance:
+        for chunk in _slices(len(queries), chunk_rows):
+            of_queries = queries[chunk].reshape(-1, size)
+            x = _centred(of_queries, centre)
+            for train_chunk in _slices(len(train), chunk_rows):
+                of_train = train[train_chunk].reshape(-1, size)
+                least, most = _squared_distances(x, _centred(of_train, centre))
+                bound = np.minimum(squares[chunk], most.min(axis=1))
+                pairs = np.argwhere(least <= bound[:, None])  # those of a query in the order of the training vectors
+                for part in _slices(len(pairs), max(1, PAIR_VALUES // size)):
+                    i, j = pairs[part].T
+                    exact = np.square(np.subtract(of_queries[i], of_train[j], dtype=np.float64)).sum(axis=1)
+                    for query, row, square in zip(i + chunk.start, j + train_chunk.start, exact, strict=True):
+                        if square < squares[query]:
+                            rows[query], squares[query] = row, square
+                advance(len(x) * len(of_train) / len(train))
     return Nearest(rows, np.sqrt(squares / size))
 
 

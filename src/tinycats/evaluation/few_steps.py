@@ -23,6 +23,10 @@ class Way:
     model: Literal["teacher", "student"]
     sampler: SamplerSettings
 
+    @property
+    def title(self) -> str:
+        return f"images: {self.model}, {self.sampler.steps} steps"
+
 
 def few_step_ways(teacher: SamplerSettings, student: SamplerSettings) -> list[Way]:
     """The teacher as it is used, the teacher in as few steps as the student, the student, and the student in 2 and in 1."""

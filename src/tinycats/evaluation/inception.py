@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from tinycats.data.pixels import as_tensor
 from tinycats.runtime.errors import first_line
 from tinycats.runtime.files import file_hash
+from tinycats.runtime.track import progress, track
 
 CONNECT_TIMEOUT_S = 10.0
 KID_SUBSETS = 20
@@ -58,7 +59,7 @@ def load_inception(timeout_s: float = CONNECT_TIMEOUT_S) -> nn.Module:
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _socket_timeout(timeout_s):
+            with _socket_timeout(timeout_s), progress("downloading the Inception weights, 91 MB"):
                 torch.hub.download_url_to_file(fidelity.URL_INCEPTION_V3, str(path), sha256_prefix, progress=False)
         if not file_hash(path).startswith(sha256_prefix):
             raise InceptionUnavailableError(f"{path} does not match the hash in its name; delete it")
@@ -114,7 +115,7 @@ def _features(network: nn.Module, images: np.ndarray, batch_size: int) -> tuple[
     """Features and logits of uint8 [N, H, W, 3], float64 on the CPU."""
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     parts = []
-    for start in range(0, len(images), batch_size):
+    for start in track(range(0, len(images), batch_size), "Inception features, batches"):
         batch = as_tensor(images[start : start + batch_size]).permute(0, 3, 1, 2)
         parts.append([output.double().cpu() for output in network(batch.to(device))])
     features, logits = zip(*parts, strict=True)

@@ -15,23 +15,36 @@ from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, to_uint8
 from tinycats.learning.precision import autocast, resolve_dtype
 from tinycats.runtime.params import SamplerSettings
+from tinycats.runtime.track import progress
 
 BATCH_SIZE = 64
 
 
 def generate(
-    model: TinyDiT, labels: Sequence[int] | np.ndarray, settings: SamplerSettings, seed: int, device: torch.device
+    model: TinyDiT,
+    labels: Sequence[int] | np.ndarray,
+    settings: SamplerSettings,
+    seed: int,
+    device: torch.device,
+    what: str = "images",
 ) -> np.ndarray:
-    """Generated images, uint8 [N, S, S, 3], one for each label; image i starts from noise (seed, i)."""
+    """Generated images, uint8 [N, S, S, 3], one for each label; image i starts from noise (seed, i).
+
+    `what`: what they are called where it is shown how many are done.
+    """
     classes = one_hot_classes(torch.as_tensor(labels), model.config.num_classes)
     dtype = resolve_dtype("auto", device)
     batches = []
-    for start in range(0, len(labels), BATCH_SIZE):
-        rows = range(start, min(start + BATCH_SIZE, len(labels)))
-        noise = initial_noise(seed, rows, model.config.image_size)
-        with autocast(device, dtype):
-            batch = sample(model, noise.to(device), classes[rows.start : rows.stop].to(device), settings)
-        batches.append(to_uint8(batch).cpu().numpy())
+    with progress(f"generating {what}", len(labels)) as advance:
+        for start in range(0, len(labels), BATCH_SIZE):
+            rows = range(start, min(start + BATCH_SIZE, len(labels)))
+            noise, weights = initial_noise(seed, rows, model.config.image_size), classes[rows.start : rows.stop]
+            share = len(rows) / settings.steps
+            with autocast(device, dtype):
+                batch = sample(
+                    model, noise.to(device), weights.to(device), settings, on_step=lambda *_, n=share: advance(n)
+                )
+            batches.append(to_uint8(batch).cpu().numpy())
     return np.concatenate(batches)
 
 
@@ -56,5 +69,8 @@ def predict_unscaled(classifier: Classifier, images: np.ndarray, device: torch.d
 
 def _batches(classifier: Classifier, images: np.ndarray, device: torch.device) -> Iterator[Tensor]:
     """The images, of any size, in the classifier's."""
-    for start in range(0, len(images), BATCH_SIZE):
-        yield resize(as_tensor(images[start : start + BATCH_SIZE]).to(device), classifier.config.image_size)
+    with progress("classifying images", len(images)) as advance:
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = as_tensor(images[start : start + BATCH_SIZE])
+            yield resize(batch.to(device), classifier.config.image_size)
+            advance(len(batch))

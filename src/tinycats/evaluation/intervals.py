@@ -20,6 +20,7 @@ from tinycats.evaluation.distribution import (
     kernel_distances,
     mean_pairwise_distances,
 )
+from tinycats.runtime.track import track
 
 LEVEL = 0.95
 
@@ -51,7 +52,7 @@ def frechet(name: str, real: np.ndarray, generated: np.ndarray, resamples: int, 
     # times as long
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         value = frechet_distance(real, generated)
-        again = list(pool.map(resampled, *counts))
+        again = list(track(pool.map(resampled, *counts), "interval of the Fréchet distance", resamples))
     return _with_percentiles(name, value, np.array(again) - np.mean(again) + value)
 
 

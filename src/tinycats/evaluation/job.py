@@ -42,6 +42,7 @@ from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory, write_json
 from tinycats.runtime.memory import keep_freed_memory
 from tinycats.runtime.params import DeviceName, EvaluateParams, SamplerParams, SamplerSettings
+from tinycats.runtime.track import progress
 from tinycats.runtime.words import some
 
 GRID_COLUMNS = 8
@@ -113,19 +114,19 @@ def evaluate(
     with_shown, shown = _with_grid(labels, len(generated_classes), min(GRID_COLUMNS, settings.samples_per_class))
     ways = few_step_ways(teacher_settings, student_settings)
     models = {"teacher": generator, "student": student}
-    all_made = {way.name: generate(models[way.model], with_shown, way.sampler, seed, target) for way in ways}
+    all_made = {way.name: generate(models[way.model], with_shown, way.sampler, seed, target, way.title) for way in ways}
     made = {name: images[: len(labels)] for name, images in all_made.items()}
     features = {
-        "train": features_of(frozen, train.images),
-        "test": features_of(frozen, test.images),
+        "train": features_of(frozen, train.images, "training images"),
+        "test": features_of(frozen, test.images, "test images"),
         "noise": features_of(frozen, noise_images(seed, len(labels), generator.config.image_size)),
-        **{name: features_of(frozen, generated) for name, generated in made.items()},
+        **{name: features_of(frozen, generated, "generated images") for name, generated in made.items()},
     }
 
     def search(images: np.ndarray, of_images: np.ndarray) -> dict[str, Nearest]:
         """The nearest training images by features and by pixels, of the images or their mirror images."""
         mirrored = images[:, :, ::-1]
-        of_mirrored = features_of(frozen, mirrored)
+        of_mirrored = features_of(frozen, mirrored, "mirrored images")
         return {
             "features": nearer(nearest(of_images, features["train"]), nearest(of_mirrored, features["train"])),
             "pixels": nearer(nearest(images, train.images), nearest(mirrored, train.images)),
@@ -191,7 +192,7 @@ def evaluate(
         except InceptionUnavailableError as error:
             log.warning("evaluate: no FID, KID and Inception Score: %s", error)
 
-    with atomic_directory(plots_dir) as directory:
+    with atomic_directory(plots_dir) as directory, progress("drawing plots"):
         write_classifier_plots(directory, probabilities, test_for_classifier, classes)
         for name, file_name in (("teacher", "samples.png"), ("student", "student.png")):
             save_png(class_grid(all_made[name][shown], generated_classes), directory / file_name)

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from tinycats.runtime.track import track
+
 M = TypeVar("M", bound=nn.Module)
 
 WARMUP_RUNS = 3
@@ -33,7 +35,7 @@ def measure_latency(
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
-    seconds = np.array([_timed(run, device) for _ in range(runs)])
+    seconds = np.array([_timed(run, device) for _ in track(range(runs), "measuring the latency")])
     p50, p95, p99 = np.percentile(seconds * 1000, [50, 95, 99])
     return {
         "p50_ms": float(p50),

@@ -1,4 +1,4 @@
-"""The plots of an evaluation, as a directory: data for `dvc plots` (CSV) and images (PNG)."""
+"""The plots of an evaluation, as a directory: data for `dvc plots` (JSON) and images (PNG)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinycats.evaluation.copying import Nearest, closest_pairs
 from tinycats.figures.confusion import confusion_figure, to_image
 from tinycats.figures.fonts import shown_names
 from tinycats.figures.sheets import captioned_sheet, save_png
-from tinycats.figures.tables import write_csv
+from tinycats.runtime.files import write_rows
 
 MISTAKES_SHOWN = 24
 PAIRS_SHOWN = 5  # by each model and kind of distance
@@ -21,20 +21,27 @@ PAIRS_SHOWN = 5  # by each model and kind of distance
 
 def write_classifier_plots(directory: Path, probabilities: np.ndarray, test: Split, classes: list[str]) -> None:
     predicted = probabilities.argmax(axis=1)
-    write_csv(
-        directory / "confusion.csv",
-        ("actual", "predicted"),
-        ((classes[label], classes[guess]) for label, guess in zip(test.labels, predicted, strict=True)),
+    write_rows(
+        directory / "confusion.json",
+        (
+            {"actual": classes[label], "predicted": classes[guess]}
+            for label, guess in zip(test.labels, predicted, strict=True)
+        ),
     )
-    write_csv(
-        directory / "per_class.csv",
-        ("class", "accuracy", "n"),
-        ((classes[label], *values) for label, values in per_class_accuracy(probabilities, test.labels).items()),
+    write_rows(
+        directory / "per_class.json",
+        (
+            {"class": classes[label], "accuracy": accuracy, "n": n}
+            for label, (accuracy, n) in per_class_accuracy(probabilities, test.labels).items()
+        ),
     )
-    write_csv(
-        directory / "reliability.csv",
-        ("low", "high", "n", "confidence", "accuracy"),
-        ((b.low, b.high, b.n, b.confidence, b.accuracy) for b in calibration_bins(probabilities, test.labels) if b.n),
+    write_rows(
+        directory / "reliability.json",
+        (
+            {"low": b.low, "high": b.high, "n": b.n, "confidence": b.confidence, "accuracy": b.accuracy}
+            for b in calibration_bins(probabilities, test.labels)
+            if b.n
+        ),
     )
     save_png(to_image(confusion_figure(test.labels, predicted, classes)), directory / "confusion.png")
     mistakes = worst_mistakes(probabilities, test.labels, MISTAKES_SHOWN)
@@ -54,17 +61,18 @@ def write_copying_plots(
     of_test: Mapping[str, Nearest],
     classes: list[str],
 ) -> None:
-    """Write nearest.csv (every generated image), copying.csv (the distances as percentiles) and nearest.png (the nearest pairs).
+    """Write nearest.json (every generated image), copying.json (distances as percentiles) and nearest.png (the nearest pairs).
 
     images: model -> what it made, with the labels; found: model -> "features" or "pixels" -> the nearest training images of
     these; of_test: those of the test images.
     """
     kinds = list(of_test)
-    write_csv(
-        directory / "nearest.csv",
-        ("model", "picture", "class", *(f"{kind}_{what}" for kind in kinds for what in ("distance", "nearest"))),
+    write_rows(
+        directory / "nearest.json",
         (
-            (model, i, classes[label], *(v for n in by_kind.values() for v in (n.distances[i], train.names[n.rows[i]])))
+            {"model": model, "picture": i, "class": classes[label]}
+            | {f"{kind}_distance": n.distances[i] for kind, n in by_kind.items()}
+            | {f"{kind}_nearest": train.names[n.rows[i]] for kind, n in by_kind.items()}
             for model, by_kind in found.items()
             for i, label in enumerate(labels)
         ),
@@ -75,7 +83,9 @@ def write_copying_plots(
         for kind in kinds
         for name, by_kind in {**found, "test": of_test}.items()
     }
-    write_csv(directory / "copying.csv", ("percentile", *columns), zip(percentiles, *columns.values(), strict=True))
+    names = ("percentile", *columns)
+    values = zip(percentiles, *columns.values(), strict=True)
+    write_rows(directory / "copying.json", (dict(zip(names, row, strict=True)) for row in values))
     groups, captions = [], []
     for model, by_kind in found.items():
         for kind, nearest in by_kind.items():

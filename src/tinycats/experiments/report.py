@@ -13,6 +13,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,7 +24,6 @@ from PIL import Image
 
 from tinycats.experiments.better import better
 from tinycats.experiments.revisions import METRICS, PARAMS, Revision
-from tinycats.figures.tables import text_of
 from tinycats.runtime.errors import UserError
 
 SCHEMA_VERSION = 1
@@ -58,6 +58,17 @@ def write_report(revisions: Sequence[Revision], directory: Path) -> Written:
     return Written(len(images), left_out)
 
 
+def metrics_of(revision: Revision) -> dict[str, dict[str, Any]]:
+    """Figures by dotted key, by group: the path of their file without metrics/ and its end. What cannot be read is absent."""
+    found = {}
+    for path, content in sorted(revision.files.items()):
+        if path.startswith(f"{METRICS}/") and path.endswith(".json"):
+            with suppress(ValueError):
+                if isinstance(parsed := json.loads(content), dict):
+                    found[_group(PurePosixPath(path))] = _figures(_values(parsed))
+    return found
+
+
 def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str]) -> dict[str, Any]:
     """One entry of "revisions"; its images are added to `images` by the path they will have."""
     about = {key: getattr(revision, key) for key in ("kind", "commit", "date", "message", "name", "baseline")}
@@ -75,22 +86,43 @@ def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str])
 
 
 def _add(entry: dict[str, Any], path: PurePosixPath, content: bytes, images: dict[str, bytes]) -> None:
-    """<run>/metrics.json, <run>/plots/metrics/<curve>.tsv and <run>/plots/images/<image>.png are DVCLive's."""
+    """<run>/metrics.json and <run>/plots/images/<image>.png are DVCLive's.
+
+    Earlier commits have curves as <run>/plots/metrics/<curve>.tsv and tables as CSV.
+    """
     if str(path) == PARAMS:
         entry["params"] = _values(yaml.safe_load(content))
         return
     name = path.relative_to(METRICS).with_suffix("").as_posix()
     if path.suffix == ".json":
-        entry["metrics"][name.removesuffix("/metrics")] = _figures(_values(json.loads(content)))
+        parsed = json.loads(content)
+        if isinstance(parsed, dict):
+            entry["metrics"][_group(path)] = _figures(_values(parsed))
+        elif path.stem in ("train", "val"):
+            entry["curves"].setdefault(path.parent.name, {}).update(_curves(parsed))
+        elif path.stem == "confusion":
+            entry["confusion"][name.removesuffix("/confusion")] = _confusion(parsed)
+        else:
+            columns = list(parsed[0]) if parsed else []
+            entry["tables"][name] = {
+                "columns": columns,
+                "rows": [[row[column] for column in columns] for row in parsed],
+            }
     elif path.suffix == ".tsv" and "/plots/metrics/" in name:
         run, curve = name.split("/plots/metrics/")
         entry["curves"].setdefault(run, {})[curve] = _curve(content, path.stem)
     elif path.name == "confusion.csv":
-        entry["confusion"][name.removesuffix("/confusion")] = _confusion(content)
+        entry["confusion"][name.removesuffix("/confusion")] = _confusion(
+            [{key: _text(cell) for key, cell in row.items()} for row in csv.DictReader(io.StringIO(content.decode()))]
+        )
     elif path.suffix == ".csv":
         entry["tables"][name] = _table(content)
     elif path.suffix == ".png":
         entry["images"].append(_image(name.replace("/plots/images/", "/"), content, images))
+
+
+def _group(path: PurePosixPath) -> str:
+    return path.relative_to(METRICS).with_suffix("").as_posix().removesuffix("/metrics")
 
 
 def _values(content: dict[str, Any]) -> dict[str, Any]:
@@ -114,11 +146,19 @@ def _curve(content: bytes, column: str) -> dict[str, list[Any]]:
     return {"step": [step for step, _ in points], "value": [value for _, value in points]}
 
 
-def _confusion(content: bytes) -> dict[str, Any]:
+def _curves(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[Any]]]:
+    """By name, as of _curve."""
+    names = [name for name in (rows[0] if rows else {}) if name != "step"]
+    points = {name: [(row["step"], row[name]) for row in rows if row[name] is not None] for name in names}
+    return {
+        name: {"step": [step for step, _ in values], "value": [value for _, value in values]}
+        for name, values in points.items()
+    }
+
+
+def _confusion(rows: Sequence[dict[str, str]]) -> dict[str, Any]:
     """{"classes": names in the order in which they come, "counts": one row for each actual class}."""
-    counts = Counter(
-        (text_of(row["actual"]), text_of(row["predicted"])) for row in csv.DictReader(io.StringIO(content.decode()))
-    )
+    counts = Counter((row["actual"], row["predicted"]) for row in rows)
     classes = list(dict.fromkeys([*(actual for actual, _ in counts), *(predicted for _, predicted in counts)]))
     return {"classes": classes, "counts": [[counts[actual, guess] for guess in classes] for actual in classes]}
 
@@ -129,10 +169,15 @@ def _table(content: bytes) -> dict[str, Any]:
     return {
         "columns": header,
         "rows": [
-            [_value(cell) if number else text_of(cell) for cell, number in zip(row, numbered, strict=True)]
+            [_value(cell) if number else _text(cell) for cell, number in zip(row, numbered, strict=True)]
             for row in rows
         ],
     }
+
+
+def _text(cell: str) -> str:
+    """What was written into a cell of CSV: text that a spreadsheet would compute has an apostrophe before it."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(("=", "+", "-", "@")) else cell
 
 
 def _image(name: str, content: bytes, images: dict[str, bytes]) -> dict[str, Any]:

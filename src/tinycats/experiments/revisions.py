@@ -61,6 +61,19 @@ def find_revisions(root: Path, count: int) -> list[Revision]:
     return revisions
 
 
+def committed(root: Path, name: str) -> Revision:
+    """The revision of a commit, branch or tag. Raises UserError where there is none."""
+    try:
+        commit = git(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").decode().strip()
+    except UserError:
+        raise UserError(f"{name}: is no commit, branch or tag of the repository in {root.resolve()}") from None
+    return Revision("commit", _committed_files(root, commit), commit)
+
+
+def workspace(root: Path) -> Revision:
+    return Revision("workspace", _workspace_files(root))
+
+
 def _first(count: int, revisions: Iterator[Revision]) -> list[Revision]:
     """The first `count` that have metrics."""
     found: list[Revision] = []

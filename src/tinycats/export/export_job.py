@@ -19,6 +19,7 @@ from tinycats.export.parity import classifier_parity, generator_parity, require_
 from tinycats.generator.network import TinyDiT
 from tinycats.runtime.files import atomic_directory, write_json
 from tinycats.runtime.params import ExportParams, SamplerSettings
+from tinycats.runtime.track import progress
 
 
 def export_models(
@@ -53,11 +54,13 @@ def export_models(
 
     with atomic_directory(output_dir) as directory:
         path = directory / "classifier.onnx"
-        export_classifier(classifier, path, settings.opset)
+        with progress("classifier to ONNX"):
+            export_classifier(classifier, path, settings.opset)
         parity = classifier_parity(classifier, OnnxClassifier(path), test.images[rows])
         require_parity("classifier", parity, settings.classifier_tolerance)
         metrics: dict[str, Any] = {"classifier": {**parity, "bytes": path.stat().st_size}}
-        export_generators({directory / f"{name}.onnx": model for name, model in loaded.items()}, settings.opset)
+        with progress("generators to ONNX"):
+            export_generators({directory / f"{name}.onnx": model for name, model in loaded.items()}, settings.opset)
         for name, model in loaded.items():
             path = directory / f"{name}.onnx"
             exported = OnnxGenerator(path)
@@ -65,9 +68,10 @@ def export_models(
             chosen = order[order < len(clean.labels)][: settings.parity_images]
             parity = generator_parity(model, exported, clean.images[chosen], clean.labels[chosen], seed)
             require_parity(name, parity, settings.generator_tolerance)
-            golden = golden_run(model, samplers[name], seed)
-            write_json(directory / golden_name(name), golden)
-            difference = golden_difference(golden, exported)
+            with progress(f"recording a run of the {name}"):
+                golden = golden_run(model, samplers[name], seed)
+                write_json(directory / golden_name(name), golden)
+                difference = golden_difference(golden, exported)
             metrics[name] = {**parity, "bytes": path.stat().st_size, "golden": difference}
     write_json(metrics_path, metrics)
     write_json(timing_path, {"seconds": time.perf_counter() - started})

@@ -23,6 +23,7 @@ from tinycats.generator.network import TinyDiTConfig
 from tinycats.learning.pretrained import ModelConfig
 from tinycats.runtime.bounds import MAX_ONNX_BYTES, check_size
 from tinycats.runtime.errors import UserError, first_line
+from tinycats.runtime.track import track
 
 CONFIG_KEY = "config"
 BATCH_SIZE = 32
@@ -59,7 +60,10 @@ class OnnxClassifier:
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities [N, K] and distances [N], float32, of uint8 images [N, H, W, 3] of the model's size, in batches."""
         starts = range(0, len(images), BATCH_SIZE)
-        answers = [self(np.ascontiguousarray(images[i : i + BATCH_SIZE]))[:2] for i in starts]
+        answers = [
+            self(np.ascontiguousarray(images[i : i + BATCH_SIZE]))[:2]
+            for i in track(starts, "classifying images, batches")
+        ]
         probabilities, distances = zip(*answers, strict=True)
         return np.concatenate(probabilities), np.concatenate(distances)
 

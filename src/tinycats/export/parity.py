@@ -13,6 +13,7 @@ from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
 from tinycats.generator.network import TinyDiT, null_classes, one_hot_classes
 from tinycats.generator.sampler import initial_noise
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.track import progress
 
 # Sizes of the first batches, so that the batch is seen to be dynamic; the rest comes in batches of the last size.
 BATCH_SIZES = (1, 2, 5, 16)
@@ -77,10 +78,12 @@ def require_parity(name: str, figures: dict[str, float], tolerance: float) -> No
 
 def _batches(n: int) -> Iterator[slice]:
     start, sizes = 0, iter(BATCH_SIZES)
-    while start < n:
-        size = next(sizes, BATCH_SIZES[-1])
-        yield slice(start, min(start + size, n))
-        start += size
+    with progress("comparing ONNX with torch", n) as advance:
+        while start < n:
+            size = min(next(sizes, BATCH_SIZES[-1]), n - start)
+            yield slice(start, start + size)
+            start += size
+            advance(size)
 
 
 def _figures(differences: list[np.ndarray]) -> dict[str, float]:

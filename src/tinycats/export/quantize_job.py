@@ -23,6 +23,7 @@ from tinycats.generator.sampler import initial_noise, sample, to_uint8
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory, write_json
 from tinycats.runtime.params import QuantizeParams, SamplerSettings
+from tinycats.runtime.track import progress
 
 BATCH_SIZE = 32
 LATENCY_RUNS = 30
@@ -63,18 +64,20 @@ def quantize_models(
     with atomic_directory(output_dir) as directory:
         order = torch.randperm(len(train.images), generator=generator_for(seed, "calibration", 0)).numpy()
         calibration = train.images[np.sort(order[: settings.calibration_images])]
-        quantize_classifier(onnx_dir / "classifier.onnx", directory / "classifier.onnx", calibration)
+        with progress("classifier to int8"):
+            quantize_classifier(onnx_dir / "classifier.onnx", directory / "classifier.onnx", calibration)
         classifier8 = OnnxClassifier(directory / "classifier.onnx")
         figures["classifier"] = _compare_classifiers(classifier, classifier8, test)
         _require("classifier", "top1", figures["classifier"], "accuracy_drop", settings.max_accuracy_drop)
         timing["classifier"] = {"before": _classifier_latency(classifier), "after": _classifier_latency(classifier8)}
         real: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by size in pixels: labels and features of the test images
         for name, generator in generators.items():
-            quantize_generator(onnx_dir / f"{name}.onnx", directory / f"{name}.onnx")
+            with progress(f"{name} to int8"):
+                quantize_generator(onnx_dir / f"{name}.onnx", directory / f"{name}.onnx")
             generator8 = OnnxGenerator(directory / f"{name}.onnx")
             if (size := generator.config.image_size) not in real:
                 images = sampled(load_split(view_dir, "test", size), TEST_IMAGES)
-                real[size] = images.labels, features_of(frozen, images.images)
+                real[size] = images.labels, features_of(frozen, images.images, "test images")
             of_test, real_features = real[size]
             labels = labels_in_proportion(of_test, settings.samples_per_class * generator.config.num_classes)
             figures[name] = _compare_generators(
@@ -122,7 +125,9 @@ def _compare_generators(
 ) -> dict[str, Any]:
     """`real_features` [N, C]: of the test images."""
     images = [_images(name, model, labels, settings, seed) for name, model in (("fp32", before), ("int8", after))]
-    before_fd, after_fd = (frechet_distance(real_features, features_of(frozen, made)) for made in images)
+    before_fd, after_fd = (
+        frechet_distance(real_features, features_of(frozen, made, "generated images")) for made in images
+    )
     fd = f"fd_{feature_name(frozen.arch)}"
     return {
         f"{fd}_before": before_fd,
@@ -139,13 +144,16 @@ def _images(name: str, model: OnnxGenerator, labels: np.ndarray, settings: Sampl
     """uint8 [N, S, S, 3], one image for each label; image i starts from noise (seed, i)."""
     weights = one_hot_classes(torch.from_numpy(labels), model.config.num_classes)
     batches = []
-    for start in range(0, len(labels), BATCH_SIZE):
-        rows = range(start, min(start + BATCH_SIZE, len(labels)))
-        noise = initial_noise(seed, rows, model.config.image_size)
-        images = sample(model, noise, weights[rows.start : rows.stop], settings)
-        if not images.isfinite().all():  # as uint8 they would be black, and pass
-            raise UserError(f"quantize: the {name} generator produces values that are not finite")
-        batches.append(to_uint8(images))
+    with progress(f"generating images in {name}", len(labels)) as advance:
+        for start in range(0, len(labels), BATCH_SIZE):
+            rows = range(start, min(start + BATCH_SIZE, len(labels)))
+            noise, share = initial_noise(seed, rows, model.config.image_size), len(rows) / settings.steps
+            images = sample(
+                model, noise, weights[rows.start : rows.stop], settings, on_step=lambda *_, n=share: advance(n)
+            )
+            if not images.isfinite().all():  # as uint8 they would be black, and pass
+                raise UserError(f"quantize: the {name} generator produces values that are not finite")
+            batches.append(to_uint8(images))
     return torch.cat(batches).numpy()
 
 

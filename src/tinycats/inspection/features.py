@@ -18,9 +18,9 @@ def comparable_features(network: FrozenFeatures, images: np.ndarray, rows: np.nd
         return features_of(network, images)[rows]
     from sklearn.decomposition import PCA
 
-    of_sample = features_of(network, images, np.random.default_rng(0).permutation(rows)[:SAMPLE])
+    of_sample = features_of(network, images, rows=np.random.default_rng(0).permutation(rows)[:SAMPLE])
     principal = PCA(min(DIMS, of_sample.shape[1]), svd_solver="covariance_eigh").fit(of_sample)
     parts = np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
     return np.concatenate(
-        [principal.transform(features_of(network, images, part)).astype(np.float32) for part in parts]
+        [principal.transform(features_of(network, images, rows=part)).astype(np.float32) for part in parts]
     )

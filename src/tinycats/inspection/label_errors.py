@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from tinycats.data.sample import sample_rows
+from tinycats.runtime.track import track
 
 FOLDS = 5
 TRAINED_ON = 16_000  # images at most; the probe then judges all that it has not seen
@@ -57,7 +58,8 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     scores = np.zeros((len(labels), labels.max() + 1))
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        for train, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, labels):
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, labels)
+        for train, held_out in track(folds, "looking for wrong labels", FOLDS):
             probe = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=200))
             train = train[sample_rows(labels[train], TRAINED_ON)]
             probe.fit(features[train], labels[train])

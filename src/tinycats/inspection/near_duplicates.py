@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinycats.data.pixels import read_rows, to_float
+from tinycats.runtime.track import track
 
 NEIGHBOURS = 5  # of each image, by features, as thumbnails and as mirrored ones, that are compared pixel by pixel
 # Measured on planted copies and on other pairs of nearest neighbours (benchmarks/data_report.py): both must hold.
@@ -95,7 +96,7 @@ def _likeness(images: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.nda
     coarse, scale, shift, mirrored = _search(details, torch.from_numpy(numbers.reshape(-1, 2)))
     correlation, colour = coarse.clone(), torch.ones(len(pairs))
     worth = (coarse >= WORTH_REFINING).nonzero()[:, 0]
-    for chosen in worth.split(CHUNK):
+    for chosen in track(worth.split(CHUNK), "aligning near-duplicates"):
         image, template = (_thumbnails(images, FINE_PX, pairs[chosen.numpy(), side]) for side in (0, 1))
         template = torch.where(mirrored[chosen, None, None, None], template.flip(3), template)
         correlation[chosen], colour[chosen] = _align(image, template, scale[chosen], shift[chosen])
@@ -214,7 +215,7 @@ def _search(images: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
     spectra = torch.fft.rfft2(images[:, 0])
     best, scale = torch.full((len(pairs),), -1.0), torch.ones(len(pairs))
     shift, mirrored = torch.zeros(len(pairs), 2), torch.zeros(len(pairs), dtype=torch.bool)
-    for ratio in RATIOS:
+    for ratio in track(RATIOS, "looking for near-duplicates"):
         patch_px = round(side * ratio)
         patch = _shrink(middle, patch_px)[:, 0]
         patch = F.normalize((patch - patch.mean(dim=(1, 2), keepdim=True)).flatten(1), dim=1).view_as(patch)

@@ -1,8 +1,8 @@
 """What is wrong with the data, as far as it can be seen: numbers, a list of findings, and pictures of them.
 
-`data.json` holds numbers; the folder `data` holds findings.csv (finding, image, split, class, other, score) and the sheets
-pairs.png, suspects.png and outliers.png. `other` is the image that a near-duplicate is a copy of, or the likely class;
-`score` the correlation of the details, the odds of the likely class, or the deviations from what is usual in the class.
+`data.json` holds numbers, `findings.json` rows (finding, image, split, class, other, score), the folder `data` the sheets
+classes.png, pairs.png, suspects.png and outliers.png. `other` is the image that a near-duplicate is a copy of, or the likely
+class; `score` the correlation of the details, the odds of the likely class, or the deviations from what is usual in the class.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from PIL import Image
 from tinycats.backbones.features import FrozenFeatures, resize
 from tinycats.data.pixels import as_tensor
 from tinycats.figures.fonts import shortened, shown_names
-from tinycats.figures.sheets import captioned_sheet, save_png
-from tinycats.figures.tables import write_csv
+from tinycats.figures.sheets import captioned_sheet, class_grid, save_png
 from tinycats.inspection.features import comparable_features
 from tinycats.inspection.label_errors import likely_wrong_labels
 from tinycats.inspection.near_duplicates import Pair, leave_out, near_duplicates
 from tinycats.inspection.outliers import outliers
-from tinycats.runtime.files import atomic_directory, write_json
+from tinycats.runtime.files import atomic_directory, write_json, write_rows
 
 SHOWN = 24  # of each kind, on the sheets
+OF_EACH_CLASS = 8
 SHOWN_PX = 128
 COLUMNS = 4
 WITHOUT = "-S preprocess.features=null -S preprocess.near_duplicates=report"
@@ -68,12 +68,13 @@ def look(images: Looked, arch: str) -> Seen:
 
 
 def write_report(images: Looked, seen: Seen | None, dropped: bool, directory: Path) -> None:
-    """Write data.json and data/ into `directory`. `dropped`: whether the twins are left out of the data."""
+    """Write data.json, findings.json and data/ into `directory`. `dropped`: whether the twins are left out of the data."""
     left_out = set(seen.twins) if seen and dropped else set()
     kept = np.array([row for row in range(len(images.names)) if row not in left_out])
     numbers: dict[str, Any] = {"images": len(kept), **_balance(images, kept), **_sizes(images, kept)}
     findings: list[tuple[str, int, str, float]] = []
     with atomic_directory(directory / "data") as folder:
+        save_png(_of_each_class(images, kept), folder / "classes.png")
         if seen:
             numbers["near_duplicates"] = _pairs(images, seen.pairs) | {"dropped": len(left_out)}
             # The worst first: across splits, then the surest
@@ -84,7 +85,7 @@ def write_report(images: Looked, seen: Seen | None, dropped: bool, directory: Pa
                     if seen.twins.get(row) == twin:
                         findings.append(("near_duplicate", row, images.names[twin], pair.correlation))
             numbers |= _labels_and_outliers(images, seen.features, kept, findings, folder)
-        _write_findings(images, findings, folder / "findings.csv")
+    _write_findings(images, findings, directory / "findings.json")
     write_json(directory / "data.json", numbers)
 
 
@@ -165,6 +166,16 @@ def _pair_sheet(images: Looked, pairs: Sequence[Pair]) -> Image.Image:
     return _sheet(images, [[pair.first, pair.second] for pair in pairs], captions)
 
 
+def _of_each_class(images: Looked, kept: np.ndarray) -> Image.Image:
+    """As many of each, evenly spread over its images."""
+    classes = sorted(set(images.classes))
+    rows: list[int] = []
+    for name in classes:
+        of_class = [int(row) for row in kept if images.classes[row] == name]
+        rows += [of_class[i] for i in np.linspace(0, len(of_class) - 1, OF_EACH_CLASS).astype(int)]
+    return class_grid(_shown(images.pixels[images.rows[rows]]), classes)
+
+
 def _sheet(images: Looked, groups: Sequence[Sequence[int]], captions: Sequence[str]) -> Image.Image:
     shown = [_shown(images.pixels[images.rows[list(group)]]) for group in groups[:SHOWN]]
     return captioned_sheet(shown, captions[:SHOWN], COLUMNS)
@@ -180,11 +191,17 @@ def _short(images: Looked, row: int) -> str:
 
 
 def _write_findings(images: Looked, findings: Sequence[tuple[str, int, str, float]], path: Path) -> None:
-    write_csv(
+    write_rows(
         path,
-        ("finding", "image", "split", "class", "other", "score"),
         (
-            (finding, images.names[row], images.splits[row], images.classes[row], other, f"{score:.3g}")
+            {
+                "finding": finding,
+                "image": images.names[row],
+                "split": images.splits[row],
+                "class": images.classes[row],
+                "other": other,
+                "score": float(f"{score:.3g}"),
+            }
             for finding, row, other, score in findings
         ),
     )

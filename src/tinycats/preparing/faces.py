@@ -16,6 +16,7 @@ from tinycats.preparing.decode import decode
 from tinycats.preparing.heads import best_of_photos, head_scores, not_head
 from tinycats.runtime.parallel import map_in_order
 from tinycats.runtime.params import FaceSource
+from tinycats.runtime.track import track
 
 CANDIDATES = 3  # squares of a photo that the probe chooses from
 BOX_MARGIN = 1.2  # times a head's box that came with the data
@@ -79,7 +80,8 @@ def find_faces(
     )
     work = partial(_search, source=source, size=size, max_pixels=max_pixels, probed=frozen is not None)
     with spool_path.open("wb") as spool:
-        for found in map_in_order(work, read_raw(raw_dir, names)):
+        searched = map_in_order(work, read_raw(raw_dir, names))
+        for found in track(searched, "looking for faces", len(names)):
             photos += [found.name] * len(found.weights)
             weights += found.weights
             spool.write(found.faces.tobytes())

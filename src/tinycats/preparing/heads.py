@@ -12,6 +12,7 @@ import numpy as np
 
 from tinycats.data.pixels import read_rows
 from tinycats.preparing.cat_faces import Square
+from tinycats.runtime.track import track
 
 FOLDS = 5
 SURE_SHARE = 0.5  # of the photos' best candidates, by the detector's weight: taken as heads for training
@@ -65,7 +66,8 @@ def head_scores(
     y = np.repeat([1, 0], [len(sure), len(not_heads)])
     groups = np.concatenate([photos[sure], photos_of_others[not_heads]])
     scores = np.zeros(len(features))
-    for seen, _ in GroupKFold(FOLDS).split(x, y, groups):
+    folds = GroupKFold(FOLDS).split(x, y, groups)
+    for seen, _ in track(folds, "telling faces from the rest", FOLDS):
         probe = make_pipeline(
             StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=500, class_weight="balanced")
         )

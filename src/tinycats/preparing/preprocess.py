@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinycats.data.processed import write_processed
-from tinycats.data.raw import SPLITS, RawImage, read_raw
+from tinycats.data.raw import SPLITS, RawImage, count_raw, read_raw
 from tinycats.inspection.report import Looked, look, write_report
 from tinycats.preparing.decode import BAD_REASONS, RARE_REASONS, BadImageError, decode, pixel_digest, to_square
 from tinycats.preparing.face_view import write_face_view
@@ -23,6 +23,7 @@ from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory
 from tinycats.runtime.parallel import map_in_order
 from tinycats.runtime.params import Fit, PreprocessParams
+from tinycats.runtime.track import track
 from tinycats.runtime.words import some
 from tinycats.sources.names import tidy_name
 
@@ -177,7 +178,8 @@ def _decode_all(
     with ExitStack() as stack:
         # Written, not mapped: where the disk is full, writing raises while a mapped page ends the process.
         spools = [stack.enter_context(_spool_path(spool_dir, size).open("wb")) for size in sizes]
-        for image, squares in map_in_order(work, read_raw(raw_dir)):
+        decoded = map_in_order(work, read_raw(raw_dir))
+        for image, squares in track(decoded, "reading images", count_raw(raw_dir)):
             images.append(image)
             for spool, square in zip(spools, squares, strict=False):
                 spool.write(square)
@@ -231,7 +233,8 @@ def _duplicates(raw_dir: Path, images: Sequence[Decoded], min_side_px: int, max_
     work = partial(_digest_one, min_side_px=min_side_px, max_pixels=max_pixels)
     first: dict[bytes, str] = {}
     same_as: dict[str, str] = {}
-    for name, digest in map_in_order(work, read_raw(raw_dir, suspects)):
+    digests = map_in_order(work, read_raw(raw_dir, suspects))
+    for name, digest in track(digests, "looking for identical images", len(suspects)):
         if (earlier := first.setdefault(digest, name)) != name:
             same_as[name] = earlier
     return same_as

@@ -16,6 +16,7 @@ def preprocess_data(
     raw_dir: Path,
     output_dir: Path,
     report_path: Path,
+    findings_path: Path,
     plots_dir: Path,
     metrics_path: Path,
     timing_path: Path,
@@ -24,8 +25,8 @@ def preprocess_data(
     seed: int,
     face_size: int,
 ) -> None:
-    """Write all that preprocess makes (see there) and returns. The report is data.json beside its folder data."""
-    assert plots_dir == report_path.with_suffix("")
+    """Write all that preprocess makes (see there) and returns. The report is data.json, findings.json and data."""
+    assert (plots_dir, findings_path) == (report_path.with_suffix(""), report_path.with_name("findings.json"))
     started = time.perf_counter()
     metrics = preprocess(
         raw_dir, output_dir, sizes, settings=settings, seed=seed, report_dir=report_path.parent, face_size=face_size

@@ -5,7 +5,6 @@ Its text is card.md.jinja, whose Python runs, in this order, in the published fo
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -17,10 +16,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch import nn
 
 from tinycats.classifier.network import Classifier
-from tinycats.figures.tables import text_of
 from tinycats.generator.network import TinyDiT
 from tinycats.publishing.figures import figures, show
 from tinycats.publishing.layout import CARD_NAME
+from tinycats.runtime.files import read_json
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")  # of Markdown, HTML and formulas
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
@@ -219,17 +218,13 @@ def _few_steps(evaluate: Mapping[str, Any], features: str, manifest: Mapping[str
 
 def memorised(metrics_dir: Path, evaluate: Mapping[str, Any]) -> dict[str, Any] | None:
     """What evaluate found about copies of training images among the student's: figures, and the nearest pairs by features."""
-    path = metrics_dir / "evaluate/nearest.csv"
+    path = metrics_dir / "evaluate/nearest.json"
     copying = evaluate.get("student", {}).get("copying", {}).get("features")
     if not copying or not path.exists():
         return None
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["model"] == "student"]
-    rows.sort(key=lambda row: float(row["features_distance"]))
-    pairs = [
-        (text_of(row["class"]), text_of(row["features_nearest"]), show(float(row["features_distance"])))
-        for row in rows[:PAIRS_LISTED]
-    ]
+    rows = [row for row in read_json(path) if row["model"] == "student"]
+    rows.sort(key=lambda row: row["features_distance"])
+    pairs = [(row["class"], row["features_nearest"], show(row["features_distance"])) for row in rows[:PAIRS_LISTED]]
     return {"pairs": pairs, **{key: show(value) for key, value in copying.items()}}
 
 

@@ -14,6 +14,7 @@ from tinycats.publishing.layout import GENERATORS, HEAD_NAME, MANIFEST_NAME
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import file_hash
 from tinycats.runtime.params import SamplerSettings
+from tinycats.runtime.track import track
 
 SCHEMA_VERSION = 3
 
@@ -23,7 +24,7 @@ def list_files(directory: Path) -> list[dict[str, Any]]:
     paths = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     return [
         {"path": path, "sha256": file_hash(directory / path), "bytes": (directory / path).stat().st_size}
-        for path in paths
+        for path in track(paths, "hashing files")
         if path != MANIFEST_NAME
     ]
 

@@ -22,6 +22,7 @@ from tinycats.publishing.revision import tag_name
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory, write_json
 from tinycats.runtime.params import PublishParams
+from tinycats.runtime.track import progress, track
 
 METRICS = ("fetch", "preprocess", "evaluate", "export", "quantize")
 MODEL_FILES = (CONFIG_NAME, WEIGHTS_NAME)
@@ -61,7 +62,7 @@ def publish(
                 f"{generator_dirs[generator_name]}: has a class {unknown[0]!r} that {classifier_dir} has not; train it again"
             )
     with atomic_directory(output) as hub, atomic_directory(web) as page:
-        for folder in (hub, page):
+        for folder in track((hub, page), "copying models"):
             _copy(onnx_dir, ONNX_FILES, folder / "onnx")
             _copy(onnx_int8_dir, ONNX_FILES, folder / "onnx_int8")
             _copy(onnx_dir, tuple(GENERATORS.values()), folder)
@@ -85,7 +86,10 @@ def publish(
             metrics=metrics,
         )
         repo_id = settings.hub.repo_id
-        write_card(hub, manifest, classifier, generators, metrics, results, repo_id, metrics_dir, settings.repository)
+        with progress("writing the model card"):
+            write_card(
+                hub, manifest, classifier, generators, metrics, results, repo_id, metrics_dir, settings.repository
+            )
         files = list_files(hub)
         address = (
             {"repo_id": repo_id, "revision": tag_name(revision, {**manifest, "files": files})} if repo_id else None
@@ -95,7 +99,8 @@ def publish(
         total = sum(file["bytes"] for file in files) + (hub / MANIFEST_NAME).stat().st_size
         summary = {"gates": results, "files": len(files) + 1, "bytes": total}
         if repo_id and address:
-            commit = upload(hub, repo_id, address["revision"], settings.hub.private)
+            with progress(f"uploading {total / 1e6:.0f} MB to {repo_id}", lines_only=True):
+                commit = upload(hub, repo_id, address["revision"], settings.hub.private)
             summary["hub"] = {**address, "commit": commit}
     return summary
 

@@ -1,17 +1,26 @@
-"""What a training run logs: kept with its checkpoints, so that a run that was stopped and resumed shows one whole curve."""
+"""What a training run logs: kept with its checkpoints, so that a run that was stopped and resumed shows one whole curve.
+
+The directory of a run's figures holds metrics.json (the last ones), train.json and val.json (curves: rows with a step) and
+plots/images, where DVCLive has its images. DVC draws every file in a directory of plots: curves are in files of their own.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
 
-from tinycats.runtime.files import write_json
+from tinycats.runtime.files import write_json, write_rows
 from tinycats.runtime.processes import is_main
+
+CURVES_EVERY_S = 2.0
+IMAGES = "plots/images"  # below the directory, as DVCLive has it
 
 
 class Sink(Protocol):
@@ -36,7 +45,7 @@ class LiveSink:
     def log(self, step: int, scalars: dict[str, float]) -> None:
         self._live.step = step
         for name, value in scalars.items():
-            self._live.log_metric(name, value)
+            self._live.log_metric(name, value, plot=False)  # CurvesSink has the curve
         self._live.make_summary()
 
     def log_image(self, step: int, name: str, path: Path) -> None:
@@ -59,16 +68,48 @@ class SummarySink:
         self._last |= {**scalars, "step": step}
 
     def log_image(self, step: int, name: str, path: Path) -> None:
-        """It is in the run directory."""
+        """As DVCLive does."""
+        target = self._directory / IMAGES / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
     def finish(self, summary: dict[str, float | str]) -> None:
         write_json(self._directory / "metrics.json", self._last | summary)
 
 
+class CurvesSink:
+    """All scalars by step: those of the validation in val.json, the others in train.json."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._rows: dict[str, dict[int, dict[str, float]]] = {"train": {}, "val": {}}
+        self._written_at = 0.0
+        (directory / IMAGES).mkdir(parents=True, exist_ok=True)
+
+    def log(self, step: int, scalars: dict[str, float]) -> None:
+        name = "val" if any(key.startswith("val_") for key in scalars) else "train"
+        self._rows[name].setdefault(step, {}).update(scalars)
+        if time.monotonic() - self._written_at >= CURVES_EVERY_S:
+            self._write()
+
+    def log_image(self, step: int, name: str, path: Path) -> None:
+        """Not of its concern."""
+
+    def finish(self, summary: dict[str, float | str]) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        for name, rows in self._rows.items():
+            keys = dict.fromkeys(key for scalars in rows.values() for key in scalars)
+            table = [{"step": step, **{key: scalars.get(key) for key in keys}} for step, scalars in rows.items()]
+            write_rows(self._directory / f"{name}.json", table)
+        self._written_at = time.monotonic()
+
+
 def _open_directory(directory: Path) -> Sink:
     if importlib.util.find_spec("dvclive") is not None:
         return LiveSink(directory)
-    print(f"dvclive is not installed: {directory} gets no curves, only the last figures", file=sys.stderr, flush=True)
+    print(f"dvclive is not installed: {directory} is written without it", file=sys.stderr, flush=True)
     return SummarySink(directory)
 
 
@@ -85,7 +126,7 @@ class History:
         self.images = images
         self._sinks: list[Sink] = []
         if is_main():
-            self._sinks = [_open_directory(live_directory), *([sink] if sink else [])]
+            self._sinks = [_open_directory(live_directory), CurvesSink(live_directory), *([sink] if sink else [])]
 
     def log(self, step: int, scalars: dict[str, float]) -> None:
         """Log scalars for `step` (optimizer steps done)."""

@@ -7,15 +7,18 @@ import resource
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn, Self
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from tinycats.runtime.processes import is_main
 from tinycats.runtime.status import State, write_status
+from tinycats.runtime.track import bar_with, can_draw, silence
 
 STATUS_EVERY_S = 2.0
 
@@ -37,20 +40,25 @@ class ProgressReport:
         self.stopped: signal.Signals | None = None
         self.started = self.status_at = time.monotonic()
         console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn(stage), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(), console=console, disable=not (console.is_terminal and is_main()),
-        )  # fmt: skip
+        self.bar = bar_with(
+            console,
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            drawn=can_draw(console) and is_main(),
+        )
+        self.shown = ExitStack()
         self.task = self.bar.add_task(stage, total=steps, completed=start, figures="")
 
     def __enter__(self) -> Self:
-        self.bar.start()
+        self.shown.enter_context(silence())
+        self.shown.enter_context(self.bar)
         self._write("running")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Take the bar away and write the last status."""
-        self.bar.stop()
+        self.shown.close()
         if self.stopped:
             self._write("stopped")
             self._say(f"stopped by {self.stopped.name} after step {self.done}; run the same command again to resume")

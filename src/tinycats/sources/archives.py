@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.track import track
 
 MAX_MEMBER_BYTES = 2**28
 MAX_MEMBERS = 500_000  # of an archive, whose list is kept in memory
@@ -96,7 +97,7 @@ def open_members(source: Path) -> Iterator[list[Member]]:
         with tar:
             with _one_line(source):
                 members = []
-                for info in tar:
+                for info in track(tar, f"looking into {source.name}"):
                     members.append(_tar_member(source, tar, info))
                     _check_whole(source, packed, len(members), tar.offset)
                 _check_end(source, packed, tar)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import file_hash
+from tinycats.runtime.track import progress
 
 ATTEMPTS = 5
 TIMEOUT_S = 60.0
@@ -61,8 +62,16 @@ def _resume(url: str, partial: Path) -> None:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing is missing
             return
         raise
-    with response, partial.open("ab" if response.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as file:
+    resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
+    total = None if response.length is None else response.length + (start if resumed else 0)
+    with (
+        response,
+        partial.open("ab" if resumed else "wb") as file,
+        progress(f"downloading {partial.stem}", total, "bytes") as advance,
+    ):
+        advance(file.tell())
         while chunk := response.read(CHUNK_BYTES):
             file.write(chunk)
+            advance(len(chunk))
         if response.length:  # read(n) ends in silence where the connection does
             raise http.client.IncompleteRead(b"", response.length)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tinycats.data.raw import RawImage, has_text_only
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.track import track
 from tinycats.sources.archives import Member, open_members
 from tinycats.sources.formats import (
     ADVICE,
@@ -54,7 +55,7 @@ def image_folder(source: Path, left_out: list[LeftOut] | None = None) -> Iterato
                 classes.add(_class_name(source, place[0]))
             if len(place) > 2 and not member.is_directory and member.path.suffix.lower() in SUFFIXES:
                 raise UserError(f"{source}: {layout.too_deep(member.path)}")
-        for member in members:
+        for member in track(members, f"files of {source.name}"):
             if member.is_directory:
                 continue
             split, place = ("", ()) if member.is_clutter else layout.place(member.path)

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 from tinycats.data.raw import RawImage
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.track import track
 from tinycats.sources.archives import open_members
 from tinycats.sources.download import check_md5, download
 
@@ -74,7 +75,7 @@ def oxford_pets(images: Archive, annotations: Archive, other_max: int, seed: int
     dogs = _spread([image for image in listed if not image.is_cat], other_max, seed)
     wanted = {image.name: image for image in listed if image.is_cat} | {image.name: image for image in dogs}
     with open_members(images.path) as members:
-        for member in members:
+        for member in track(members, f"images in {images.path.name}"):
             if member.path.suffix != ".jpg" or (image := wanted.pop(member.path.stem, None)) is None:
                 continue
             class_name = image.breed if image.is_cat else OTHER

@@ -14,6 +14,7 @@ from PIL import Image
 from tinycats.data.raw import RawImage
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.parallel import map_in_order
+from tinycats.runtime.track import track
 from tinycats.sources.drawing import (
     Brush,
     Colour,
@@ -136,8 +137,9 @@ def render(class_name: str, index: int, seed: int, size_px: int) -> np.ndarray:
 
 def synthetic_images(images_per_class: int, seed: int, size_px: int) -> Iterator[RawImage]:
     """Yield `images_per_class` PNG images of each of CLASSES, named <class>/<index>.png, without a split."""
-    which = ((class_name, index) for class_name in CLASSES for index in range(images_per_class))
-    yield from map_in_order(partial(_raw_image, seed=seed, size_px=size_px), which)
+    which = [(class_name, index) for class_name in CLASSES for index in range(images_per_class)]
+    drawn = map_in_order(partial(_raw_image, seed=seed, size_px=size_px), which)
+    yield from track(drawn, "drawing images", len(which))
 
 
 def _raw_image(which: tuple[str, int], seed: int, size_px: int) -> RawImage:

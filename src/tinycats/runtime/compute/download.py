@@ -14,6 +14,7 @@ from tinycats.runtime.compute.container import Result
 from tinycats.runtime.compute.job import Job
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory, atomic_path, file_hash
+from tinycats.runtime.track import track
 
 
 class UnsoundError(Exception):
@@ -29,12 +30,12 @@ def download(
     """
     scratch = job.state / "remote" / record.name
     try:
-        for output in job.outputs.values():
-            name = output.as_posix()
-            for inside, expected in result.outputs[name].items():
-                target = scratch / name / inside
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _fetch(volume, f"{record.folder}/outputs/{name}/{inside}".rstrip("/"), target, expected, insist)
+        names = [output.as_posix() for output in job.outputs.values()]
+        files = [(name, inside, digest) for name in names for inside, digest in result.outputs[name].items()]
+        for name, inside, expected in track(files, f"{job.stage}: files from Modal"):
+            target = scratch / name / inside
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _fetch(volume, f"{record.folder}/outputs/{name}/{inside}".rstrip("/"), target, expected, insist)
         try:
             for argument, check in job.checks.items():
                 check(scratch / job.outputs[argument])

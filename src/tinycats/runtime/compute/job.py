@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinycats.runtime.track import naming
+
 
 @dataclass(frozen=True)
 class Job:
@@ -31,7 +33,8 @@ def run_here(job: Job) -> None:
     arguments = {**job.inputs, **job.outputs, **job.arguments}
     processes = job.processes or _gpus()
     if processes == 1:
-        job.function(**arguments)
+        with naming(job.stage):
+            job.function(**arguments)
     else:
         from tinycats.runtime.compute.launch import launch  # torchrun takes a while to import
 

@@ -17,6 +17,7 @@ import modal
 from tinycats.runtime.compute.calls import CallRecord
 from tinycats.runtime.compute.connection import say
 from tinycats.runtime.compute.contents import Contents, digest
+from tinycats.runtime.track import progress
 
 CLAIM_S = 60.0  # so long a claim is waited for; between it and its call lies one request
 STALE_S = 600.0  # a claim of this age is not waited for: who made it is gone (clocks may differ by less)
@@ -52,7 +53,7 @@ def upload(volume: modal.Volume, path: Path, sums: Contents, stage: str) -> None
         pass
     files = {f"{name}/{inside}" if inside else name: path / inside for inside in sums}
     say(stage, f"uploads {path} ({sum(file.stat().st_size for file in files.values()) / 1e6:.1f} MB)")
-    with volume.batch_upload(force=True) as batch:
+    with progress(f"{stage}: uploading {path}"), volume.batch_upload(force=True) as batch:
         for target, file in files.items():
             batch.put_file(file, target)
     write(volume, f"{name}.json", sums)  # now it is whole
