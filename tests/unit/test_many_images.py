@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from tests.unit.test_inspection import ARCH, SIZE, altered, clusters, square
+from tests.unit.test_inspection import ARCH, SETTINGS, SIZE, altered, clusters, raw_cats, square
 from tinycats.backbones.features import FrozenFeatures, features_of
 from tinycats.classifier import calibration
 from tinycats.classifier.distance import fit_distance
@@ -22,6 +22,7 @@ from tinycats.inspection import features as inspected
 from tinycats.inspection import label_errors, near_duplicates, outliers
 from tinycats.inspection.features import comparable_features
 from tinycats.preparing import heads
+from tinycats.preparing.preprocess import preprocess
 from tinycats.sources.synthetic import render
 
 
@@ -87,6 +88,24 @@ def test_in_parts_pairs_are_judged_as_all_at_once(
     for part, whole in zip(near_duplicates.likeness(images, pairs), at_once, strict=True):
         np.testing.assert_allclose(part, whole, atol=1e-6)
     assert max(seen) <= 14
+
+
+def test_preprocess_finds_the_same_copies_where_all_limits_are_low(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw_cats(tmp_path)
+    for module, limits in {
+        near_duplicates: {"ALL_PAIRS": 10, "GROUP": 14, "PAIRS_AT_ONCE": 5},
+        inspected: {"IN_FULL": 10, "DIMS": 12, "SAMPLE": 20, "AT_ONCE": 7},
+        label_errors: {"TRAINED_ON": 16},
+        outliers: {"COMPARED_WITH": 6},
+    }.items():
+        for name, value in limits.items():
+            monkeypatch.setattr(module, name, value)
+    metrics = preprocess(tmp_path / "raw", tmp_path / "processed", [32, SIZE], SETTINGS, 0, tmp_path)
+    dropped = [file["name"] for file in metrics["quarantined_files"] if file["reason"] == "near_duplicate"]
+    assert dropped == ["Bombay/0_copy_of_train.png", "Bombay/copy_of_test.png", "Persian/copy_of_val.png"]
+    assert (tmp_path / "data/outliers.png").exists()
 
 
 def test_features_in_few_dimensions_tell_the_same_neighbours(
