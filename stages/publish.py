@@ -9,7 +9,7 @@ from tinycats.runtime.errors import one_line_errors
 from tinycats.runtime.files import write_json
 from tinycats.runtime.params import load_params
 
-CODE = ("src", "stages", "conf", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
+CODE = ("src", "stages", "conf", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock", "torch.lock")
 
 
 def main() -> None:
