@@ -10,7 +10,7 @@ from tinycats.runtime.files import write_json
 from tinycats.runtime.params import load_params
 from tinycats.runtime.track import naming
 
-CODE = ("src", "stages", "conf", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
+CODE = ("src", "stages", "conf", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock", "torch.lock")
 
 
 def main() -> None:

@@ -126,7 +126,8 @@ def checkout(tmp_path: Path, service: ModalDouble, packages: Path) -> Callable[.
     def make(name: str = "checkout", **compute: Any) -> Checkout:
         path = tmp_path / name
         path.mkdir()
-        shutil.copy(ROOT / "requirements.lock", path)
+        for name in ("requirements.lock", "torch.lock"):
+            shutil.copy(ROOT / name, path)
         content = composed("compute=modal")
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 1, "heads": 1}
         # Not auto: each container would measure what is fastest there

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 from tests.remote.modal_double import ModalDouble
-from tests.unit.test_locks import RUN, locked, needed
+from tests.unit.test_locks import RUN, TORCH, locked, needed
 from tinycats.runtime.compute_params import RemoteStage
 
 STAGES = get_args(RemoteStage)
@@ -52,7 +52,7 @@ def test_the_jobs_import_from_exactly_the_files_of_the_image(deployed: ModalDoub
 import sys
 sys.path.insert(0, {str(tmp_path / "root")!r})
 import importlib, importlib.metadata, json, os
-for name in ("wandb", "sniffio"):  # as in the image: timm and anyio import them where they are installed, and do without
+for name in ("wandb", "sniffio", "defusedxml"):  # as in the image: others import them where they are installed, and do without
     sys.modules[name] = None
 for name in {modules!r}:
     importlib.import_module(name)
@@ -73,21 +73,32 @@ print(json.dumps([ours, sorted({{owners[file] for file in files if file in owner
     # what they import of others is in the lock, or comes with torch or Modal's own client
     imported = {canonicalize_name(name) for name in distributions}
     assert {"torch", "modal", "numpy"} <= imported
-    unlocked = imported - set(locked(RUN)) - needed([Requirement("torch"), Requirement("modal")])
+    unlocked = imported - set(locked(RUN)) - set(locked(TORCH)) - needed([Requirement("torch"), Requirement("modal")])
     assert not unlocked
 
 
-def test_the_image_is_made_of_the_lock_file(deployed: ModalDouble) -> None:
+def installs(service: ModalDouble, image_id: str) -> list[tuple[str, bytes]]:
+    """The commands of an image that install locked packages, first to last, each with its list."""
+    image = service.images[image_id]
+    below = [found for base in image.base_images for found in installs(service, base.image_id)]
+    files = {file.filename: file.data for file in image.context_files}
+    return below + [
+        (command, files["/.requirements.txt"])
+        for command in image.dockerfile_commands
+        if "-r /.requirements.txt" in command
+    ]
+
+
+def test_the_image_is_made_of_the_lock_files(deployed: ModalDouble) -> None:
+    """torch's build for CUDA brings packages that are not locked; all others are checked by their hashes."""
     (function,) = (each for each in deployed.functions.values() if each.function_name == "train_dit")
     commands = deployed.image_commands(function.image_id)
-    (install,) = (
-        command
-        for command in commands
-        if "requirements" in command and "pip install" in command and "modal_req" not in command
-    )
-    assert "-r /.requirements.txt" in install
-    content = deployed.image_files(function.image_id)["/.requirements.txt"]
-    assert content == (ROOT / RUN).read_bytes()
+    (packages, locked_packages), (torch, locked_torch) = installs(deployed, function.image_id)
+    assert "pip install" in packages
+    assert "--no-deps --require-hashes" in packages
+    assert locked_packages == (ROOT / RUN).read_bytes()
+    assert "--no-deps" not in torch
+    assert locked_torch == (ROOT / TORCH).read_bytes()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert any(command.startswith("FROM python:" + version) for command in commands), commands
 

@@ -1,7 +1,8 @@
-"""requirements.lock is what a run needs, requirements-dev.lock all of that and what development needs."""
+"""requirements.lock is what a run needs, requirements-dev.lock what development needs too; torch.lock has torch's version."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Collection, Iterable
@@ -13,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 
-RUN, DEV = "requirements.lock", "requirements-dev.lock"
+RUN, DEV, TORCH = "requirements.lock", "requirements-dev.lock", "torch.lock"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 NOT_LOCKED = PYPROJECT["tool"]["uv"]["exclude-dependencies"]
@@ -23,9 +24,9 @@ def locked(name: str) -> dict[str, str]:
     """The versions that a lock file has for this platform, by package."""
     versions = {}
     for line in (ROOT / name).read_text().splitlines():
-        if line.startswith("#"):
+        if line.startswith(("#", "    --hash=")):
             continue
-        requirement = Requirement(line)
+        requirement = Requirement(line.removesuffix(" \\"))
         (pin,) = requirement.specifier
         assert pin.operator == "==", line
         if requirement.marker is None or requirement.marker.evaluate():
@@ -71,7 +72,20 @@ def extras_of(name: str) -> list[str]:
 @pytest.mark.parametrize("name", [RUN, DEV])
 def test_it_holds_what_is_needed_and_nothing_else(name: str) -> None:
     """Whichever torch is installed: of its build for CUDA only torch itself is locked."""
-    assert set(locked(name)) == needed(declared(*extras_of(name)), NOT_LOCKED)
+    assert set(locked(name)) | set(locked(TORCH)) == needed(declared(*extras_of(name)), NOT_LOCKED)
+    assert not set(locked(name)) & set(locked(TORCH))
+
+
+@pytest.mark.parametrize("name", [RUN, DEV])
+def test_every_package_has_its_hashes(name: str) -> None:
+    for block in re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())[2:]:
+        assert re.fullmatch(r"[^\n]+==[^\n]+( \\\n    --hash=sha256:[0-9a-f]{64})+", block), block[:80]
+
+
+def test_the_build_of_torch_is_open() -> None:
+    """A hash would choose one of many builds: for CPUs, or one version of CUDA."""
+    assert list(locked(TORCH)) == ["torch", "torchvision"]
+    assert "--hash" not in (ROOT / TORCH).read_text()
 
 
 def test_a_run_needs_no_tools_of_development() -> None:
@@ -86,18 +100,28 @@ def test_what_is_tested_is_what_runs() -> None:
 
 @pytest.mark.parametrize("name", [RUN, DEV])
 def test_versions_are_in_the_ranges_of_the_project(name: str) -> None:
-    versions = locked(name)
+    versions = locked(name) | locked(TORCH)
     for requirement in declared(*extras_of(name)):
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement
 
 
-@pytest.mark.parametrize("name", [RUN, DEV])
+@pytest.mark.parametrize("name", [RUN, DEV, TORCH])
 def test_it_says_how_it_is_made_and_not_where_packages_came_from(name: str) -> None:
     text = (ROOT / name).read_text()
     comments = [line for line in text.splitlines() if "#" in line]
     assert comments == text.splitlines()[:2]
     assert comments[1].split()[1:3] == ["make", "lock"]
     assert "://" not in text
+
+
+def test_npm_checks_every_package_of_the_page() -> None:
+    """Each has a SHA-512, and none says where it came from."""
+    packages = json.loads((ROOT / "frontend/package-lock.json").read_text())["packages"]
+    assert len(packages) > 300
+    for name, package in packages.items():
+        assert name == "" or re.fullmatch(r"sha512-[\w+/]{86}==", package["integrity"]), name
+        assert "resolved" not in package, name
+    assert "omit-lockfile-registry-resolved=true" in (ROOT / "frontend/.npmrc").read_text().splitlines()
 
 
 def test_what_needs_only_an_extra_is_told_apart(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,15 +20,17 @@ from tinycats.runtime.compute_params import ModalCompute
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import file_hash
 
-LOCK = Path("requirements.lock")  # what the image is made of
+LOCKS = (Path("requirements.lock"), Path("torch.lock"))  # what the image is made of
 
 
 def app_name(prefix: str, root: Path = Path()) -> str:
-    """The prefix, and a hash of all that the app is made of. Raises UserError where the lock file is missing below `root`."""
-    if not (root / LOCK).exists():
-        raise UserError(f"{LOCK}: not found; it defines the image on Modal; run this from the repository root")
+    """The prefix, and a hash of all that the app is made of. Raises UserError where a lock file is missing below `root`."""
+    for lock in LOCKS:
+        if not (root / lock).exists():
+            raise UserError(f"{lock}: not found; it defines the image on Modal; run this from the repository root")
     (package,) = tinycats.__path__
-    digest = hashlib.sha256(f"{sys.version_info.major}.{sys.version_info.minor} {file_hash(root / LOCK)}".encode())
+    locks = " ".join(file_hash(root / lock) for lock in LOCKS)
+    digest = hashlib.sha256(f"{sys.version_info.major}.{sys.version_info.minor} {locks}".encode())
     for path in sorted(Path(package).rglob("*.py")):
         digest.update(f"{path.relative_to(package).as_posix()} {file_hash(path)}".encode())
     return f"{prefix}-{digest.hexdigest()[:10]}"
@@ -41,7 +43,7 @@ def is_version(name: str, prefix: str) -> bool:
 
 def deployed_function(compute: ModalCompute, job: Job, volume: modal.Volume) -> tuple[str, modal.Function]:
     """The app's name and the stage's function on its machine; the app is deployed where it is not there."""
-    from tinycats.runtime.compute.modal_app import MOUNT, app  # reads requirements.lock
+    from tinycats.runtime.compute.modal_app import MOUNT, app  # reads the locks
 
     name = app_name(compute.app)
     function = modal.Function.from_name(name, job.stage, environment_name=compute.environment)

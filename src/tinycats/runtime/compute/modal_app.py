@@ -20,7 +20,8 @@ MOUNT = "/tinycats"  # of the Volume in a container
 
 image = (
     modal.Image.debian_slim()  # with the Python version of the caller
-    .pip_install_from_requirements("requirements.lock")
+    .pip_install_from_requirements("requirements.lock", extra_options="--no-deps --require-hashes")
+    .pip_install_from_requirements("torch.lock")  # with what its build needs of CUDA
     .env({"TINYCATS_VOLUME": MOUNT, "PYTHONHASHSEED": "0"})
     .add_local_python_source("tinycats")
 )

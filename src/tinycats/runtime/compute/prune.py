@@ -17,7 +17,7 @@ from modal.types import FileEntryType
 
 from tinycats.runtime.compute.calls import find_records
 from tinycats.runtime.compute.connection import ANSWERS, CallEnded, ask, check_token, one_line
-from tinycats.runtime.compute.deployment import LOCK, app_name, is_version
+from tinycats.runtime.compute.deployment import LOCKS, app_name, is_version
 from tinycats.runtime.compute.storage import read
 from tinycats.runtime.compute_params import LocalCompute, ModalCompute
 
@@ -67,7 +67,7 @@ def prune_there(root: Path, place: Place, days: float) -> Iterator[str]:
                 ended.add(f"{unit}/{rest[0]}")
         live = {folder: call for folder, call in calls.items() if folder not in ended and _may_run(call)}
         apps = {call.get("app") for call in live.values()}
-        if (root / LOCK).exists():
+        if all((root / lock).exists() for lock in LOCKS):
             apps.add(app_name(place.prefix, root))
         for app in modal.experimental.list_deployed_apps(place.environment or ""):
             if is_version(app.name, place.prefix) and app.name not in apps and not app.containers:
