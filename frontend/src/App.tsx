@@ -137,7 +137,7 @@ function Navigation() {
       aria-label="Pages"
       sx={{
         display: 'flex',
-        gap: 0.5,
+        gap: { md: 0.5 },
         mr: { md: 'auto' },
         position: { xs: 'fixed', md: 'static' },
         insetInline: 0,
