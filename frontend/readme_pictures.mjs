@@ -1,11 +1,12 @@
 // The README's pictures of the page, from the production build: node readme_pictures.mjs [DIST]
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { browse } from './browse.mjs';
 
 const [dist = 'dist'] = process.argv.slice(2);
 const FOLDER = join(import.meta.dirname, '../docs');
-const PATIENCE_MS = 600_000;
-const SETTINGS = 'model=student&class=Siamese&seed=7&count=4&start=1';
+const PATIENCE_MS = 120_000;
+const SETTINGS = 'model=student&class=Siamese&seed=7&count=3&start=1';
 
 const { browser, address, close } = await browse(dist);
 try {
@@ -35,11 +36,11 @@ try {
   // its own picture: the photos that the models were trained on are not ours to show
   const waiting = page.waitForEvent('download');
   await page.getByRole('button', { name: 'Save PNG of picture 1' }).click();
-  const picture = await (await waiting).path();
+  const buffer = readFileSync(await (await waiting).path());
   await page.getByRole('link', { name: 'Which breed is my cat?' }).click();
-  await page.getByLabel('Choose pictures').setInputFiles(picture);
+  await page.getByLabel('Choose pictures').setInputFiles({ name: 'made here.png', mimeType: 'image/png', buffer });
   await page.getByTestId('answer').waitFor();
-  await page.evaluate(() => scrollTo(0, 0));
+  await page.getByRole('link', { name: 'Make a new Siamese' }).evaluate((link) => link.scrollIntoView({ block: 'center' }));
   await shoot('classify');
 } finally {
   await close();

@@ -173,7 +173,7 @@ test('without Web Share the link of a picture is copied', async () => {
       await made(page);
       await page.evaluate(() => Reflect.deleteProperty(Navigator.prototype, 'share')); // Linux has none anyway
       await page.getByRole('button', { name: 'Share picture 1' }).click();
-      await page.getByText('Link copied').waitFor();
+      await page.getByRole('button', { name: 'Link of picture 1 copied' }).waitFor();
       const link = await page.evaluate(() => navigator.clipboard.readText());
       const said = new URLSearchParams(new URL(link).hash.split('?')[1]);
       expect(Object.fromEntries(said)).toMatchObject({ class: BREEDS[0], seed: '21', count: '1', start: '1' });

@@ -1,6 +1,5 @@
 import Box from '@mui/material/Box';
 import ButtonBase from '@mui/material/ButtonBase';
-import Container from '@mui/material/Container';
 import IconButton from '@mui/material/IconButton';
 import { useColorScheme } from '@mui/material/styles';
 import Typography from '@mui/material/Typography';
@@ -11,7 +10,6 @@ import { BenchmarkIcon, ClassifyIcon, DarkIcon, ExperimentsIcon, GenerateIcon, L
 import { ModelsGate, ModelsProvider } from './ui/ModelsProvider';
 import { PageSkeleton } from './ui/PageSkeleton';
 import { ItemsProvider } from './pages/classify/ItemsProvider';
-import StartPage from './pages/start/StartPage';
 
 interface Page {
   path: string;
@@ -20,6 +18,8 @@ interface Page {
   Component: ComponentType;
   needsModels: boolean;
 }
+
+const StartPage = lazy(() => import('./pages/start/StartPage'));
 
 const PAGES: Page[] = [
   {
@@ -92,7 +92,7 @@ export function App() {
             <DeviceBadge />
             <ThemeButton />
           </Box>
-          <Container component="main" maxWidth="lg" sx={{ py: { xs: 2, sm: 3 }, flex: 1 }}>
+          <Box component="main" sx={{ width: 1, maxWidth: 1200, mx: 'auto', p: { xs: 2, sm: 3 }, flex: 1 }}>
             <Suspense fallback={<PageSkeleton />}>
               <Routes>
                 <Route
@@ -121,7 +121,7 @@ export function App() {
                 <Route path="*" element={<Navigate to="/" replace />} />
               </Routes>
             </Suspense>
-          </Container>
+          </Box>
         </Box>
       </ItemsProvider>
     </ModelsProvider>
@@ -137,7 +137,7 @@ function Navigation() {
       aria-label="Pages"
       sx={{
         display: 'flex',
-        gap: 0.5,
+        gap: { md: 0.5 },
         mr: { md: 'auto' },
         position: { xs: 'fixed', md: 'static' },
         insetInline: 0,

@@ -29,7 +29,7 @@ export default function DeviceDialog({ models, onClose }: { models: Models; onCl
   const available = precisionsOf(models.manifest);
   const size = (of: Precision) =>
     available.includes(of)
-      ? `${bytes(names.reduce((sum, name) => sum + modelFile(models.manifest, name, of).bytes, 0))} for all models`
+      ? `${bytes(names.reduce((sum, name) => sum + modelFile(models.manifest, name, of).bytes, 0))} in all`
       : 'not in this version';
   return (
     <Dialog open onClose={onClose} fullWidth maxWidth="xs" aria-labelledby="device-title">

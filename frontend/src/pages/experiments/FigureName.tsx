@@ -43,7 +43,9 @@ export function FigureName({ group, name, better }: { group: string; name: strin
           anchorEl={anchor}
           onClose={() => setAnchor(null)}
           anchorOrigin={{ vertical: 'bottom', horizontal: 'left' }}
-          slotProps={{ paper: { role: 'dialog', 'aria-labelledby': id, elevation: 4 } }}
+          slotProps={{
+            paper: { role: 'dialog', 'aria-labelledby': id, elevation: 4, sx: { border: 1, borderColor: 'divider' } },
+          }}
         >
           <Box sx={{ p: 2, maxWidth: 380 }}>
             <Typography id={id} variant="h3" sx={{ mb: 1, overflowWrap: 'anywhere' }}>

@@ -75,7 +75,7 @@ const FAMILIES: readonly Family[] = [
   {
     name: /^unlike_test$/,
     what: 'The share of test pictures that are called unlike the training pictures: false alarms.',
-    good: 'Near 0; the limit is set so that a few in a hundred are.',
+    good: 'A few in 100: the limit is set for that. The lower it is, the more of what is really unlike is missed.',
   },
   {
     name: /^fd_.+_floor$/,

@@ -58,9 +58,9 @@ export function PictureActions({ settings, picture, what }: { settings: Settings
         size="small"
         disabled={!picture.done}
         onClick={() => void sharePicture()}
-        aria-label={copied ? `Link copied to ${what}` : `Share ${what}`}
+        aria-label={copied ? `Link of ${what} copied` : `Share ${what}`}
       >
-        {copied ? 'Link copied' : 'Share'}
+        {copied ? 'Copied' : 'Share'}
       </Button>
     </Box>
   );
