@@ -28,7 +28,7 @@ KEPT = {
 def execute(path: Path, parameters: str | None = None) -> nbformat.NotebookNode:
     """The notebook after all its cells were run in its folder, `parameters` in place of those that it has.
 
-    Nothing in it depends on the clock or the version of Python. Raises UserError naming the cell that fails.
+    When and with which Python they ran is not kept. Raises UserError with the error of the cell that fails.
     """
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:

@@ -11,6 +11,7 @@ import torch
 from tests.remote.conftest import hub_environment, run_python
 from tests.remote.hub_server import Blob, Commit, Fault, HubServer, Repository
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
+from tinycats.generator.sampler import save_sampler, student_sampler
 from tinycats.runtime.errors import UserError
 
 LOAD = """
@@ -88,6 +89,37 @@ def test_models_from_the_hub(hub: HubServer, tmp_path: Path) -> None:
     assert said["no_revision"] == "ann/cats: has no revision v9 on the Hugging Face Hub"
     assert "classifier/config.json: not found" in said["no_subfolder"]
     assert "ann/ca--ts: is not a local directory" in said["no_name"]
+
+
+GENERATE = """
+import sys, tinycats
+
+for revision in (None, "v1"):
+    student = tinycats.Generator.from_pretrained("ann/cats", student=True, revision=revision)
+    print(student, student.generate("a", steps=1).shape)
+try:
+    tinycats.Generator.from_pretrained("ann/cats")
+except tinycats.UserError as error:
+    print(error)
+"""
+
+
+def test_a_generator_comes_with_its_sampler(hub: HubServer, tmp_path: Path) -> None:
+    """Of the same commit; and what is missing there is named."""
+    save(tmp_path / "student", 1)
+    cats = hub.repositories["ann/cats"] = Repository(private=False)
+    for steps in (2, 4):
+        save_sampler(student_sampler(steps), tmp_path / "student")
+        names = ("student/config.json", "student/model.safetensors", "student.sampler.json")
+        files = {name: Blob((tmp_path / name).read_bytes()) for name in names}
+        commit = cats.add(Commit(cats.branches.get("main"), f"{steps} steps", files))
+        cats.tags.setdefault("v1", commit)
+    done = run_python(GENERATE, hub_environment(hub, tmp_path / "home", ""))
+    assert done.returncode == 0, done.stderr
+    current, tagged, missing = done.stdout.splitlines()
+    assert current == "<Generator ann/cats: generator, 2 classes, 16 px, 4 steps> (1, 16, 16, 3)"
+    assert tagged == current.replace("4 steps", "2 steps")
+    assert "generator: not found" in missing
 
 
 @pytest.mark.parametrize("path", [Path("models/none"), "none", "a/b/c"])

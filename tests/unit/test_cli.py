@@ -343,6 +343,24 @@ def test_generate_with_a_student_takes_its_few_steps(here: Path) -> None:
             assert (image.text["steps"], image.text["few_step"]) == (str(taken), "True")
 
 
+def test_generate_uses_the_pretrained_generator_where_none_was_trained_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
+    monkeypatch.chdir(tmp_path)
+    asked = ("generate", "--class", "Bengal", "--count", "1", "--steps", "2")
+    result = run(*asked, "--out", "a")
+    assert result.exit_code == 0, result.output
+    released = "pretrained/onnx_int8/generator.onnx"
+    assert result.stderr.startswith(f"models/generator: not found; uses {released}")
+    assert run(*asked, "--out", "b", "--model", released).stderr == ""
+    assert (tmp_path / "a/Bengal-0-0.png").read_bytes() == (tmp_path / "b/Bengal-0-0.png").read_bytes()
+    student = run(*asked, "--out", "c", "--model", "pretrained/onnx_int8/student.onnx")
+    assert student.exit_code == 0, student.output
+    assert Image.open(tmp_path / "c/Bengal-0-0.png").text["few_step"] == "True"
+    assert "models/other: not found" in error_line(run(*asked, "--model", "models/other"))
+
+
 def test_generate_with_a_student_takes_no_guidance(here: Path) -> None:
     for strength in ("3", "1"):
         line = error_line(run("generate", "--model", "models/student", "--guidance", strength))

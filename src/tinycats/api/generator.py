@@ -134,7 +134,7 @@ class Generator:
         its number among those of the class, `steps` and `guidance` alone (see `sampler`). Raises UserError for an unknown class,
         and as `sampler` does.
         """
-        wanted = [classes] if isinstance(classes, (str, Mapping)) else classes
+        wanted: Sequence[Wanted] | None = [classes] if isinstance(classes, (str, Mapping)) else classes
         of = [self._weights(each) for each in (self.usual_classes if wanted is None else wanted)]
         if not of or count < 1:
             raise UserError("classes and count: nothing to generate")
@@ -177,7 +177,7 @@ class Generator:
 
     def _weights(self, wanted: Wanted) -> Tensor:
         """Class weights, float32 (1, K + 1), of sum 1."""
-        shares = {wanted: 1.0} if isinstance(wanted, str) else wanted
+        shares: Mapping[str, float] = {wanted: 1.0} if isinstance(wanted, str) else wanted
         weights = torch.zeros(1, len(self.classes) + 1)
         for name, share in shares.items():
             weights[0, self.classes.index(class_named(name, self.classes, "classes"))] += share
