@@ -69,7 +69,7 @@ def test_states(content: bytes) -> None:
         path.mkdir(parents=True)
         (path / "status.json").write_bytes(content)
         console = Console(file=io.StringIO(), width=200)
-        console.print(status_table(find_runs(Path(directory)), every=True))
+        console.print(status_table(console, find_runs(Path(directory)), every=True))
 
 
 @given(st.data())

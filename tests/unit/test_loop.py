@@ -81,7 +81,9 @@ def run(task: LineTask, path: Path, **changes: Any) -> nn.Module:
     settings = RunSettings(path / "runs", device="cpu", every_steps=5, **{"guard_steps": 16, **SELDOM, **others})
     task.steps = training.steps
     history = History(path / "live", path / "images")
-    return train(task, training, settings, torch.device("cpu"), RunDirectory(path / "run"), history)
+    model = train(task, training, settings, torch.device("cpu"), RunDirectory(path / "run"), history)
+    history.finish({})
+    return model
 
 
 def weights(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -27,7 +27,8 @@ with track.naming("evaluate"):
         time.sleep(0.2)
         advance(396e6)
     if sys.argv[2:]:
-        for number in track.track(range(3), "what fails"):
+        kept = track.track(range(3), "what fails")
+        for number in kept:
             raise SystemExit("error: it failed")
 print("end")
 """

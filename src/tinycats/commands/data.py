@@ -52,6 +52,8 @@ def _print(numbers: dict[str, Any], findings: list[dict[str, Any]], shown: int |
     from rich.markup import escape
     from rich.table import Table
 
+    from tinycats.runtime.tables import fitting_table
+
     console = Console()
     summary = Table(show_header=False, box=None)
     for name, value in flatten(numbers, reducer="dot").items():
@@ -61,12 +63,11 @@ def _print(numbers: dict[str, Any], findings: list[dict[str, Any]], shown: int |
         found = [finding for finding in findings if finding["finding"] == kind]
         if not found:
             continue
-        table = Table(title=f"{title}: {len(found)}", title_justify="left")
-        for head in ("image", "split", "class", *([other] if other else []), score):
-            table.add_column(head, overflow="fold")
-        for finding in found[:shown]:
-            columns = ("image", "split", "class", *(["other"] if other else []))
-            table.add_row(*(escape(finding[column]) for column in columns), f"{finding['score']:g}")
-        console.print(table)
+        heads = ("image", "split", "class", *([other] if other else []), score)
+        columns = ("image", "split", "class", *(["other"] if other else []))
+        rows = [[*(finding[column] for column in columns), f"{finding['score']:g}"] for finding in found[:shown]]
+        console.print()
+        table = fitting_table(console, heads, rows, less_needed=("class",), title=f"{title}: {len(found)}")
+        console.print(table, crop=False)
         if shown is not None and len(found) > shown:
             console.print(f"and {len(found) - shown} more: `tinycats data --all`")

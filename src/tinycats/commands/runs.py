@@ -40,9 +40,9 @@ def runs(
     from datetime import UTC, datetime
 
     from rich.console import Console
-    from rich.table import Table
 
     from tinycats.runtime.compute.calls import find_records
+    from tinycats.runtime.tables import fitting_table
 
     records = [record for _, record in find_records(root)]
     states: dict[str, str] = {record.call_id: record.state for record in records}
@@ -69,21 +69,23 @@ def runs(
     if not records:
         print("nothing has been run on Modal from here")
         return
-    table = Table(box=None)
-    for name in ("run", "state", "GPU", "started", "attempts", "GPU time", "about", "call"):
-        table.add_column(name, no_wrap=name in ("run", "state", "call"))
-    for record in records:
-        table.add_row(
+    heads = ("run", "state", "GPU", "started (UTC)", "attempts", "GPU time", "about", "call")
+    rows = [
+        (
             record.name,
             states[record.call_id],
             "-" if record.gpu is None else f"{record.gpus} x {record.gpu}",
-            f"{datetime.fromtimestamp(record.spawned_at, UTC):%Y-%m-%d %H:%M} UTC",
+            f"{datetime.fromtimestamp(record.spawned_at, UTC):%Y-%m-%d %H:%M}",
             str(record.attempts or "-"),
             "-" if record.gpu_seconds is None else f"{record.gpu_seconds:.0f} s",
             "-" if record.usd is None else f"${record.usd:.2f}",
             record.call_id,
         )
-    Console(soft_wrap=True).print(table)
+        for record in records
+    ]
+    console = Console()
+    table = fitting_table(console, heads, rows, less_needed=("call", "attempts", "GPU time", "started (UTC)"))
+    console.print(table, crop=False)
     for why in sorted({reasons[record.call_id] or "" for record in records if states[record.call_id] == "unknown"}):
         print(f"unknown: {why}")
 

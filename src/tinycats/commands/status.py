@@ -49,12 +49,12 @@ def status(
         return
     console = Console()
     if not watch:
-        console.print(status_table(find_runs(root), all_runs))
+        console.print(status_table(console, find_runs(root), all_runs), crop=False)
         return
     try:
         with Live(console=console, auto_refresh=False) as live:
             while True:
-                live.update(status_table(find_runs(root), all_runs), refresh=True)
+                live.update(status_table(console, find_runs(root), all_runs), refresh=True)
                 time.sleep(1)
     except KeyboardInterrupt:
         pass

@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import psutil
 from pydantic import BaseModel, ConfigDict, Field
+from rich.console import Console
 from rich.table import Table
 
 from tinycats.runtime.files import locked, read_json, write_json
+from tinycats.runtime.tables import fitting_table
 
 STATUS_NAME = "status.json"
 STALE_AFTER_S = 60.0
@@ -121,7 +123,7 @@ def prune(root: Path) -> Iterator[tuple[Run, int | None]]:
         yield run, size
 
 
-def status_table(runs: list[Run], every: bool) -> Table | str:
+def status_table(console: Console, runs: list[Run], every: bool) -> Table | str:
     """A table for a terminal; where there is nothing to show, a line. With `every`, finished and unreadable runs and sizes too.
 
     "saved" is the step of the last checkpoint, "seen" when the run last wrote its status.
@@ -130,38 +132,40 @@ def status_table(runs: list[Run], every: bool) -> Table | str:
     shown = [run for run in runs if every or (run.status and run.status.state != "finished")]
     if not shown:
         return f"nothing is training ({len(runs)} other runs: --all shows them)" if runs else "nothing is training"
-    table = Table(box=None)
-    for name in (
-        "stage",
-        "run",
-        "step",
-        "loss",
-        "img/s",
-        "ETA",
-        "memory",
-        "saved",
-        "seen",
-        *(["size"] if every else []),
-    ):
-        table.add_column(name, no_wrap=name in ("stage", "run", "step", "size"))
+    heads = ["stage", "run", "step", "loss", "img/s", "ETA", "memory", "saved", "seen", *(["size"] if every else [])]
+    rows = []
     for run in shown:
         size = [megabytes(run.size())] if every else []
         if (status := run.status) is None:
-            table.add_row(run.path.name, run.condition(), *["-"] * 7, *size)
+            rows.append([run.path.name, run.condition(), *["-"] * 7, *size])
             continue
-        table.add_row(
-            status.stage,
-            run.condition(),
-            f"{status.step}/{status.steps}",
-            "-" if status.loss is None else f"{status.loss:.4f}",
-            f"{status.images_per_second:.0f}",
-            str(timedelta(seconds=round(status.eta_s))) if status.state == "running" else "-",
-            f"{status.memory_mb:.0f} MB",
-            "-" if status.saved_step is None else str(status.saved_step),
-            f"{now - status.written_at:.0f} s ago",
-            *size,
+        rows.append(
+            [
+                status.stage,
+                run.condition(),
+                f"{status.step}/{status.steps}",
+                "-" if status.loss is None else f"{status.loss:.4f}",
+                f"{status.images_per_second:.0f}",
+                _until(status.eta_s) if status.state == "running" else "-",
+                f"{status.memory_mb:.0f} MB",
+                "-" if status.saved_step is None else str(status.saved_step),
+                f"{_ago(now - status.written_at)} ago",
+                *size,
+            ]
         )
-    return table
+    return fitting_table(console, heads, rows, less_needed=("saved", "memory", "img/s", "loss"))
+
+
+def _until(seconds: float) -> str:
+    days, rest = divmod(round(seconds), 24 * 3600)
+    return f"{days} d {rest // 3600} h" if days else str(timedelta(seconds=rest))
+
+
+def _ago(seconds: float) -> str:
+    for unit, name in ((24 * 3600, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit:.0f} {name}"
+    return f"{seconds:.0f} s"
 
 
 def megabytes(size: int) -> str:

@@ -63,7 +63,7 @@ def silence() -> Iterator[None]:
 
 def can_draw(console: Console) -> bool:
     """Whether it is a terminal on which a bar can be drawn again and again."""
-    return console.is_interactive and not console.is_dumb_terminal and console.file.isatty()
+    return console.is_interactive and console.file.isatty()  # FORCE_COLOR makes no terminal of a file
 
 
 def bar_with(console: Console, *figures: ProgressColumn, drawn: bool = True, by_itself: bool = True) -> Progress:
@@ -93,7 +93,7 @@ class Reporter:
         try:
             yield
         finally:
-            # A loop that fails leaves its iterator, with the bar, to whoever holds the exception
+            # Where a loop over kept images fails, what yields them, and shows the bar, is not closed
             self._shown.__exit__(*sys.exc_info())
             self._name = before
 
