@@ -18,6 +18,8 @@ export default defineConfig({
   plugins: [react(), versions(), serviceWorker()],
   worker: { format: 'es' },
   define: {
+    // The one other place that models may come from; huggingface_hub, which uploads them, reads the same variable
+    __HUB__: JSON.stringify((process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')),
     __ORT_WASM_BYTES__: ortBytes('ort-wasm-simd-threaded.wasm'),
   },
   preview: {
@@ -27,5 +29,5 @@ export default defineConfig({
     headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
   },
   build: { target: 'es2022', chunkSizeWarningLimit: 1000 },
-  test: { include: ['src/**/*.test.{ts,tsx}'], environment: 'node', testTimeout: 120_000 },
+  test: { include: ['{src,build}/**/*.test.{ts,tsx}'], environment: 'node', testTimeout: 120_000 },
 });

@@ -7,8 +7,10 @@ import { parseManifest, type GeneratorInfo, type Manifest, type Precision } from
 import { openSite, type Site } from './server.ts';
 
 export const BASE = '/tinycats/'; // as GitHub Pages serves a project
-export const DIST = join(import.meta.dirname, '../dist');
-export const GOLDEN = join(import.meta.dirname, '.golden');
+/** The build that is tested: that of `make web-test`, or another one with the headers that its server is to send. */
+export const DIST = process.env.PAGE ?? join(import.meta.dirname, '../dist');
+const HEADERS = process.env.PAGE_HEADERS && (JSON.parse(process.env.PAGE_HEADERS) as Record<string, string>);
+export const GOLDEN = process.env.PAGE ? `${process.env.PAGE}-golden` : join(import.meta.dirname, '.golden');
 export const SCREENSHOTS = join(import.meta.dirname, '.screenshots');
 export const PATIENCE_MS = 240_000; // for what a model must be loaded for, on a machine that has other things to do
 
@@ -25,7 +27,12 @@ export function manifest(): RunManifest {
 /** The production build below BASE, with the headers of isolation or without. */
 export function openPage(isolated = true): Promise<Site> {
   const plugins = [{ name: 'plain', config: ({ preview }: UserConfig) => void delete preview?.headers }];
-  return openSite({ base: BASE, plugins: isolated ? [] : plugins });
+  return openSite({
+    base: BASE,
+    plugins: isolated ? [] : plugins,
+    build: { outDir: DIST },
+    ...(HEADERS && { preview: { headers: HEADERS } }),
+  });
 }
 
 export interface Visit {

@@ -2,7 +2,6 @@ import { UserError } from './errors';
 import type { Manifest, ManifestFile } from './manifest';
 
 const CACHE = 'tinycats-models';
-const HUB = 'https://huggingface.co';
 const SILENCE_MS = 20_000; // without a byte for this long, a download has failed
 
 export interface Source {
@@ -29,12 +28,25 @@ export interface DownloadOptions {
   silenceMs?: number;
 }
 
-/** The sources of a published file, first choice first. */
+/**
+ * The sources of a published file, first choice first: the Hub that the page was built for, and `folder`. Raises UserError
+ * where the manifest names any other place.
+ */
 export function sourcesOf(manifest: Manifest, folder: string, path: string): Source[] {
-  const own: Source = { url: new URL(path, folder).href, from: 'page' };
+  const own: Source = { url: within(new URL('.', folder).href, path), from: 'page' };
   if (!manifest.hub) return [own];
-  const { repo_id, revision, endpoint = HUB } = manifest.hub;
-  return [{ url: `${endpoint}/${repo_id}/resolve/${encodeURIComponent(revision)}/${path}`, from: 'hub' }, own];
+  const { repo_id, revision } = manifest.hub;
+  const repository = within(`${__HUB__}/`, `${repo_id}/resolve/${encodeURIComponent(revision)}/`);
+  return [{ url: within(repository, path), from: 'hub' }, own];
+}
+
+/** The address of what lies at `path` below `folder`, which ends with a slash. */
+function within(folder: string, path: string): string {
+  const { href } = new URL(path, folder);
+  if (!href.startsWith(folder)) {
+    throw new UserError(`The list of models names ${path}, which is not in its folder. Run the publish stage again.`);
+  }
+  return href;
 }
 
 /**
