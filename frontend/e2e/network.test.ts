@@ -9,6 +9,7 @@ import { BASE, DIST, manifest, openPage, PATIENCE_MS, visit } from './browser.ts
 import { openSite, type Site } from './server.ts';
 
 const CLASSIFIER = manifest().classifier.files.int8;
+const ISOLATED = { 'Cross-Origin-Embedder-Policy': 'require-corp' }; // a worker's script needs it too
 const CORS = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' };
 let browser: Browser;
 let site: Site;
@@ -185,11 +186,18 @@ test('models come from the Hub when the manifest names it, at its revision, and 
   });
 });
 
+/** The build as it would be with HF_ENDPOINT, and a manifest that names a repository there. */
 async function withHub(hub: Site, use: (page: Page) => Promise<void>): Promise<void> {
-  const named = { ...manifest(), hub: { repo_id: 'someone/cats', revision: 'v1', endpoint: hub.origin } };
-  site.fault = (request, response) =>
-    request.url!.endsWith('manifest.json') &&
-    sent(response, Buffer.from(JSON.stringify(named)), { 'Content-Type': 'application/json' });
+  const named = { ...manifest(), hub: { repo_id: 'someone/cats', revision: 'v1' } };
+  site.fault = (request, response) => {
+    const path = request.url!.split('?')[0]!;
+    if (path.endsWith('manifest.json')) {
+      return sent(response, Buffer.from(JSON.stringify(named)), { 'Content-Type': 'application/json' });
+    }
+    if (!path.endsWith('.js') || !path.startsWith(`${BASE}assets/`)) return false;
+    const script = readFileSync(join(DIST, path.slice(BASE.length)), 'utf8').replaceAll('https://huggingface.co', hub.origin);
+    return sent(response, Buffer.from(script), { 'Content-Type': 'text/javascript', ...ISOLATED });
+  };
   const { page, close } = await visit(browser, site, '/classify');
   try {
     await use(page);

@@ -107,15 +107,16 @@ def _commit(root: Path, revision: str) -> str:
 
 def _registered(root: Path, name: str, version: str) -> str | None:
     """The commit of this version."""
-    return _newest(root, gto.tag.Action.REGISTER, name=name, version=version_tag(version))
+    return _newest(root, name=name, version=version_tag(version))
 
 
 def _in_stage(root: Path, name: str, stage: str) -> str | None:
     """The commit of the version that is in this stage."""
-    return _newest(root, gto.tag.Action.ASSIGN, name=name, stage=stage)
+    return _newest(root, name=name, stage=stage)
 
 
-def _newest(root: Path, action: gto.tag.Action, **wanted: str) -> str | None:
+def _newest(root: Path, **wanted: str) -> str | None:
+    """The commit of the newest tag like this, as DVC takes it; None if that takes the version or stage back."""
     with closing(Git(str(root))) as scm:
-        tags = gto.tag.find(action=action, scm=scm, **wanted)  # by time, as DVC takes them
-    return str(tags[-1].target) if tags else None
+        tags = gto.tag.find(scm=scm, **wanted)
+    return None if not tags or "!" in tags[-1].name else str(tags[-1].target)
