@@ -34,7 +34,8 @@ export function versions(): Plugin {
 
 /** What `tinycats register` has called the models of this commit: only where dvc.lock is the commit's, and all have one version. */
 export function registeredVersion(root: string): string | undefined {
-  const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const git = (...args: string[]) =>
+    execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   try {
     if (git('status', '--porcelain', '--', ':/dvc.lock')) return undefined;
     const names = git('tag', '--points-at', 'HEAD').split('\n');

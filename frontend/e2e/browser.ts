@@ -9,7 +9,7 @@ import { openSite, type Site } from './server.ts';
 export const BASE = '/tinycats/'; // as GitHub Pages serves a project
 /** The build that is tested: that of `make web-test`, or another one with the headers that its server is to send. */
 export const DIST = process.env.PAGE ?? join(import.meta.dirname, '../dist');
-const HEADERS = process.env.PAGE_HEADERS && (JSON.parse(process.env.PAGE_HEADERS) as Record<string, string>);
+const HEADERS = process.env.PAGE_HEADERS ? (JSON.parse(process.env.PAGE_HEADERS) as Record<string, string>) : null;
 export const GOLDEN = process.env.PAGE ? `${process.env.PAGE}-golden` : join(import.meta.dirname, '.golden');
 export const SCREENSHOTS = join(import.meta.dirname, '.screenshots');
 export const PATIENCE_MS = 240_000; // for what a model must be loaded for, on a machine that has other things to do
@@ -24,15 +24,11 @@ export function manifest(): RunManifest {
   return parseManifest(JSON.parse(readFileSync(join(DIST, 'models/manifest.json'), 'utf8'))) as RunManifest;
 }
 
-/** The production build below BASE, with the headers of isolation or without. */
+/** The production build below BASE, with the headers of isolation or without any. */
 export function openPage(isolated = true): Promise<Site> {
-  const plugins = [{ name: 'plain', config: ({ preview }: UserConfig) => void delete preview?.headers }];
-  return openSite({
-    base: BASE,
-    plugins: isolated ? [] : plugins,
-    build: { outDir: DIST },
-    ...(HEADERS && { preview: { headers: HEADERS } }),
-  });
+  const headers = isolated ? HEADERS : {};
+  const others = { name: 'headers', config: ({ preview }: UserConfig) => void (preview!.headers = headers!) };
+  return openSite({ base: BASE, build: { outDir: DIST }, plugins: headers ? [others] : [] });
 }
 
 export interface Visit {

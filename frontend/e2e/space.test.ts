@@ -59,7 +59,10 @@ describe.runIf(HUB)('a Space', () => {
   test('uses its own copy where the repository does not answer, and says so', async () => {
     const visited = await visit(browser, site, '/classify');
     await classified(visited);
-    await visited.page.getByText(/the Hub could not be reached. Using the page's own copy/).first().waitFor();
+    await visited.page
+      .getByText(/the Hub could not be reached. Using the page's own copy/)
+      .first()
+      .waitFor();
     expect(own().length).toBe(2);
     await visited.close();
   });

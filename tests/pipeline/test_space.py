@@ -93,7 +93,7 @@ def test_a_space_is_published_and_passes_the_browser_tests(project: Project, hub
 
 def passes(variables: dict[str, str], *arguments: str) -> None:
     """These browser tests of the page pass, and are some."""
-    command = ["npx", "vitest", "run", "--config", "vitest.e2e.config.ts", *arguments]
+    command = ["node_modules/.bin/vitest", "run", "--config", "vitest.e2e.config.ts", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1", **variables}
     done = subprocess.run(command, cwd=ROOT / "frontend", env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

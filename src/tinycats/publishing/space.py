@@ -83,19 +83,18 @@ def _card(manifest: Mapping[str, Any]) -> str:
         custom_headers=ISOLATION,
     )
     version = f", version {manifest['version']}" if manifest["version"] else ""
-    source = (
-        f"[{hub['repo_id']}](https://huggingface.co/{hub['repo_id']}/tree/{hub['revision']})"
-        if hub
-        else "its folder models/"
-    )
+    if hub:
+        link = f"[{hub['repo_id']}](https://huggingface.co/{hub['repo_id']}/tree/{hub['revision']})"
+        source = f"Its models are those of {link}; where they cannot be reached, it uses its own copy, in models/."
+    else:
+        source = "Its models are in models/."
     return f"""---
 {header.to_yaml()}
 ---
 
 # {manifest["name"]}{version}
 
-A page that classifies and generates cats in the browser: no picture is uploaded. Its models are those of {source}
-{"; where they cannot be reached, it uses its own copy, in models/" if hub else ""}.
+A page that classifies and generates cats in the browser: no picture is uploaded. {source}
 
 The `publish` stage of a tinycats pipeline wrote this repository; what is changed here is overwritten by the next publication.
 """

@@ -15,7 +15,15 @@ import { useEffect, useRef, useState } from 'react';
 import { Engine } from '../../lib/engine';
 import { messageOf } from '../../lib/errors';
 import { bytes, milliseconds } from '../../lib/format';
-import { displayName, generatorInfo, generatorNames, MODEL_NAMES, shortVersion, type GeneratorName, type Precision } from '../../lib/manifest';
+import {
+  displayName,
+  generatorInfo,
+  generatorNames,
+  MODEL_NAMES,
+  shortVersion,
+  type GeneratorName,
+  type Precision,
+} from '../../lib/manifest';
 import { Cancelled } from '../../lib/sampler';
 import { Activity } from '../../ui/Activity';
 import { ErrorNote } from '../../ui/ErrorNote';

@@ -83,7 +83,8 @@ function Generator() {
     <>
       <Typography variant="h1">New pictures</Typography>
       <Typography color="textSecondary" sx={{ mt: 0.5, mb: 2 }}>
-        A {image_size} px generator {view === 'face' && 'of faces '}for {classes.length} classes, {origin(manifest)}. The same seed and settings give the same pixels.
+        A {image_size} px generator {view === 'face' && 'of faces '}for {classes.length} classes, {origin(manifest)}. The same
+        seed and settings give the same pixels.
       </Typography>
       <Box
         sx={{
