@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.remote.hub_server import Blob, Commit, Fault, HubServer, Repository
 
 UPLOAD = """
 import sys
+import time
 from pathlib import Path
 from tinycats.runtime.errors import one_line_errors
 from tinycats.publishing import hub
@@ -26,6 +28,7 @@ with one_line_errors():
 """
 ROLLBACK = """
 import sys
+import time
 from tinycats.cli import main
 from tinycats.publishing import hub
 hub.FIRST_WAIT_S = 0.01
@@ -447,3 +450,41 @@ def test_a_space_whose_creation_was_all_that_arrived(hub: HubServer, tmp_path: P
     hub.faults.clear()
     succeeded(upload(hub, page, "git-1", WRITE, "space"))
     assert hub.repositories["spaces/ann/cats"].contents() == contents(page)
+
+
+def test_a_rollback_to_a_version_moves_the_stage_of_its_models(hub: HubServer, folder: Path) -> None:
+    """In the checkout where it is called, and only of models that are in use in another version."""
+    checkout = folder.parent / "checkout"
+    checkout.mkdir()
+    environment = hub_environment(hub, folder.parent / "home")
+
+    def git(*arguments: str) -> list[str]:
+        done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    def tinycats(*arguments: str) -> str:
+        code = "from tinycats.cli import main; main()"
+        return succeeded(run_python(code, environment, *arguments, cwd=checkout))
+
+    models = ("classifier", "generator", "student")
+    (checkout / "dvc.yaml").write_text(json.dumps({"artifacts": {name: {"path": f"models/{name}"} for name in models}}))
+    outs = [{"path": f"models/{name}"} for name in models]
+    (checkout / "dvc.lock").write_text(json.dumps({"stages": {"train": {"outs": outs}}}))
+    git("init", "--quiet")
+    git("add", ".")
+    for number, (version, names) in enumerate({"1.0.0": models, "1.1.0": models[:2]}.items(), start=1):
+        git("commit", "--quiet", "--allow-empty", "--message", version)
+        tinycats("register", *names, "--version", version, "--stage", "prod")
+        if number == 1:
+            git("tag", "--delete", "generator#prod#1")  # registered, but not in use
+        succeeded(upload(hub, write_folder(folder.parent / version, number), f"git-{number}", WRITE, f"v{version}"))
+    (checkout / "dvc.lock").write_text("of a run that is not committed")
+    time.sleep(1)  # tags of one second have no order
+    output = tinycats("rollback", "--repo", "ann/cats", "--to", "v1.0.0")
+    repository = hub.repositories["ann/cats"]
+    assert repository.contents() == contents(folder.parent / "1.0.0")
+    assert "prod is 1.0.0 again: classifier#prod#3, generator#prod#2;" in output
+    assert git("rev-parse", "classifier#prod#3^{commit}") == git("rev-parse", "classifier@v1.0.0^{commit}")
+    before = git("tag")
+    assert "again" not in tinycats("rollback", "--repo", "ann/cats", "--to", "git-1")
+    assert git("tag") == before
