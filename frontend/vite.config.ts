@@ -3,9 +3,9 @@ import { createRequire } from 'node:module';
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
 import { contentPolicy } from './build/content-policy.ts';
+import { CONTENT_POLICY, HUB } from './build/origins.ts';
 import { serviceWorker } from './build/service-worker.ts';
 import { versions } from './build/versions.ts';
-import { CONTENT_POLICY } from './src/lib/origins.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -20,6 +20,7 @@ export default defineConfig({
   plugins: [react(), contentPolicy(), versions(), serviceWorker()],
   worker: { format: 'es' },
   define: {
+    __HUB__: JSON.stringify(HUB),
     __ORT_WASM_BYTES__: ortBytes('ort-wasm-simd-threaded.wasm'),
   },
   preview: {
@@ -33,5 +34,5 @@ export default defineConfig({
     },
   },
   build: { target: 'es2022', chunkSizeWarningLimit: 1000 },
-  test: { include: ['src/**/*.test.{ts,tsx}'], environment: 'node', testTimeout: 120_000 },
+  test: { include: ['{src,build}/**/*.test.{ts,tsx}'], environment: 'node', testTimeout: 120_000 },
 });

@@ -26,6 +26,7 @@ def main() -> None:
             metrics_dir=Path("metrics"),
             output=Path("publish"),
             web=Path("frontend/public/models"),
+            frontend=Path("frontend"),
             revision=git_revision(Path(), CODE),
         )
     write_json(Path("metrics/publish.json"), summary)

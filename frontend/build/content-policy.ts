@@ -1,5 +1,5 @@
 import type { Plugin } from 'vite';
-import { CONTENT_POLICY } from '../src/lib/origins.ts';
+import { CONTENT_POLICY } from './origins.ts';
 
 /** Writes what the page may connect to into the built page, for servers that send no headers of their own. */
 export function contentPolicy(): Plugin {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Plugin } from 'vite';
-import { CONTENT_POLICY } from '../src/lib/origins.ts';
+import { CONTENT_POLICY } from './origins.ts';
 
 // Fetched when they are needed: ONNX Runtime's binaries, the models, what the pipeline measured.
 const ON_DEMAND = /(\.wasm$|^assets\/ort[.-]|^models\/|^pretrained\/|^experiments\/|^sw\.js$)/;

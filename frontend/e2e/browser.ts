@@ -7,8 +7,10 @@ import { parseManifest, type GeneratorInfo, type Manifest, type Precision } from
 import { openSite, type Site } from './server.ts';
 
 export const BASE = '/tinycats/'; // as GitHub Pages serves a project
-export const DIST = join(import.meta.dirname, '../dist');
-export const GOLDEN = join(import.meta.dirname, '.golden');
+/** The build that is tested: that of `make web-test`, or another one with the headers that its server is to send. */
+export const DIST = process.env.PAGE ?? join(import.meta.dirname, '../dist');
+const HEADERS = process.env.PAGE_HEADERS ? (JSON.parse(process.env.PAGE_HEADERS) as Record<string, string>) : null;
+export const GOLDEN = process.env.PAGE ? `${process.env.PAGE}-golden` : join(import.meta.dirname, '.golden');
 export const SCREENSHOTS = join(import.meta.dirname, '.screenshots');
 export const PATIENCE_MS = 240_000; // for what a model must be loaded for, on a machine that has other things to do
 
@@ -25,10 +27,11 @@ export function manifest(): RunManifest {
 /** The production build below BASE, with the headers that it is to have, with those of isolation alone, or with none. */
 export function openPage(headers: 'all' | 'isolation' | 'none' = 'all'): Promise<Site> {
   const config = ({ preview }: UserConfig) => {
-    if (headers === 'none') delete preview?.headers;
-    if (headers === 'isolation') delete preview?.headers?.['Content-Security-Policy'];
+    if (HEADERS) preview!.headers = { ...HEADERS };
+    if (headers === 'none') preview!.headers = {};
+    if (headers === 'isolation') delete preview!.headers!['Content-Security-Policy'];
   };
-  return openSite({ base: BASE, plugins: [{ name: 'headers', config }] });
+  return openSite({ base: BASE, build: { outDir: DIST }, plugins: [{ name: 'headers', config }] });
 }
 
 export interface Visit {

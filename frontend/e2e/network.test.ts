@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { CONTENT_POLICY, HUB } from '../build/origins.ts';
 import { launchChromium } from '../chromium.mjs';
 import { BASE, DIST, manifest, openPage, PATIENCE_MS, visit } from './browser.ts';
 import { openSite, type Site } from './server.ts';
 
 const CLASSIFIER = manifest().classifier.files.int8;
+const ISOLATED = { 'Cross-Origin-Embedder-Policy': 'require-corp' }; // a worker's script needs it too
 const CORS = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' };
 let browser: Browser;
 let site: Site;
@@ -185,17 +187,24 @@ test('models come from the Hub when the manifest names it, at its revision, and 
   });
 });
 
-/** `site`: the page's; without its policy, which allows the real Hub alone. */
+/** The build as it would be with HF_ENDPOINT, and a manifest that names a repository there. */
 async function withHub(
   hub: Site,
   use: (page: Page, site: Site) => Promise<void>,
   headers: 'isolation' | 'all' = 'isolation',
 ): Promise<void> {
-  const named = { ...manifest(), hub: { repo_id: 'someone/cats', revision: 'v1', endpoint: hub.origin } };
+  const named = { ...manifest(), hub: { repo_id: 'someone/cats', revision: 'v1' } };
+  const policy: Record<string, string> = headers === 'all' ? { 'Content-Security-Policy': CONTENT_POLICY } : {};
   const own = await openPage(headers);
-  own.fault = (request, response) =>
-    request.url!.endsWith('manifest.json') &&
-    sent(response, Buffer.from(JSON.stringify(named)), { 'Content-Type': 'application/json' });
+  own.fault = (request, response) => {
+    const path = request.url!.split('?')[0]!;
+    if (path.endsWith('manifest.json')) {
+      return sent(response, Buffer.from(JSON.stringify(named)), { 'Content-Type': 'application/json' });
+    }
+    if (!path.endsWith('.js') || !path.startsWith(`${BASE}assets/`)) return false;
+    const script = readFileSync(join(DIST, path.slice(BASE.length)), 'utf8').replaceAll(HUB, hub.origin);
+    return sent(response, Buffer.from(script), { 'Content-Type': 'text/javascript', ...ISOLATED, ...policy });
+  };
   const { page, close } = await visit(browser, own, '/classify');
   try {
     await use(page, own);

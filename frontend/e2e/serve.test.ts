@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
-import { CONTENT_POLICY } from '../src/lib/origins.ts';
+import { CONTENT_POLICY } from '../build/origins.ts';
 
 const SERVE = join(import.meta.dirname, '../serve.mjs');
 

@@ -11,7 +11,9 @@ export default function setup(): () => void {
   const home = useOwnHome();
   let processed = join(PROJECT, 'data/processed/photo');
   if (!existsSync(join(DIST, 'index.html'))) throw new Error(`${DIST}: no build; run npm run build first`);
-  if (!existsSync(join(DIST, 'models/manifest.json')) || !existsSync(join(processed, 'index.csv'))) {
+  if (process.env.PAGE) {
+    processed = join(process.env.TINY_PROJECT!, 'data/processed/photo'); // it has the models of that run
+  } else if (!existsSync(join(DIST, 'models/manifest.json')) || !existsSync(join(processed, 'index.csv'))) {
     const tiny = process.env.TINY_PROJECT ?? join(PROJECT, 'tests/.tiny/project');
     console.log('no published models here: testing tiny ones, made with the pipeline');
     if (!process.env.TINY_PROJECT) python('-m', 'tests.pipeline.tiny', dirname(tiny));

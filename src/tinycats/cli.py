@@ -16,6 +16,7 @@ from tinycats.commands.experiments import experiments
 from tinycats.commands.generate import generate
 from tinycats.commands.params import params
 from tinycats.commands.predict import predict
+from tinycats.commands.register import register
 from tinycats.commands.release import release
 from tinycats.commands.remote import remote
 from tinycats.commands.rollback import rollback
@@ -57,6 +58,7 @@ for command in (
     cancel,
     remote,
     share,
+    register,
     release,
     rollback,
 ):

@@ -6,6 +6,7 @@ its expressions would have.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ BIN = Path(sys.executable).parent
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
 JOBS_RUN_HERE = {("report", "report"), ("train", "train"), ("deploy", "build"), ("release", "release")}
 NOT_HERE = {
+    "make web experiments": "`make test` makes both, and tests/pipeline/test_space.py builds a Space",
     "make test": "it is what runs this",
     "make audit": "it asks services on the network",
     "make sbom": "tests/unit/test_joining.py runs its script",
@@ -119,6 +121,7 @@ def runner(project: Project, tmp_path: Path) -> Runner:
     values = {
         "github.token": "token",
         "github.ref_name": "main",
+        "github.ref_type == 'tag' && github.ref_name || ''": "",
         "github.run_id": "11",
         "github.server_url": "https://github.example",
         "github.repository": "team/cats",
@@ -127,6 +130,7 @@ def runner(project: Project, tmp_path: Path) -> Runner:
         "github.event.pull_request.base.sha": "origin/main",
         **{f"secrets.{name}": "" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
         **{f"secrets.MODAL_TOKEN_{name}": "" for name in ("ID", "SECRET")},
+        "inputs.space_id || vars.HUB_SPACE_ID": "",
         **{f"inputs.{name}": "" for name in ("steps", "batch_size", "lr", "data")},
         "inputs.compute || 'modal'": "local",  # Modal itself: tests/remote/test_modal.py
     }
@@ -286,7 +290,10 @@ def test_a_release_is_verified_or_taken_back(runner: Runner, hub: HubServer) -> 
         name: value for name, value in hub_variables(hub, runner.directory / "hf").items() if name != "HF_TOKEN"
     }
     runner.values |= {"inputs.repo_id || vars.HUB_REPO_ID": "ann/cats", "secrets.HF_TOKEN": WRITE}
-    assert "and whole" in no_failure(runner.run_job("release", "release"))
+    output = no_failure(runner.run_job("release", "release"))
+    assert "and whole" in output
+    assert "there is no version to register" in output
+    assert registered(runner) == []
     repository = hub.repositories["ann/cats"]
     first = repository.contents()
     assert (runner.project.path / "downloaded/classifier/model.safetensors").exists()
@@ -294,8 +301,50 @@ def test_a_release_is_verified_or_taken_back(runner: Runner, hub: HubServer) -> 
     config = runner.project.path / "conf/config.yaml"
     config.write_text(config.read_text().replace("licence: mit\n", "licence: apache-2.0\n"))
     hub.faults.append(Fault("HEAD", "/resolve/.*/manifest.json", "status", times=100, status=403))
+    runner.values["github.ref_type == 'tag' && github.ref_name || ''"] = "v1.2.0"
     failed = runner.run_job("release", "release")[-1]
     assert failed.returncode == 1
     assert "is not what was published; it is back at" in failed.stderr
-    assert len(repository.tags) == 2  # it had been published
+    assert len(repository.tags) == 3  # it had been published, as a version too
     assert repository.contents() == first
+    assert registered(runner) == []
+
+
+def registered(runner: Runner) -> list[str]:
+    """The tags at the origin."""
+    return runner.project.run("git", "ls-remote", "--tags", "--refs", "origin").stdout.split()[1::2]
+
+
+def test_a_release_of_a_tag_has_a_version_and_a_rollback_moves_its_stage(runner: Runner, hub: HubServer) -> None:
+    variables = hub_variables(hub, runner.directory / "hf")
+    runner.environment |= {name: value for name, value in variables.items() if name != "HF_TOKEN"}
+    runner.values |= {"inputs.repo_id || vars.HUB_REPO_ID": "ann/cats", "secrets.HF_TOKEN": WRITE}
+    project, repository = runner.project, None
+    config = project.path / "conf/config.yaml"
+    for number, version in enumerate(("1.0.0", "1.1.0"), start=1):
+        config.write_text(config.read_text().replace("name: tinycats", f"name: tinycats {number}"))
+        project.commit(f"Before {version}")
+        runner.values["github.ref_type == 'tag' && github.ref_name || ''"] = f"v{version}"
+        output = no_failure(runner.run_job("release", "release"))
+        repository = hub.repositories["ann/cats"]
+        assert repository.tags[f"v{version}"] == repository.branches["main"]
+        assert json.loads(repository.contents()["manifest.json"])["version"] == version
+        for name in ("classifier", "generator", "student"):
+            assert f"{name}@v{version}" in output
+            assert {f"refs/tags/{name}@v{version}", f"refs/tags/{name}#prod#{number}"} <= set(registered(runner))
+        # The commit is what it was: the version was a setting of this run
+        project.run("git", "checkout", "--quiet", "HEAD", "--", "params.yaml", "dvc.lock", "metrics")
+    assert repository
+    assert runner.log.read_text() == "auth setup-git\n" * 2
+    assert len(registered(runner)) == 12
+
+    rolled = project.run(
+        "tinycats", "rollback", "--repo", "ann/cats", "--to", "v1.0.0",
+        **{**runner.environment, "HF_TOKEN": WRITE},
+    ).stdout  # fmt: skip
+    assert repository.contents() == repository.contents("v1.0.0")
+    assert "prod is 1.0.0 again: classifier#prod#3, generator#prod#3, student#prod#3" in rolled
+    assert "git push origin 'classifier#prod#3' 'generator#prod#3' 'student#prod#3'" in rolled
+    assert len(registered(runner)) == 12  # not pushed
+    in_use = project.run("gto", "show", "classifier#prod", "--json").stdout
+    assert [item["version"] for item in json.loads(in_use)] == ["v1.0.0"]

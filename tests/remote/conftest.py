@@ -49,9 +49,11 @@ def hub_environment(server: HubServer, home: Path, token: str | None = WRITE) ->
     return {**os.environ, "PYTHONPATH": str(ROOT / "src"), **hub_variables(server, home, token)}
 
 
-def run_python(code: str, environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run_python(
+    code: str, environment: dict[str, str], *arguments: str | Path, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""A small Hugging Face Hub on 127.0.0.1: the routes that huggingface_hub needs to create, upload, tag, list and download.
+"""A small Hugging Face Hub on 127.0.0.1: the routes that huggingface_hub needs to create, upload, tag, list and download
+models and static Spaces, and a browser to read them from a page of another origin.
 
 Tokens are enforced, commits are atomic and need their parent to be the head, large files go through git LFS (the
 transfer `basic`), and a fault can be set for any request.
@@ -19,6 +20,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
 
 GITATTRIBUTES = "".join(
     f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in ("*.bin", "*.onnx", "*.safetensors")
@@ -137,7 +140,7 @@ class HubServer:
 
     def __init__(self, tokens: dict[str, User]) -> None:
         self.tokens = tokens
-        self.repositories: dict[str, Repository] = {}
+        self.repositories: dict[str, Repository] = {}  # by user/name, or spaces/user/name
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []  # method and path of each that was answered or cut
         self.lock = threading.Lock()
@@ -210,7 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.fault and self.fault.kind == "cut_before_the_answer":
             self.cut()
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        allowed = {"Access-Control-Allow-Origin": "*"} if self.headers.get("Origin") else {}
+        for name, value in {"Content-Length": str(len(body)), **allowed, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
@@ -268,13 +272,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def readable(self, repo_id: str) -> Repository:
         user, found = self.user(), self.hub.repositories.get(repo_id)
-        if found is None or (found.private and (user is None or user.name != repo_id.split("/")[0])):
+        if found is None or (found.private and (user is None or user.name != owner(repo_id))):
             raise Answer(404 if user else 401, code="RepoNotFound", message="Repository not found")
         return found
 
     def writable(self, repo_id: str) -> Repository:
         found = self.readable(repo_id)
-        self.writer(repo_id.split("/")[0])
+        self.writer(owner(repo_id))
         return found
 
     def whoami(self, body: bytes) -> None:
@@ -287,18 +291,33 @@ class _Handler(BaseHTTPRequestHandler):
     def create(self, body: bytes) -> None:
         wanted = json.loads(body)
         user = self.writer(wanted["organization"])
-        repo_id = f"{user.name}/{wanted['name']}"
+        kind = wanted.get("type", "model")
+        repo_id = f"{'spaces/' if kind == 'space' else ''}{user.name}/{wanted['name']}"
+        files = {".gitattributes": Blob(GITATTRIBUTES)}
+        if kind == "space":
+            if wanted.get("sdk") != "static":
+                raise Answer(400, message="Here Spaces are static")
+            files |= {name: Blob(b"made by the Hub") for name in ("README.md", "index.html", "style.css")}
         answer = {"url": f"{self.hub.url}/{repo_id}", "name": repo_id}
         if repo_id in self.hub.repositories:
-            raise Answer(409, {**answer, "error": "You already created this model repo"})
+            raise Answer(409, {**answer, "error": f"You already created this {kind} repo"})
         repository = self.hub.repositories[repo_id] = Repository(wanted.get("visibility") == "private")
-        repository.add(Commit(None, "initial commit", {".gitattributes": Blob(GITATTRIBUTES)}))
+        repository.add(Commit(None, "initial commit", files))
         raise Answer(200, answer)
 
     def validate_card(self, body: bytes) -> None:
-        content = json.loads(body)["content"]
-        if not content.startswith("---\n"):
-            raise Answer(400, {"errors": [{"message": "no metadata"}], "warnings": []})
+        sent = json.loads(body)
+        match = re.match(r"---\n(.*?)\n---\n", sent["content"], flags=re.DOTALL)
+        metadata = yaml.safe_load(match[1]) if match else None
+        if not metadata:
+            wrong = ["no metadata"]
+        elif sent["repoType"] == "space":
+            wrong = [key for key, allowed in OF_A_SPACE.items() if key in metadata and not allowed(metadata[key])]
+            wrong += [key for key in ("sdk", "title") if key not in metadata]
+        else:
+            wrong = []
+        if wrong:
+            raise Answer(400, {"errors": [{"message": message} for message in wrong], "warnings": []})
         raise Answer(200, {"errors": [], "warnings": []})
 
     def info(self, body: bytes, repo_id: str, revision: str = "main") -> None:
@@ -451,20 +470,35 @@ def describe(path: str, blob: Blob) -> dict[str, Any]:
     return entry
 
 
-REPO = r"([^/]+/[^/]+)"
+def owner(repo_id: str) -> str:
+    return repo_id.removeprefix("spaces/").split("/")[0]
+
+
+# What the Hub accepts in a Space's README.md: https://huggingface.co/docs/hub/spaces-config-reference
+COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
+HEADERS = ("cross-origin-embedder-policy", "cross-origin-opener-policy", "cross-origin-resource-policy")
+OF_A_SPACE: dict[str, Callable[[Any], bool]] = {
+    "sdk": lambda sdk: sdk in ("gradio", "docker", "static"),
+    "colorFrom": COLOURS.__contains__,
+    "colorTo": COLOURS.__contains__,
+    "short_description": lambda text: len(text) <= 60,
+    "custom_headers": lambda headers: not headers.keys() - {*HEADERS},
+}
+REPO = r"((?:spaces/)?[^/]+/[^/]+)"
+API_REPO = rf"(?:models/|(?=spaces/)){REPO}"
 ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("GET", r"/api/whoami-v2", _Handler.whoami),
     ("POST", r"/api/repos/create", _Handler.create),
     ("POST", r"/api/validate-yaml", _Handler.validate_card),
-    ("GET", rf"/api/models/{REPO}", _Handler.info),
-    ("GET", rf"/api/models/{REPO}/revision/([^/]+)", _Handler.info),
-    ("GET", rf"/api/models/{REPO}/tree/([^/]+)", _Handler.tree),
-    ("POST", rf"/api/models/{REPO}/paths-info/([^/]+)", _Handler.paths_info),
-    ("GET", rf"/api/models/{REPO}/refs", _Handler.refs),
-    ("GET", rf"/api/models/{REPO}/commits/([^/]+)", _Handler.commits),
-    ("POST", rf"/api/models/{REPO}/preupload/([^/]+)", _Handler.preupload),
-    ("POST", rf"/api/models/{REPO}/commit/([^/]+)", _Handler.commit),
-    ("POST", rf"/api/models/{REPO}/tag/([^/]+)", _Handler.tag),
+    ("GET", rf"/api/{API_REPO}", _Handler.info),
+    ("GET", rf"/api/{API_REPO}/revision/([^/]+)", _Handler.info),
+    ("GET", rf"/api/{API_REPO}/tree/([^/]+)", _Handler.tree),
+    ("POST", rf"/api/{API_REPO}/paths-info/([^/]+)", _Handler.paths_info),
+    ("GET", rf"/api/{API_REPO}/refs", _Handler.refs),
+    ("GET", rf"/api/{API_REPO}/commits/([^/]+)", _Handler.commits),
+    ("POST", rf"/api/{API_REPO}/preupload/([^/]+)", _Handler.preupload),
+    ("POST", rf"/api/{API_REPO}/commit/([^/]+)", _Handler.commit),
+    ("POST", rf"/api/{API_REPO}/tag/([^/]+)", _Handler.tag),
     ("POST", rf"/{REPO}\.git/info/lfs/objects/batch", _Handler.lfs_batch),
     ("POST", rf"/{REPO}\.git/info/lfs/objects/verify", _Handler.lfs_verify),
     ("PUT", rf"/storage/{REPO}/([0-9a-f]+)", _Handler.lfs_put),

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,19 +16,23 @@ from tests.remote.hub_server import Blob, Commit, Fault, HubServer, Repository
 
 UPLOAD = """
 import sys
+import time
 from pathlib import Path
 from tinycats.runtime.errors import one_line_errors
 from tinycats.publishing import hub
 hub.FIRST_WAIT_S = 0.01
 with one_line_errors():
-    hub.upload(Path(sys.argv[1]), "ann/cats", sys.argv[2], private="private" in sys.argv)
+    version = next((word[1:] for word in sys.argv if word.startswith("v")), None)
+    repository = hub.Repository("ann/cats", "space" if "space" in sys.argv else "model")
+    hub.upload(Path(sys.argv[1]), repository, sys.argv[2], private="private" in sys.argv, version=version)
 """
 ROLLBACK = """
 import sys
+import time
 from tinycats.cli import main
 from tinycats.publishing import hub
 hub.FIRST_WAIT_S = 0.01
-sys.argv = ["tinycats", "rollback", "--repo", "ann/cats", "--to", sys.argv[1]]
+sys.argv = ["tinycats", "rollback", "--repo", "ann/cats", "--to", *sys.argv[1:]]
 main()
 """
 MODEL = "classifier/model.safetensors"
@@ -64,8 +69,11 @@ def upload(
     return run_python(UPLOAD, hub_environment(server, folder.parent / "home", token), folder, tag, *more)
 
 
-def rollback(server: HubServer, home: Path, to: str, token: str = WRITE) -> subprocess.CompletedProcess[str]:
-    return run_python(ROLLBACK, hub_environment(server, home, token), to)
+def rollback(
+    server: HubServer, home: Path, to: str, token: str = WRITE, *more: str
+) -> subprocess.CompletedProcess[str]:
+    # Not in the project: a version there may have tags in git
+    return run_python(ROLLBACK, hub_environment(server, home, token), to, *more, cwd=home.parent)
 
 
 def succeeded(done: subprocess.CompletedProcess[str]) -> str:
@@ -347,3 +355,136 @@ def test_rollback_without_a_repository(tmp_path: Path, hub: HubServer) -> None:
     line = error_line(run_python(code, environment))
     assert "publish.hub.repo_id is not set; name the repository with --repo user/name" in line
     assert "--repo: must be user/name, got 'cats'" in error_line(run_python(code, environment, "--repo", "cats"))
+
+
+def test_a_version_is_a_tag_that_stays(hub: HubServer, folder: Path) -> None:
+    succeeded(upload(hub, folder, "git-1", WRITE, "v1.2.0"))
+    repository = hub.repositories["ann/cats"]
+    first = repository.branches["main"]
+    assert repository.tags == {"git-1": first, "v1.2.0": first}
+    second = write_folder(folder.parent / "second", 2)
+    line = error_line(upload(hub, second, "git-2", WRITE, "v1.2.0"))
+    assert f"has other models as version 1.2.0, at {first}; give these another one" in line
+    assert repository.branches["main"] == first
+    succeeded(upload(hub, second, "git-2", WRITE, "v1.3.0"))
+    succeeded(rollback(hub, folder.parent / "home", "v1.2.0"))
+    assert repository.contents() == contents(folder)
+    succeeded(upload(hub, folder, "git-1", WRITE, "v1.2.0"))  # what it is, it may be again
+    assert repository.tags["v1.2.0"] == first
+
+
+def write_page(path: Path, version: int) -> Path:
+    """What `write_space` writes, in small."""
+    header = {"title": "cats", "sdk": "static", "custom_headers": {"cross-origin-opener-policy": "same-origin"}}
+    files = {
+        "README.md": f"---\n{json.dumps(header)}\n---\n".encode(),
+        "index.html": b"<!doctype html>",
+        f"assets/page-{version}.js": f"// {version}".encode() * 5,
+        "assets/ort.wasm": b"the same in each version" * 500_000,
+        "models/manifest.json": json.dumps({"schema_version": 3, "version": version}).encode(),
+        "models/onnx/classifier.onnx": b"the same in each version" * 10_000,
+    }
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    return path
+
+
+def test_a_space_is_created_updated_in_one_commit_and_rolled_back(hub: HubServer, tmp_path: Path) -> None:
+    first, second = write_page(tmp_path / "first", 1), write_page(tmp_path / "second", 2)
+    output = succeeded(upload(hub, first, "git-1", WRITE, "space", "v1.0.0"))
+    assert "spaces/ann/cats is now at" in output
+    repository = hub.repositories["spaces/ann/cats"]
+    assert repository.contents() == contents(first)  # and nothing of the page that the Hub had put there
+    assert len(repository.history()) == 2
+    assert len(repository.objects) == 2
+    hub.requests.clear()
+    assert "was already at" in succeeded(upload(hub, first, "git-1", WRITE, "space", "v1.0.0"))
+    assert hub.asked("POST", "preupload|commit|batch|create") == []
+    hub.requests.clear()
+    succeeded(upload(hub, second, "git-2", WRITE, "space", "v1.0.0"))  # another page with the same models
+    assert repository.contents() == contents(second)
+    assert hub.asked("PUT", "storage") == []  # the large files are there
+    assert repository.tags["v1.0.0"] == repository.tags["git-1"]
+    rolled = succeeded(rollback(hub, tmp_path / "home", "git-1", WRITE, "--space"))
+    assert "spaces/ann/cats is now at" in rolled
+    assert repository.contents() == contents(first)
+    assert list(hub.repositories) == ["spaces/ann/cats"]  # no model is called like it
+
+
+def test_a_space_that_somebody_has_written_is_left_alone(hub: HubServer, tmp_path: Path) -> None:
+    page = write_page(tmp_path / "page", 1)
+    files = {"README.md": Blob(b"---\nsdk: static\n---\n"), "index.html": Blob(b"mine"), "style.css": Blob(b"")}
+    repository = hub.repositories["spaces/ann/cats"] = Repository(private=False)
+    repository.add(Commit(None, "initial commit", files))
+    head = repository.add(Commit(repository.branches["main"], "mine", files))
+    line = error_line(upload(hub, page, "git-1", WRITE, "space"))
+    assert "publish.hub.space_id: spaces/ann/cats holds something else (README.md, index.html, style.css)" in line
+    assert repository.branches["main"] == head
+    other = hub.repositories["spaces/ann/cats"] = Repository(private=False)
+    head = other.add(Commit(None, "Duplicate from bob/dogs", {**files, "app.js": Blob(b"his")}))
+    assert "holds something else" in error_line(upload(hub, page, "git-1", WRITE, "space"))
+    assert other.branches["main"] == head
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [("PUT", "/storage/", "cut_in_the_middle"), ("POST", "/commit/", "cut_before_the_answer")],
+)
+def test_an_upload_of_a_space_that_breaks_heals(
+    hub: HubServer, tmp_path: Path, method: str, path: str, kind: str
+) -> None:
+    hub.faults = [Fault(method, path, kind)]  # type: ignore[arg-type]
+    page = write_page(tmp_path / "page", 1)
+    succeeded(upload(hub, page, "git-1", WRITE, "space"))
+    repository = hub.repositories["spaces/ann/cats"]
+    assert hub.faults[0].times == 0
+    assert repository.contents() == contents(page)
+    assert len(repository.history()) == 2
+
+
+def test_a_space_whose_creation_was_all_that_arrived(hub: HubServer, tmp_path: Path) -> None:
+    hub.faults = [Fault("POST", "/commit/", "status", times=99, status=400)]
+    page = write_page(tmp_path / "page", 1)
+    assert "spaces/ann/cats: the Hub refuses" in error_line(upload(hub, page, "git-1", WRITE, "space"))
+    hub.faults.clear()
+    succeeded(upload(hub, page, "git-1", WRITE, "space"))
+    assert hub.repositories["spaces/ann/cats"].contents() == contents(page)
+
+
+def test_a_rollback_to_a_version_moves_the_stage_of_its_models(hub: HubServer, folder: Path) -> None:
+    """In the checkout where it is called, and only of models that are in use in another version."""
+    checkout = folder.parent / "checkout"
+    checkout.mkdir()
+    environment = hub_environment(hub, folder.parent / "home")
+
+    def git(*arguments: str) -> list[str]:
+        done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    def tinycats(*arguments: str) -> str:
+        code = "from tinycats.cli import main; main()"
+        return succeeded(run_python(code, environment, *arguments, cwd=checkout))
+
+    models = ("classifier", "generator", "student")
+    (checkout / "dvc.yaml").write_text(json.dumps({"artifacts": {name: {"path": f"models/{name}"} for name in models}}))
+    outs = [{"path": f"models/{name}"} for name in models]
+    (checkout / "dvc.lock").write_text(json.dumps({"stages": {"train": {"outs": outs}}}))
+    git("init", "--quiet")
+    git("add", ".")
+    for number, (version, names) in enumerate({"1.0.0": models, "1.1.0": models[:2]}.items(), start=1):
+        git("commit", "--quiet", "--allow-empty", "--message", version)
+        tinycats("register", *names, "--version", version, "--stage", "prod")
+        if number == 1:
+            git("tag", "--delete", "generator#prod#1")  # registered, but not in use
+        succeeded(upload(hub, write_folder(folder.parent / version, number), f"git-{number}", WRITE, f"v{version}"))
+    (checkout / "dvc.lock").write_text("of a run that is not committed")
+    time.sleep(1)  # tags of one second have no order
+    output = tinycats("rollback", "--repo", "ann/cats", "--to", "v1.0.0")
+    repository = hub.repositories["ann/cats"]
+    assert repository.contents() == contents(folder.parent / "1.0.0")
+    assert "prod is 1.0.0 again: classifier#prod#3, generator#prod#2;" in output
+    assert git("rev-parse", "classifier#prod#3^{commit}") == git("rev-parse", "classifier@v1.0.0^{commit}")
+    before = git("tag")
+    assert "again" not in tinycats("rollback", "--repo", "ann/cats", "--to", "git-1")
+    assert git("tag") == before

@@ -168,6 +168,68 @@ def test_a_remote_is_checked(team: Team) -> None:
     assert "downloads are not verified; run dvc remote modify storage verify true" in unverified.stderr
 
 
+def test_a_registered_version_is_got_from_elsewhere_and_a_stage_moves_back(team: Team) -> None:
+    member = team.clone("registry")
+    text = member.path / "dvc.yaml"
+    text.write_text(
+        f"{text.read_text()}artifacts:\n  text: {{path: text.txt, type: model}}\n  other: {{path: other.txt}}\n"
+    )
+    member.commit("Declare artifacts")
+
+    def register(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return member.run("tinycats", "register", *arguments, check=False, PYTHONPATH=SOURCES)
+
+    def got(name: str, *arguments: str) -> bytes:
+        """What somebody gets who has nothing but the address of the repository, and credentials."""
+        elsewhere = team.directory / f"elsewhere-{name}"
+        elsewhere.mkdir()
+        Project(elsewhere).dvc("artifacts", "get", str(member.path), "text", "--out", "out.txt", *arguments)
+        return (elsewhere / "out.txt").read_bytes()
+
+    first = register("text", "--version", "1.0.0", "--stage", "prod").stdout
+    assert first == "tagged text@v1.0.0, text#prod#1; share with: git push origin 'text@v1.0.0' 'text#prod#1'\n"
+    (member.path / "params.yaml").write_text("times: 2\n")
+    member.dvc("repro", "--pull")
+    refused = register("text", "--version", "1.1.0")
+    assert (
+        refused.stderr == "error: dvc.lock: is not what is committed; commit it first, or name a revision with --rev\n"
+    )
+    member.commit("Run again")
+    assert register("text", "--version", "1.1.0", "--stage", "prod").returncode == 0
+    assert got("latest") == got("stage", "--stage", "prod") == b"meow\n" * 2
+    assert got("version", "--rev", "v1.0.0") == b"meow\n" * 3
+
+    back = register("text", "--version", "1.0.0", "--stage", "prod").stdout
+    assert back == "tagged text#prod#3; share with: git push origin 'text#prod#3'\n"
+    assert got("back", "--stage", "prod") == b"meow\n" * 3
+    assert (
+        register("text", "--version", "1.0.0", "--stage", "prod").stdout
+        == "text: 1.0.0 is registered already, and in prod\n"
+    )
+
+    tags = member.run("git", "tag").stdout
+    commit = member.run("git", "rev-parse", "--short=12", "HEAD~1").stdout.strip()
+    for arguments, line in (
+        (("txet", "--version", "1.2.0"), "txet: is no artifact of dvc.yaml; it has other, text"),
+        (("text", "other", "--version", "1.2.0"), "has no other.txt; run `dvc repro` and commit dvc.lock"),
+        (
+            ("text", "--version", "1.0.0"),
+            f"text: version 1.0.0 is commit {commit} already; give this one another version",
+        ),
+        (
+            ("text", "--version", "1.2.0"),
+            "text: cannot be registered as 1.2.0: 'text' is already registered in this commit",
+        ),
+        (("text", "--version", "1.2.0", "--rev", "nothing"), "is no git repository with a commit nothing"),
+        (("text", "--version", "2"), "--version: must be MAJOR.MINOR.PATCH, such as 1.2.0, got '2'"),
+    ):
+        refused = register(*arguments)
+        assert refused.returncode == 1
+        assert line in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert member.run("git", "tag").stdout == tags
+
+
 def test_what_the_policy_does_not_grant_is_refused(team: Team) -> None:
     """The server does check: another prefix of the same bucket is closed."""
     client = team.server.client()

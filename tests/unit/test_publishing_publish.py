@@ -147,11 +147,12 @@ def write_metrics(root: Path, metrics: dict[str, Any]) -> None:
 def settings(**changes: Any) -> PublishParams:
     content: dict[str, Any] = {
         "name": "tinycats",
+        "version": None,
         "data": DataCard(title="drawn cats", licence="cc0-1.0", attribution=None),
         "licence": "mit",
         "adapters": [],
         "repository": None,
-        "hub": HubParams(repo_id=None, private=False),
+        "hub": HubParams(repo_id=None, space_id=None, private=False),
         "gates": [Gate(metric="evaluate.classifier.top1", bound=0.9, direction="min")],
     }
     return PublishParams(**(content | changes))
@@ -172,6 +173,7 @@ def run_publish(root: Path, **changes: Any) -> dict[str, Any]:
         "metrics_dir": root / "metrics",
         "output": root / "publish",
         "web": root / "frontend/public/models",
+        "frontend": root / "frontend",
         "revision": "0" * 40,
     }
     return publish(**(arguments | changes))
@@ -225,6 +227,7 @@ def test_the_manifest_tells_the_truth(repository: Path) -> None:
     assert manifest["schema_version"] == 3
     assert not {"sampler", "golden"} & set(manifest)
     assert manifest["hub"] is None
+    assert manifest["version"] is None
     assert manifest["revision"] == "0" * 40
     card = {"title": "drawn cats", "licence": "cc0-1.0", "attribution": None}
     assert manifest["data"] == {**card, "source": "synthetic", "synthetic": True}
@@ -427,7 +430,7 @@ def test_the_card_links_the_notebooks_where_the_code_is_on_github(repository: Pa
 def test_the_card_says_how_to_load_from_the_hub(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """tests/pipeline/test_hub.py does what it says."""
     monkeypatch.setattr(publish_module, "upload", lambda *_: "1" * 40)
-    run_publish(repository, settings=settings(hub=HubParams(repo_id="ann/cats", private=False)))
+    run_publish(repository, settings=settings(hub=HubParams(repo_id="ann/cats", space_id=None, private=False)))
     card = (repository / "publish/README.md").read_text()
     assert snippets(card, "bash") == ["hf download ann/cats --local-dir cats\n"]
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repo_id, **_: repository / "publish")
@@ -435,6 +438,40 @@ def test_the_card_says_how_to_load_from_the_hub(repository: Path, monkeypatch: p
     exec(compile(snippets(card)[-1], "README.md", "exec"), loaded)
     assert (loaded["student"].few_step, loaded["student"].settings) == (True, SAMPLERS["student"])
     assert loaded["classifier"].classes == CLASSES
+
+
+def test_a_version_is_in_manifest_and_card_and_a_tag(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_publish(repository)
+    assert "This is version" not in (repository / "publish/README.md").read_text()
+    uploads: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(publish_module, "upload", lambda *arguments: uploads.append(arguments) or "1" * 40)
+    hub = HubParams(repo_id="ann/cats", space_id=None, private=False)
+    tags = [
+        run_publish(repository, settings=settings(hub=hub, version=version))["hub"]["revision"]
+        for version in (None, "1.2.0")
+    ]
+    assert tags[0] != tags[1]
+    assert [upload[-1] for upload in uploads] == [None, "1.2.0"]
+    for folder in ("publish", "frontend/public/models"):
+        assert json.loads((repository / folder / "manifest.json").read_text())["version"] == "1.2.0"
+    assert (
+        "This is version 1.2.0, the tag `v1.2.0` of this repository." in (repository / "publish/README.md").read_text()
+    )
+
+
+def test_a_page_that_cannot_be_built_uploads_nothing(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish_module, "upload", lambda *_: pytest.fail("something was uploaded"))
+    (repository / "frontend/public").mkdir(parents=True)
+    hub = settings(hub=HubParams(repo_id="ann/cats", space_id="ann/page", private=False))
+    nothing_changed(repository, lambda: run_publish(repository, settings=hub), "run `make web` first")
+    (repository / "frontend/node_modules/vite").mkdir(parents=True)
+    monkeypatch.setenv("PATH", str(repository / "frontend"))
+    nothing_changed(repository, lambda: run_publish(repository, settings=hub), "the page needs Node")
+    node = repository / "frontend/node"
+    node.write_text("#!/bin/sh\necho 'error: there is no cat' >&2\nexit 1\n")
+    node.chmod(0o755)
+    words = "publish.hub.space_id: the page cannot be built: there is no cat"
+    nothing_changed(repository, lambda: run_publish(repository, settings=hub), words)
 
 
 def nothing_changed(root: Path, action: Callable[[], object], words: str) -> None:

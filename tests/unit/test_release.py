@@ -57,10 +57,11 @@ METRICS: dict[str, Any] = {
 PUBLISH = PublishParams(
     repository=None,
     name="tinycats",
+    version=None,
     data=DataCard(title="real cats", licence="cc-by-sa-4.0", attribution=ATTRIBUTION),
     licence="mit",
     adapters=[],
-    hub=HubParams(repo_id=None, private=False),
+    hub=HubParams(repo_id=None, space_id=None, private=False),
     gates=[],
 )
 
@@ -116,6 +117,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         metrics_dir=root / "metrics",
         output=root / "publish",
         web=root / "frontend/public/models",
+        frontend=root / "frontend",
         revision="1" * 40,
     )
     write_json(root / "metrics/publish.json", summary)

@@ -1,6 +1,5 @@
 import { UserError } from './errors';
 import type { Manifest, ManifestFile } from './manifest';
-import { hubOrigin } from './origins';
 
 const CACHE = 'tinycats-models';
 const SILENCE_MS = 20_000; // without a byte for this long, a download has failed
@@ -29,14 +28,25 @@ export interface DownloadOptions {
   silenceMs?: number;
 }
 
-/** The sources of a published file, first choice first. */
+/**
+ * The sources of a published file, first choice first: the Hub that the page was built for, and `folder`. Raises UserError
+ * where the manifest names any other place.
+ */
 export function sourcesOf(manifest: Manifest, folder: string, path: string): Source[] {
-  const own: Source = { url: new URL(path, folder).href, from: 'page' };
+  const own: Source = { url: within(new URL('.', folder).href, path), from: 'page' };
   if (!manifest.hub) return [own];
-  const { repo_id, revision, endpoint } = manifest.hub;
-  const origin = hubOrigin(endpoint, globalThis.location?.href);
-  if (!origin) throw new UserError(`The list of models names a server that this page does not load from: ${endpoint}`);
-  return [{ url: `${origin}/${repo_id}/resolve/${encodeURIComponent(revision)}/${path}`, from: 'hub' }, own];
+  const { repo_id, revision } = manifest.hub;
+  const repository = within(`${__HUB__}/`, `${repo_id}/resolve/${encodeURIComponent(revision)}/`);
+  return [{ url: within(repository, path), from: 'hub' }, own];
+}
+
+/** The address of what lies at `path` below `folder`, which ends with a slash. */
+function within(folder: string, path: string): string {
+  const { href } = new URL(path, folder);
+  if (!href.startsWith(folder)) {
+    throw new UserError(`The list of models names ${path}, which is not in its folder. Run the publish stage again.`);
+  }
+  return href;
 }
 
 /**

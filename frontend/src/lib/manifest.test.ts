@@ -1,7 +1,5 @@
 import { expect, test } from 'vitest';
-import { sourcesOf } from './download';
 import { generatorInfo, generatorNames, modelFile, parseManifest, precisionsOf } from './manifest';
-import { hubOrigin } from './origins';
 
 const MODEL = { classes: ['Bengal'], image_size: 32, files: { fp32: 'a.onnx', int8: 'b.onnx' } };
 const SAMPLER = { method: 'euler', steps: 20, guidance: 2, guidance_low: 0.1, guidance_high: 0.9 };
@@ -113,23 +111,4 @@ test('a repository of the Hub is user/name at a revision, and nothing that leads
     expect(() => parseManifest(withHub(name))).toThrow('names no repository');
   }
   for (const revision of ['', '..', '.', 5, null]) expect(() => parseManifest(withHub('a/b', revision))).toThrow('no repository');
-});
-
-test('files come from the Hub, whatever server a manifest names, unless both are on this machine', () => {
-  const from = (endpoint?: string) => parseManifest({ ...ALONE, hub: { repo_id: 'a/b', revision: 'x/y', endpoint } });
-  const page = 'https://somebody.github.io/tinycats/models/';
-  const hub = { url: 'https://huggingface.co/a/b/resolve/x%2Fy/b.onnx', from: 'hub' };
-  expect(sourcesOf(from(), page, 'b.onnx')).toEqual([hub, { url: `${page}b.onnx`, from: 'page' }]);
-  for (const elsewhere of [
-    'https://example.org',
-    'http://127.0.0.1:9',
-    'https://huggingface.co.example.org',
-    'huggingface.co',
-    '',
-  ]) {
-    expect(() => sourcesOf(from(elsewhere), page, 'b.onnx')).toThrow('a server that this page does not load from');
-  }
-  expect(hubOrigin('http://127.0.0.1:9', 'http://localhost:4173/')).toBe('http://127.0.0.1:9');
-  expect(hubOrigin('http://127.0.0.1:9', page)).toBeNull();
-  expect(hubOrigin('https://127.0.0.1.example.org', 'http://localhost:4173/')).toBeNull();
 });

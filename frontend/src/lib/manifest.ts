@@ -42,10 +42,12 @@ export interface GeneratorInfo {
 export interface Manifest {
   schema_version: 3;
   name: string;
+  /** Such as 1.2.0; null or absent where none was given. */
+  version?: string | null;
   licence: string;
   revision: string | null;
   data: { title: string; licence: string; source: string; synthetic: boolean };
-  hub?: { repo_id: string; revision: string; endpoint?: string } | null;
+  hub?: { repo_id: string; revision: string } | null;
   classifier: {
     classes: string[];
     other: string | null;
@@ -185,8 +187,18 @@ export function generatorInfo(manifest: Manifest, name: GeneratorName): Generato
   return info;
 }
 
-function versionName({ revision }: Manifest): string {
-  return `Version ${revision?.slice(0, 10) ?? 'unknown'}`;
+function versionName(manifest: Manifest): string {
+  return `Version ${shortVersion(manifest) ?? 'unknown'}`;
+}
+
+/** Its version, else the beginning of the git revision. */
+export function shortVersion({ version, revision }: Manifest): string | undefined {
+  return version ?? revision?.slice(0, 10);
+}
+
+/** For a sentence about a model. */
+export function origin({ data, version }: Manifest): string {
+  return `trained on ${data.title}${version ? ` (version ${version})` : ''}`;
 }
 
 export function fileOf(manifest: Manifest, path: string): ManifestFile {

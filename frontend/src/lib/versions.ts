@@ -5,6 +5,8 @@ export interface Version {
   /** Relative to the page, with a slash at its end. */
   folder: string;
   title: string;
+  /** That the commit of the build has as a tag, where the manifest names none. */
+  version?: string;
 }
 
 const RUN: Version = { name: 'run', folder: 'models/', title: 'This run' };

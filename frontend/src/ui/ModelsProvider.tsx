@@ -38,7 +38,8 @@ async function load(wanted: string | null): Promise<Loaded> {
   const versions = await loadVersions();
   const version = versions.find(({ name }) => name === wanted) ?? versions[0];
   const folder = new URL(version.folder, document.baseURI).href;
-  return { wanted, versions, version, folder, manifest: await loadManifest(folder) };
+  const manifest = await loadManifest(folder);
+  return { wanted, versions, version, folder, manifest: { ...manifest, version: manifest.version ?? version.version ?? null } };
 }
 
 /** The version's name in the address, `?models=NAME`; once there, it stays until the address or the user names another. */

@@ -1,14 +1,18 @@
-"""The published folder on the Hugging Face Hub: a new revision appears whole, in one commit, or not at all."""
+"""A folder as a repository of the Hugging Face Hub, of models or a Space: a new revision appears whole, in one commit, or not
+at all.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import (
@@ -22,7 +26,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import parse_ratelimit_headers
 from huggingface_hub.utils.sha import git_hash
 
-from tinycats.publishing.layout import CARD_NAME, MANIFEST_NAME
+from tinycats.publishing.layout import CARD_NAME, MANIFEST_NAME, SPACE_MODELS
 from tinycats.runtime.errors import UserError, first_line
 from tinycats.runtime.files import file_hash
 from tinycats.runtime.words import some
@@ -35,27 +39,48 @@ LONGEST_WAIT_S = 600.0  # the Hub counts requests in windows of five minutes
 RETRIED = (408, 412, 429, 500, 502, 503, 504)
 SHORTEST_COMMIT = 7
 SHOWN = 5
+OF_A_NEW_SPACE = {CARD_NAME, "index.html", "style.css"}  # what the Hub may put into a static one when it creates it
 T = TypeVar("T")
 Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 
 
-def upload(folder: Path, repo_id: str, tag: str, private: bool) -> str:
+@dataclass(frozen=True)
+class Repository:
+    """user/name on the Hub: a model and a Space may have the same name."""
+
+    repo_id: str
+    kind: Literal["model", "space"] = "model"
+
+    @property
+    def manifest(self) -> str:
+        """The file without which the repository was not made by this pipeline."""
+        return MANIFEST_NAME if self.kind == "model" else f"{SPACE_MODELS}/{MANIFEST_NAME}"
+
+    @property
+    def param(self) -> str:
+        return "publish.hub.repo_id" if self.kind == "model" else "publish.hub.space_id"
+
+    def __str__(self) -> str:
+        return self.repo_id if self.kind == "model" else f"spaces/{self.repo_id}"
+
+
+def upload(folder: Path, repository: Repository, tag: str, private: bool, version: str | None = None) -> str:
     """Make `main` of the repository hold exactly the files of `folder`; return the hash of the commit that does.
 
-    It is one commit, tagged `tag`. The repository is created if there is none; nothing is sent if it already holds the
-    folder. The token is HF_TOKEN's or that of `hf auth login`.
+    It is one commit, tagged `tag` and, if there is a version, `vVERSION`. The repository is created if there is none;
+    nothing is sent if it already holds the folder. The token is HF_TOKEN's or that of `hf auth login`.
 
-    Raises UserError if the Hub refuses or cannot be reached. `main` is then unchanged, or the commit is complete and only
-    its tag is missing, which the next call makes.
+    Raises UserError if the Hub refuses or cannot be reached, or has other models as this version. `main` is then unchanged,
+    or the commit is complete and only its tags are missing, which the next call makes.
     """
-    api = _api(repo_id)
+    api = _api(repository)
     here = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
     def operations(head: str) -> list[Operation]:
-        there = _files(api, repo_id, head)
-        if MANIFEST_NAME not in there and set(there) - {CARD_NAME}:
+        there = _files(api, repository, head)
+        if repository.manifest not in there and not _is_new(api, repository, there):
             raise UserError(
-                f"publish.hub.repo_id: {repo_id} holds something else ({some(sorted(there), SHOWN)}); name another one"
+                f"{repository.param}: {repository} holds something else ({some(sorted(there), SHOWN)}); name another one"
             )
         changed = [path for path in here if path not in there or not _is_same(here[path], there[path])]
         return [
@@ -63,77 +88,107 @@ def upload(folder: Path, repo_id: str, tag: str, private: bool) -> str:
             *(CommitOperationDelete(path, is_folder=False) for path in there if path not in here),
         ]
 
-    with _explained_errors(api, repo_id):
+    repo_id, kind = repository.repo_id, repository.kind
+    tags = [tag, version_tag(version)] if version else [tag]
+    with _explained_errors(api, repository):
         try:
-            _retry(lambda: api.model_info(repo_id))
+            _retry(lambda: api.repo_info(repo_id, repo_type=kind))
         except RepositoryNotFoundError:
-            _retry(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
-        commit, is_new = _commit(api, repo_id, operations, f"Publish {tag}")
-        _retry(lambda: api.create_tag(repo_id, tag=tag, revision=commit, exist_ok=True))
-    print(f"{repo_id} {'is now' if is_new else 'was already'} at {commit}, tagged {tag}")
+            sdk = "static" if kind == "space" else None
+            _retry(lambda: api.create_repo(repo_id, repo_type=kind, space_sdk=sdk, private=private, exist_ok=True))
+        if version and kind == "model":
+            there = _tags(api, repository).get(version_tag(version))
+            if there and _retry(lambda: operations(there)):
+                raise UserError(
+                    f"{repository}: has other models as version {version}, at {there}; give these another one"
+                )
+        commit, is_new = _commit(api, repository, operations, f"Publish {tag}")
+        for name in tags:
+            _retry(partial(api.create_tag, repo_id, repo_type=kind, tag=name, revision=commit, exist_ok=True))
+    print(f"{repository} {'is now' if is_new else 'was already'} at {commit}, tagged {' and '.join(tags)}")
     return commit
 
 
-def rollback(repo_id: str, to: str) -> tuple[str, str]:
+def version_tag(version: str) -> str:
+    """What the Hub's tag of a version is called."""
+    return f"v{version}"
+
+
+def rollback(repository: Repository, to: str) -> tuple[str, str]:
     """Make `main` hold the files of an earlier revision again, in a new commit; return its hash and the revision's.
 
     to: a tag, or the first digits of a commit of the repository or of the git revision that a tag names.
     Raises UserError if there is no such revision, or as `upload` does.
     """
-    api = _api(repo_id)
-    with _explained_errors(api, repo_id):
-        revision = _find(api, repo_id, to)
-        wanted = _retry(lambda: _files(api, repo_id, revision))
-        if MANIFEST_NAME not in wanted:
-            raise UserError(f"{repo_id}: {to} has no published models (it has no {MANIFEST_NAME})")
+    api = _api(repository)
+    with _explained_errors(api, repository):
+        revision = _find(api, repository, to)
+        wanted = _retry(lambda: _files(api, repository, revision))
+        if repository.manifest not in wanted:
+            raise UserError(f"{repository}: {to} has no published models (it has no {repository.manifest})")
 
         def operations(head: str) -> list[Operation]:
-            there = _files(api, repo_id, head)
+            there = _files(api, repository, head)
             changed = [path for path in wanted if path not in there or there[path].blob_id != wanted[path].blob_id]
             return [
                 *(CommitOperationCopy(path, path, src_revision=revision) for path in changed),
                 *(CommitOperationDelete(path, is_folder=False) for path in there if path not in wanted),
             ]
 
-        commit, _ = _commit(api, repo_id, operations, f"Roll back to {to}")
+        commit, _ = _commit(api, repository, operations, f"Roll back to {to}")
     return commit, revision
 
 
-def _api(repo_id: str) -> HfApi:
+def _api(repository: Repository) -> HfApi:
     if get_token() is None:
         raise UserError(
-            f"{repo_id}: no token for the Hugging Face Hub; set HF_TOKEN or run `hf auth login` (write access is needed)"
+            f"{repository}: no token for the Hugging Face Hub; set HF_TOKEN or run `hf auth login` (write access is needed)"
         )
     return HfApi(library_name="tinycats")
 
 
-def _commit(api: HfApi, repo_id: str, operations: Callable[[str], list[Operation]], message: str) -> tuple[str, bool]:
+def _is_new(api: HfApi, repository: Repository, there: Mapping[str, RepoFile]) -> bool:
+    """Whether nobody has put anything into the repository, as far as its files and commits say."""
+    if repository.kind == "model":
+        return not set(there) - {CARD_NAME}
+    return not there or (
+        not set(there) - OF_A_NEW_SPACE
+        and len(api.list_repo_commits(repository.repo_id, repo_type=repository.kind, revision=BRANCH)) == 1
+    )
+
+
+def _commit(
+    api: HfApi, repository: Repository, operations: Callable[[str], list[Operation]], message: str
+) -> tuple[str, bool]:
     """Return the commit of `main` that leaves `operations` nothing to do, and whether it had to be made.
 
     Each attempt looks at `main` first and commits onto what it saw, so that a commit whose answer was lost is not repeated.
     """
     start = None
+    repo_id, kind = repository.repo_id, repository.kind
 
     def attempt() -> str:
         nonlocal start
-        head = str(api.model_info(repo_id, revision=BRANCH).sha)
+        head = str(api.repo_info(repo_id, repo_type=kind, revision=BRANCH).sha)
         missing = operations(head)
         if not missing:
             return head
         start = start or head
         if head != start:
-            raise UserError(f"{repo_id}: another commit, {head}, was made in the meantime; run this again")
-        return api.create_commit(repo_id, missing, commit_message=message, revision=BRANCH, parent_commit=head).oid
+            raise UserError(f"{repository}: another commit, {head}, was made in the meantime; run this again")
+        return api.create_commit(
+            repo_id, missing, repo_type=kind, commit_message=message, revision=BRANCH, parent_commit=head
+        ).oid
 
     commit = _retry(attempt)
     if start and (missing := _retry(lambda: operations(commit))):
         paths = some(sorted(operation.path_in_repo for operation in missing), SHOWN)
-        raise UserError(f"{repo_id}: commit {commit} is not what was sent ({paths}); run this again")
+        raise UserError(f"{repository}: commit {commit} is not what was sent ({paths}); run this again")
     return commit, start is not None
 
 
-def _files(api: HfApi, repo_id: str, revision: str) -> dict[str, RepoFile]:
-    entries = api.list_repo_tree(repo_id, recursive=True, revision=revision)
+def _files(api: HfApi, repository: Repository, revision: str) -> dict[str, RepoFile]:
+    entries = api.list_repo_tree(repository.repo_id, repo_type=repository.kind, recursive=True, revision=revision)
     return {entry.path: entry for entry in entries if isinstance(entry, RepoFile) and entry.path != OF_THE_HUB}
 
 
@@ -143,21 +198,28 @@ def _is_same(path: Path, file: RepoFile) -> bool:
     return file_hash(path) == file.lfs.sha256 if file.lfs else git_hash(path.read_bytes()) == file.blob_id
 
 
-def _find(api: HfApi, repo_id: str, to: str) -> str:
+def _tags(api: HfApi, repository: Repository) -> dict[str, str]:
+    """Name -> commit."""
+    refs = _retry(lambda: api.list_repo_refs(repository.repo_id, repo_type=repository.kind))
+    return {ref.name: ref.target_commit for ref in refs.tags}
+
+
+def _find(api: HfApi, repository: Repository, to: str) -> str:
     """The commit that `to` names."""
-    tags = {ref.name: ref.target_commit for ref in _retry(lambda: api.list_repo_refs(repo_id)).tags}
+    tags = _tags(api, repository)
     if to in tags:
         return tags[to]
     if len(to) >= SHORTEST_COMMIT:
         named = [name for name in tags if name.removeprefix("git-").startswith(to[:12].lower())]
         if len(named) > 1:
-            raise UserError(f"{repo_id}: {to} was published more than once; name one of {', '.join(sorted(named))}")
+            raise UserError(f"{repository}: {to} was published more than once; name one of {', '.join(sorted(named))}")
         if named:
             return tags[named[0]]
-        for commit in _retry(lambda: api.list_repo_commits(repo_id, revision=BRANCH)):
+        repo_id, kind = repository.repo_id, repository.kind
+        for commit in _retry(lambda: api.list_repo_commits(repo_id, repo_type=kind, revision=BRANCH)):
             if commit.commit_id.startswith(to.lower()):
                 return commit.commit_id
-    raise UserError(f"{repo_id}: has no revision {to}; its tags: {some(sorted(tags), SHOWN) or 'none'}")
+    raise UserError(f"{repository}: has no revision {to}; its tags: {some(sorted(tags), SHOWN) or 'none'}")
 
 
 def _retry(call: Callable[[], T]) -> T:
@@ -194,16 +256,16 @@ def _asked_to_wait_s(error: Exception) -> float | None:
 
 
 @contextmanager
-def _explained_errors(api: HfApi, repo_id: str) -> Iterator[None]:
+def _explained_errors(api: HfApi, repository: Repository) -> Iterator[None]:
     try:
         yield
     except OfflineModeIsEnabled:
-        raise UserError(f"{repo_id}: the Hub is not used while HF_HUB_OFFLINE is set") from None
+        raise UserError(f"{repository}: the Hub is not used while HF_HUB_OFFLINE is set") from None
     except (HTTPError, RuntimeError, ValueError) as error:  # RuntimeError and ValueError: from uploads of large files
         cause: Exception = error
         while not isinstance(cause, HTTPError) and isinstance(cause.__cause__, Exception):
             cause = cause.__cause__
-        raise UserError(f"{repo_id}: {_explain(api, cause)}") from None
+        raise UserError(f"{repository}: {_explain(api, cause)}") from None
 
 
 def _explain(api: HfApi, error: Exception) -> str:

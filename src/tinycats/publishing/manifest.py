@@ -83,6 +83,7 @@ def describe_adapter(adapter: Adapter, path: str) -> dict[str, Any]:
 def describe(
     *,
     name: str,
+    version: str | None,
     licence: str,
     revision: str | None,
     data: dict[str, Any],
@@ -95,6 +96,7 @@ def describe(
     return {
         "schema_version": SCHEMA_VERSION,
         "name": name,
+        "version": version,
         "licence": licence,
         "revision": revision,
         "data": data,

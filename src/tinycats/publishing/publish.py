@@ -15,12 +15,13 @@ from tinycats.generator.sampler import load_sampler, save_sampler
 from tinycats.learning.pretrained import CONFIG_NAME, WEIGHTS_NAME
 from tinycats.publishing.card import write_card
 from tinycats.publishing.gates import check_gates
-from tinycats.publishing.hub import upload
+from tinycats.publishing.hub import Repository, upload
 from tinycats.publishing.layout import GENERATORS, HEAD_NAME, MANIFEST_NAME
 from tinycats.publishing.manifest import describe, describe_adapter, describe_classifier, describe_generator, list_files
 from tinycats.publishing.revision import tag_name
+from tinycats.publishing.space import write_space
 from tinycats.runtime.errors import UserError
-from tinycats.runtime.files import atomic_directory, write_json
+from tinycats.runtime.files import atomic_directory, scratch_directory, write_json
 from tinycats.runtime.params import PublishParams
 from tinycats.runtime.track import progress, track
 
@@ -40,16 +41,18 @@ def publish(
     metrics_dir: Path,
     output: Path,
     web: Path,
+    frontend: Path,
     revision: str | None,
 ) -> dict[str, Any]:
     """Write `output` (the Hub repository) and `web` (what the page loads); return {"gates", "files", "bytes"}.
 
     `source`: of the data; the card says if it is "synthetic". `generator_dirs` has the keys of layout.GENERATORS, each
     directory with its sampler's settings next to it. settings.adapters go into `output` too. If settings.hub names a
-    repository, `output` is uploaded to it before it appears, and {"hub": {"repo_id", "revision", "commit"}} returned too.
+    repository, `output` is uploaded to it before it appears, and {"hub": {"repo_id", "revision", "commit"}} returned too; if
+    it names a Space, the page of `frontend` is built with the models and uploaded after them, and {"space"} returned alike.
 
     The same inputs give the same bytes. Raises UserError, leaving both as they were, if a gate fails, a file is missing or
-    broken, an adapter was made for another generator, or the upload fails.
+    broken, an adapter was made for another generator, the page cannot be built, or an upload fails.
     """
     results = check_gates(settings.gates, metrics_dir)
     metrics = _read_metrics(metrics_dir)
@@ -61,7 +64,7 @@ def publish(
             raise UserError(
                 f"{generator_dirs[generator_name]}: has a class {unknown[0]!r} that {classifier_dir} has not; train it again"
             )
-    with atomic_directory(output) as hub, atomic_directory(web) as page:
+    with atomic_directory(output) as hub, atomic_directory(web) as page, scratch_directory() as space:
         for folder in track((hub, page), "copying models"):
             _copy(onnx_dir, ONNX_FILES, folder / "onnx")
             _copy(onnx_int8_dir, ONNX_FILES, folder / "onnx_int8")
@@ -74,6 +77,7 @@ def publish(
         _copy_samples(metrics_dir, hub / "samples")
         manifest = describe(
             name=settings.name,
+            version=settings.version,
             licence=settings.licence,
             revision=revision,
             data={**settings.data.model_dump(), "source": source, "synthetic": source == "synthetic"},
@@ -85,7 +89,7 @@ def publish(
             adapters=_copy_adapters([Path(path) for path in settings.adapters], generator_dirs["generator"], hub),
             metrics=metrics,
         )
-        repo_id = settings.hub.repo_id
+        repo_id, space_id = settings.hub.repo_id, settings.hub.space_id
         with progress("writing the model card"):
             write_card(
                 hub, manifest, classifier, generators, metrics, results, repo_id, metrics_dir, settings.repository
@@ -98,10 +102,18 @@ def publish(
             write_json(folder / MANIFEST_NAME, {**manifest, "hub": address, "files": list_files(folder)})
         total = sum(file["bytes"] for file in files) + (hub / MANIFEST_NAME).stat().st_size
         summary = {"gates": results, "files": len(files) + 1, "bytes": total}
+        if space_id:  # built before anything is uploaded
+            with progress("building the page of the Space"):
+                write_space(space, frontend, page, {**manifest, "hub": address})
         if repo_id and address:
             with progress(f"uploading {total / 1e6:.0f} MB to {repo_id}", lines_only=True):
-                commit = upload(hub, repo_id, address["revision"], settings.hub.private)
+                commit = upload(hub, Repository(repo_id), address["revision"], settings.hub.private, settings.version)
             summary["hub"] = {**address, "commit": commit}
+        if space_id:
+            tag = tag_name(revision, list_files(space))
+            with progress(f"uploading the page to {space_id}", lines_only=True):
+                commit = upload(space, Repository(space_id, "space"), tag, settings.hub.private, settings.version)
+            summary["space"] = {"space_id": space_id, "revision": tag, "commit": commit}
     return summary
 
 

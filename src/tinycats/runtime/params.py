@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import semver
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
@@ -41,6 +42,13 @@ def _check_place(path: str) -> str:
 
 
 Place = Annotated[str, AfterValidator(_check_place)]
+
+
+def check_version(version: str) -> str:
+    """Return it. Raise ValueError where it is no version as https://semver.org has it."""
+    if not semver.Version.is_valid(version):
+        raise ValueError(f"must be MAJOR.MINOR.PATCH, such as 1.2.0, got {version!r}")
+    return version
 
 
 class DataCommon(Section):
@@ -302,9 +310,10 @@ class HubParams(Section):
     """The Hugging Face Hub. The token is no parameter: it comes from HF_TOKEN or from `hf auth login`."""
 
     repo_id: str | None  # user/name; null: nothing is uploaded
-    private: bool  # when the repository is created
+    space_id: str | None  # user/name of a Space with the web page; null: there is none
+    private: bool  # when a repository is created
 
-    @field_validator("repo_id")
+    @field_validator("repo_id", "space_id")
     @classmethod
     def _is_a_repo_id(cls, repo_id: str | None) -> str | None:
         if repo_id is not None:
@@ -323,6 +332,7 @@ class DataCard(Section):
 class PublishParams(Section):
     name: str  # of the published models
     repository: str | None  # owner/name on GitHub: where this code is, for the card's links to its notebooks
+    version: Annotated[str, AfterValidator(check_version)] | None  # 1.2.0, where a release has one
     data: DataCard
     licence: str  # of the weights
     adapters: list[str]  # directories of adapters of the generator

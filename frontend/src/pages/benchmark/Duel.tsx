@@ -15,7 +15,15 @@ import { useEffect, useRef, useState } from 'react';
 import { Engine } from '../../lib/engine';
 import { messageOf } from '../../lib/errors';
 import { bytes, milliseconds } from '../../lib/format';
-import { displayName, generatorInfo, generatorNames, MODEL_NAMES, type GeneratorName, type Precision } from '../../lib/manifest';
+import {
+  displayName,
+  generatorInfo,
+  generatorNames,
+  MODEL_NAMES,
+  shortVersion,
+  type GeneratorName,
+  type Precision,
+} from '../../lib/manifest';
 import { Cancelled } from '../../lib/sampler';
 import { Activity } from '../../ui/Activity';
 import { ErrorNote } from '../../ui/ErrorNote';
@@ -166,7 +174,7 @@ function Outcome({ fighters: [a, b] }: { fighters: [Fighter, Fighter] }) {
   const apart = difference(a, b);
   const figure = (value: number | null) => (value === null ? 'not available' : value.toPrecision(4));
   const rows: [string, (fighter: Fighter) => string][] = [
-    ['Version', ({ manifest }) => manifest.revision?.slice(0, 10) ?? 'not available'],
+    ['Version', ({ manifest }) => shortVersion(manifest) ?? 'not available'],
     ['Steps', ({ steps, runs }) => (steps === runs ? String(steps) : `${steps} (${runs} model runs)`)],
     ['Size', (fighter) => bytes(fighter.bytes)],
     ['Time for the picture', (fighter) => milliseconds(fighter.ms)],

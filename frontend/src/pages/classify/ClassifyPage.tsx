@@ -2,6 +2,7 @@ import Box from '@mui/material/Box';
 import Button from '@mui/material/Button';
 import Typography from '@mui/material/Typography';
 import { lazy, Suspense, useCallback, useEffect, useState } from 'react';
+import { origin } from '../../lib/manifest';
 import { Activity } from '../../ui/Activity';
 import { EmptyPlace } from '../../ui/EmptyPlace';
 import { ErrorNote } from '../../ui/ErrorNote';
@@ -40,7 +41,7 @@ export default function ClassifyPage() {
     <>
       <Typography variant="h1">Which breed is it?</Typography>
       <Typography color="textSecondary" sx={{ mt: 0.5, mb: 2 }}>
-        A {image_size} px classifier for {classes.length} classes, trained on {manifest.data.title}. Pictures stay on this device.
+        A {image_size} px classifier for {classes.length} classes, {origin(manifest)}. Pictures stay on this device.
       </Typography>
       <PicturePicker onPictures={accept} />
       <Examples onPicture={accept} />

@@ -2,7 +2,7 @@ import Box from '@mui/material/Box';
 import Typography from '@mui/material/Typography';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
-import { generatorInfo, generatorNames } from '../../lib/manifest';
+import { generatorInfo, generatorNames, origin } from '../../lib/manifest';
 import { Activity } from '../../ui/Activity';
 import { EmptyPlace } from '../../ui/EmptyPlace';
 import { ErrorNote } from '../../ui/ErrorNote';
@@ -81,8 +81,8 @@ function Generator() {
     <>
       <Typography variant="h1">New pictures</Typography>
       <Typography color="textSecondary" sx={{ mt: 0.5, mb: 1 }}>
-        A {image_size} px generator {view === 'face' && 'of faces '}for {classes.length} classes, trained on {manifest.data.title}
-        . The same seed and settings give the same pixels.
+        A {image_size} px generator {view === 'face' && 'of faces '}for {classes.length} classes, {origin(manifest)}. The same
+        seed and settings give the same pixels.
       </Typography>
       <PhotoLink />
       <Box
