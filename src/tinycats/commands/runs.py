@@ -54,7 +54,7 @@ def runs(
             states[record.call_id], why = state_there(record)
             reasons[record.call_id] = why or record.problem
     if as_json:
-        rows = [
+        found = [
             {
                 **record.model_dump(),
                 "state": states[record.call_id],
@@ -64,7 +64,7 @@ def runs(
             }
             for record in records
         ]
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(found, indent=2))
         return
     if not records:
         print("nothing has been run on Modal from here")
