@@ -37,6 +37,7 @@ SIDE_PX = 128
 DRAWINGS = 20  # of each class, of which all photos are made
 STAGES = ("fetch", "preprocess", "train_classifier", "train_dit", "distill", "evaluate")
 NOTHING_TO_DO = ("dvc status", "dvc repro, nothing to do")
+READY = ".ready"  # in a clone that has its parameters
 FOLDER_STAGE = "stages:\n  read:\n    cmd: echo read > out\n    deps: [photos]\n    outs: [out]\n"
 SETTINGS = (
     "data=image_folder", "classifier=resnet18", "classifier.epochs=1", "train.steps=100", "train.batch_size=16",
@@ -86,24 +87,28 @@ def draw(count: int, path: Path) -> None:
 
 def clone_with(photos: Path, clone: Path, env: dict[str, str], overrides: list[str]) -> str:
     """A clone of the committed code with the parameters of this measurement. Returns its commit."""
-    if not (clone / ".ready").exists():
+    if not (clone / READY).exists():
         shutil.rmtree(clone, ignore_errors=True)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         command = ["tinycats", "params", *SETTINGS, f"data.path={photos}", *overrides]
         subprocess.run(command, cwd=clone, env=env, check=True)
-        (clone / ".ready").touch()
+        (clone / READY).touch()
     return subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=clone, text=True).strip()
 
 
 def measure(count: int, work: Path, until: str, overrides: list[str], result: dict[str, Any]) -> None:
     """Run what of this size is not in `result` yet, and write it after each stage."""
-    size = result["sizes"].setdefault(str(count), {"stages": {}})
-    last = STAGES.index(until) + 1
-    missing = [name for name in (*STAGES[:last], *NOTHING_TO_DO) if name not in size["stages"]]
-    if not missing:
+    photos, clone = work / f"photos-{count}.tar", work / f"clone-{count}"
+    size = result["sizes"].get(str(count), {"stages": {}})
+    same = (size.get("until"), size.get("overrides")) == (until, overrides)
+    if same and all(name in size["stages"] for name in (*STAGES[: STAGES.index(until) + 1], *NOTHING_TO_DO)):
         print(f"{count}: done before")
         return
-    photos, clone = work / f"photos-{count}.tar", work / f"clone-{count}"
+    if not same or not (clone / READY).exists():  # else it goes on where it was
+        shutil.rmtree(clone, ignore_errors=True)
+        size = {"stages": {}}
+    result["sizes"][str(count)] = size
+    missing = [name for name in (*STAGES[: STAGES.index(until) + 1], *NOTHING_TO_DO) if name not in size["stages"]]
     env = {
         **os.environ,
         "PYTHONPATH": str(clone / "src"),

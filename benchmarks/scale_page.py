@@ -177,10 +177,12 @@ def missing(result: Content) -> list[str]:
         size = result["sizes"].get(str(count), {"stages": {}, "overrides": []})
         lacking = [stage for stage in (*STAGES, *NOTHING_TO_DO) if stage not in size["stages"]]
         if lacking:
-            gaps.append(f"{count:,} photos: {', '.join(lacking) if size['stages'] else 'nothing'}")
+            gaps.append(f"{count:,} photos: {', '.join(lacking) if size['stages'] else 'all of it'}")
+            if NOTHING_TO_DO[0] in size["stages"]:
+                gaps.append(f"{count:,} photos: {' and '.join(NOTHING_TO_DO)} after more stages than {size['until']}")
         if size["overrides"]:
             gaps.append(f"{count:,} photos without {', '.join(size['overrides'])}")
-    return [gap.replace("nothing", "all of it") for gap in gaps]
+    return gaps
 
 
 def limits() -> list[tuple[str, str, str]]:
