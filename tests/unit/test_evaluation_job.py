@@ -174,7 +174,7 @@ def test_the_metrics_say_with_how_many_images_they_were_made(workspace, metrics,
     assert metrics["images"] == dict(zip(names, [45, 45, 45, 45, 60, 60], strict=True))
     monkeypatch.setattr(job, "TEST_IMAGES", 24)
     monkeypatch.setattr(job, "TRAINING_IMAGES", 30)
-    monkeypatch.setattr("tinycats.data.sample.LEAST_OF_CLASS", 1)
+    monkeypatch.setattr("tinycats.data.processed.LEAST_OF_CLASS", 1)
     sampled = run(workspace, "sampled")
     assert list(sampled["images"].values()) == [24, 45, 24, 45, 30, 60]
     assert (sampled["classifier"]["n"], sampled["generator"]["n_real"], sampled["student"]["n_train"]) == (24, 24, 30)

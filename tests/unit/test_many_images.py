@@ -16,8 +16,7 @@ from tinycats.classifier import calibration
 from tinycats.classifier.distance import fit_distance
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.data.pixels import read_rows
-from tinycats.data.processed import Split
-from tinycats.data.sample import LEAST_OF_CLASS, sample_rows, sampled
+from tinycats.data.processed import LEAST_OF_CLASS, Split, sample_rows, sampled
 from tinycats.inspection import features as inspected
 from tinycats.inspection import label_errors, near_duplicates, outliers
 from tinycats.inspection.features import comparable_features

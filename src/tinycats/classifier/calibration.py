@@ -12,8 +12,7 @@ from tinycats.backbones.features import resize
 from tinycats.classifier.distance import fit_distance
 from tinycats.classifier.network import Classifier
 from tinycats.data.pixels import as_tensor
-from tinycats.data.processed import Split
-from tinycats.data.sample import sampled
+from tinycats.data.processed import Split, sampled
 
 BATCH_SIZE = 64
 TRAINING_IMAGES = 20_000  # at most, that the distance is fitted on

@@ -14,8 +14,7 @@ import torch
 from tinycats.backbones.features import WITHOUT, FrozenFeatures, feature_name, features_of
 from tinycats.classifier.network import Classifier
 from tinycats.data.pixels import as_tensor
-from tinycats.data.processed import load_classes, load_split
-from tinycats.data.sample import sampled
+from tinycats.data.processed import load_classes, load_split, sampled
 from tinycats.evaluation import intervals
 from tinycats.evaluation.classification import classification_metrics, confidence_metrics
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, nearest

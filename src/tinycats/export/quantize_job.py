@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from tinycats.backbones.features import WITHOUT, FrozenFeatures, feature_name, features_of
-from tinycats.data.processed import Split, load_split
+from tinycats.data.processed import Split, load_split, sampled
 from tinycats.data.randomness import generator_for
-from tinycats.data.sample import sampled
 from tinycats.evaluation.distribution import frechet_distance, labels_in_proportion
 from tinycats.evaluation.latency import measure_latency
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from tinycats.data.sample import sample_rows
+from tinycats.data.processed import sample_rows
 from tinycats.runtime.track import track
 
 FOLDS = 5
