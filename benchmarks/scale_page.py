@@ -62,7 +62,7 @@ def overview(result: Content) -> str:
         if stage not in size["stages"]:
             return "-"
         cost = size["stages"][stage]
-        return f"{cost['cpu_seconds']:.0f} s ({cost['seconds']:.0f} s), {cost['peak_memory_mb']} MB"
+        return f"{cost['cpu_seconds']:.3g} s ({cost['seconds']:.3g} s), {cost['peak_memory_mb']} MB"
 
     def head(count: int) -> str:
         changed = result["sizes"].get(str(count), {}).get("overrides")
@@ -94,7 +94,8 @@ def verdicts(result: Content) -> str:
         if sizes:
             count = max(sizes)
             seconds = sizes[count]["cpu_seconds"]
-            rows.append([name, f"{seconds:.1f} s of CPU at {count:,}: {held(seconds <= MOST_SECONDS)}", ""])
+            verdict = held(seconds <= MOST_SECONDS) + (f"; open at {WANTED[-1]:,}" if count < WANTED[-1] else "")
+            rows.append([name, f"{seconds:.1f} s of CPU at {count:,}: {verdict}", ""])
     return table(["", "CPU time", "memory"], rows)
 
 

@@ -77,7 +77,8 @@ def test_what_holds_and_what_does_not_is_said() -> None:
     ]
     broken = scale_page.verdicts(result((3_000, cost(10, 500)), (30_000, cost(112, 2100))))
     assert lines(broken, "fetch")[0].count("**not held**") == 2
-    assert "112.0 s of CPU at 30,000: **not held**" in lines(broken, "dvc status")[0]
+    assert "112.0 s of CPU at 30,000: **not held**; open at 300,000 |" in lines(broken, "dvc status")[0]
+    assert "4.0 s of CPU at 300,000: held |" in scale_page.verdicts(result((300_000, cost(4, 60))))
 
 
 def test_memory_is_compared_with_the_smallest_size_and_time_between_the_largest() -> None:
