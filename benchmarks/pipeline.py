@@ -96,7 +96,8 @@ def main() -> None:
         earlier = json.loads((ROOT / f"benchmarks/results/{arguments.name}.json").read_text())
         subprocess.run(["git", "fetch", "--quiet", str(ROOT), "HEAD"], cwd=clone, check=True)
         kept = (":!dvc.lock", ":!metrics")  # they tell DVC what need not be run
-        subprocess.run(["git", "checkout", "--no-overlay", "FETCH_HEAD", "--", ".", *kept], cwd=clone, check=True)
+        subprocess.run(["git", "reset", "--quiet", "--soft", "FETCH_HEAD"], cwd=clone, check=True)
+        subprocess.run(["git", "checkout", "--no-overlay", "HEAD", "--", ".", *kept], cwd=clone, check=True)
     else:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     env = {
