@@ -22,7 +22,7 @@ def as_tensor(images: np.ndarray) -> Tensor:
 def read_rows(images: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
     """A copy of these rows of an array. Of a memory-mapped one nothing stays in this process's memory, however much is read."""
     copy = np.array(images[rows])
-    base = images
+    base: object = images
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, mmap.mmap) and not images.flags.writeable and hasattr(base, "madvise"):
