@@ -57,7 +57,7 @@ def _write_npy(path: Path, source: np.ndarray, rows: Sequence[int]) -> None:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(rows), WRITTEN_AT_ONCE):
-            file.write(read_rows(source, np.array(rows[start : start + WRITTEN_AT_ONCE])))
+            file.write(read_rows(source, np.array(rows[start : start + WRITTEN_AT_ONCE])).tobytes())
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ class _Features:
     def _compute(self) -> None:
         assert self.frozen is not None
         with self.path.open("ab") as file:
-            file.write(features_of(self.frozen, np.stack(self._waiting)))
+            file.write(features_of(self.frozen, np.stack(self._waiting)).tobytes())
         self._waiting = []
 
 
