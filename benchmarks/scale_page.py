@@ -164,11 +164,15 @@ def folders(result: Content) -> str:
     if len(found) < 2:
         return "What a folder costs in place of a tar was not measured."
     few, many = min(found), max(found)
-    at = found[few] + (found[many] - found[few]) / (many - few) * (FOLDER_FILES - few)
+    if found[many] > found[few]:
+        at = found[few] + (found[many] - found[few]) / (many - few) * (FOLDER_FILES - few)
+        means = f"by which it is about {at:.0f} s for {FOLDER_FILES:,}"
+    else:
+        means = "which differ by chance alone: more files are to be measured"
     return (
         f"That is with the photos in one tar (or zip). Of a folder DVC looks at every file each time: {found[few]:.1f} s of CPU "
-        f"for a stage that watches {few:,} files, {found[many]:.1f} s for {many:,}, by which it is about {at:.0f} s for "
-        f"{FOLDER_FILES:,}. So pack more than a hundred thousand photos: `tar cf photos.tar photos`."
+        f"for a stage that watches {few:,} files, {found[many]:.1f} s for {many:,}, {means}. So pack more than a hundred "
+        "thousand photos: `tar cf photos.tar photos`."
     )
 
 
