@@ -69,9 +69,10 @@ def test_a_log_gets_a_line_every_ten_seconds(clock: Clock, capsys: pytest.Captur
 
 def test_many_quick_parts_are_not_silent(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     reporter = Reporter(clock)
-    for number in range(5):
-        work(reporter, clock, 4, f"part {number}", 1)
-    assert capsys.readouterr().err.splitlines() == ["part 3 0/1"]
+    with reporter.naming("evaluate"):
+        for number in range(5):
+            work(reporter, clock, 4, f"part {number}", 1)
+    assert capsys.readouterr().err.splitlines() == ["evaluate: part 3 0/1"]
 
 
 def test_what_is_quick_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,3 +224,10 @@ def test_a_failure_leaves_no_bar_behind() -> None:
     assert code == 1
     assert left_on_screen(shown) == ["something in between", "error: it failed"]
     assert shown.rindex("\x1b[?25h") < shown.rindex("error: it failed")
+
+
+def test_work_of_its_own_is_not_late_from_the_start(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(clock)
+    clock.now = 60  # since the program began
+    work(reporter, clock, 1, "photos", 3)
+    assert capsys.readouterr().err == ""

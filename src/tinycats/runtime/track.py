@@ -110,6 +110,8 @@ class Reporter:
         if self._silent or os.environ.get("RANK", "0") != "0":  # torchrun's number of the process
             yield lambda count: None
             return
+        if not self._name:
+            self._said_at = self._clock()  # nothing came before it
         console = Console(stderr=True)
         if can_draw(console) and lines_only:
             yield lambda count: None
