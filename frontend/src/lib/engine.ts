@@ -36,7 +36,9 @@ export class Engine {
   private readonly waiting = new Map<number, Waiting>();
   private readonly listeners = new Set<() => void>();
   private state: EngineState = { device: null, downloads: {}, notices: [] };
-  private toldAt = 0;
+  /** What the worker has said last of each file on its way, and the timer by which it is told. */
+  private progress: Record<string, Progress> = {};
+  private later: ReturnType<typeof setTimeout> | undefined;
   readonly choice: DeviceChoice;
   private readonly manifest: Manifest;
   private readonly folder: string;
@@ -89,7 +91,9 @@ export class Engine {
     this.started = null;
     for (const { reject } of this.waiting.values()) reject(new Cancelled());
     this.waiting.clear();
-    this.change({ device: null, downloads: {} });
+    this.change({ device: null });
+    this.progress = {};
+    this.tellProgress();
   }
 
   private send<K extends Operation>(
@@ -135,7 +139,8 @@ export class Engine {
           .get(message.id)
           ?.reject(name === 'Cancelled' ? new Cancelled() : name === 'UserError' ? new UserError(text) : new Error(text));
         this.waiting.delete(message.id);
-        this.change({ downloads: {} });
+        this.progress = {};
+        this.tellProgress();
         break;
       }
       case 'step':
@@ -143,17 +148,21 @@ export class Engine {
         break;
       case 'progress': {
         const { path, loaded, total } = message.progress;
-        const now = performance.now();
-        if (loaded < total && path in this.state.downloads && now - this.toldAt < PROGRESS_MS) break;
-        this.toldAt = now;
-        const others = Object.entries(this.state.downloads).filter(([name]) => name !== path);
-        const downloads = Object.fromEntries(loaded < total ? [...others, [path, message.progress]] : others);
-        this.change({ downloads });
+        const { [path]: known, ...others } = this.progress;
+        this.progress = loaded < total ? { ...others, [path]: message.progress } : others;
+        if (known && loaded < total) this.later ??= setTimeout(() => this.tellProgress(), PROGRESS_MS);
+        else this.tellProgress();
         break;
       }
       case 'notice':
         if (!this.state.notices.includes(message.notice)) this.change({ notices: [...this.state.notices, message.notice] });
     }
+  }
+
+  private tellProgress(): void {
+    clearTimeout(this.later);
+    this.later = undefined;
+    this.change({ downloads: this.progress });
   }
 
   private change(part: Partial<EngineState>): void {
