@@ -21,7 +21,6 @@ from tinycats.publishing.hub import version_tag
 from tinycats.releasing.run import LOCK_NAME
 from tinycats.runtime.errors import UserError, first_line
 from tinycats.runtime.git import git
-from tinycats.runtime.words import some
 
 IN_USE = "prod"  # the stage of what the release workflow has published
 
@@ -84,7 +83,7 @@ def push_command(tags: Sequence[str]) -> str:
 def _check(root: Path, name: str, commit: str) -> None:
     artifacts = _read(root, commit, "dvc.yaml").get("artifacts", {})
     if name not in artifacts:
-        raise UserError(f"{name}: is no artifact of dvc.yaml; it has {some(sorted(artifacts)) or 'none'}")
+        raise UserError(f"{name}: is no artifact of dvc.yaml; it has {', '.join(sorted(artifacts)) or 'none'}")
     path = artifacts[name]["path"]
     stages = _read(root, commit, LOCK_NAME).get("stages", {}).values()
     if path not in {out["path"] for locked in stages for out in locked.get("outs", [])}:
