@@ -202,7 +202,7 @@ def test_a_pull_request_gets_a_report(runner: Runner) -> None:
     worse = r"^\| worse \| publish: bytes \| \S+ \| \S+ \|  \|$"
     side_by_side = rf'^\| <img src="\S+/{base}/(\S+)\?raw=true" .*> \| <img src="\S+/{head}/\1\?raw=true" .*> \|$'
     places = [re.search(pattern, report, flags=re.MULTILINE) for pattern in (
-        r"^## Results against", r"no interval: \d+ worse, \d+ better", worse, side_by_side, "<summary>Parameters</summary>",
+        r"^## Results against", r"No interval: \d+ worse, \d+ better", worse, side_by_side, "<summary>Parameters</summary>",
         r"\| params.yaml \| publish.licence \| mit \| apache-2.0 ", "<summary>All metrics</summary>",
         r"\| metrics/publish.json \| bytes ",
     )]  # fmt: skip
