@@ -324,5 +324,5 @@ def test_the_page_shows_the_report(project: Path) -> None:
     page_report([Revision("workspace", files)], project / "page")
     shown = json.loads((project / "page/experiments.json").read_text())["revisions"][0]
     assert shown["metrics"]["data"]["near_duplicates.pairs"] == 1
-    assert shown["tables"]["data/findings"]["rows"] == [["near_duplicate", "00/5.png", "val", "00", "00/0.png", 1]]
-    assert {image["series"] for image in shown["images"]} == {"data/pairs", "data/outliers"}
+    assert shown["tables"]["findings"]["rows"] == [["near_duplicate", "00/5.png", "val", "00", "00/0.png", 1]]
+    assert {image["series"] for image in shown["images"]} == {"data/pairs", "data/outliers", "data/classes"}

@@ -61,7 +61,8 @@ export function Confusion({ revision, older }: ViewProps) {
 }
 
 const TITLES: Record<string, string> = {
-  'data/findings': 'What may be wrong with the data',
+  findings: 'What may be wrong with the data',
+  'data/findings': 'What may be wrong with the data', // as earlier commits have it
   'evaluate/per_class': 'Accuracy by class',
   'evaluate/reliability': 'Accuracy by confidence',
   'evaluate/copying': 'Distance to the nearest training picture, for generated and for test pictures',
