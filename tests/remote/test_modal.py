@@ -259,7 +259,9 @@ def test_what_the_job_refuses_is_its_own_line_and_is_not_tried_again(checkout, s
 def test_a_job_that_breaks_is_tried_again_and_ends_with_a_line(checkout, service: ModalDouble) -> None:
     there = checkout(retries=1)
     line = error(there.finish(there.light(step_s=-1), code=1))
-    assert "failed on Modal after 2 attempt(s) (the job ended with exit code 1: ValueError: sleep length must be" in line
+    assert (
+        "failed on Modal after 2 attempt(s) (the job ended with exit code 1: ValueError: sleep length must be" in line
+    )
     assert len(service.containers) == 2
 
 
