@@ -174,6 +174,18 @@ const FAMILIES: readonly Family[] = [
   { name: /^n_accepted$/, what: 'The number of test pictures that are answered with a class.', good: 'See coverage, its share.' },
   { name: /^n_unlike$/, what: 'The number of pictures that show nothing like the training pictures.', good: COUNT },
   { name: /^n_train$/, what: 'The number of training pictures that are searched for the nearest ones.', good: COUNT },
+  {
+    name: /^(classifier|generator)_(test|train)$/,
+    within: /^images\./,
+    what: 'The number of pictures of the test or training split that the figures of the classifier or the generator are made with.',
+    good: COUNT,
+  },
+  {
+    name: /^(classifier|generator)_(test|train)_of$/,
+    within: /^images\./,
+    what: 'The number of pictures that this split has; of a large one a sample is measured.',
+    good: COUNT,
+  },
   { name: /^n_generated$/, what: 'The number of generated pictures that are measured.', good: COUNT },
   { name: /^n_real$/, what: 'The number of test pictures that generated ones are compared with.', good: COUNT },
   {
