@@ -258,6 +258,7 @@ test('a figure says what it is and which values are good, by keyboard alone', as
     await dialog.getByText(/^The Fréchet distance between generated and test pictures/).waitFor();
     await dialog.getByText('Less is better.').waitFor();
     await dialog.getByText(/which training pictures have/).waitFor();
+    await page.waitForFunction(() => document.getAnimations().every(({ playState }) => playState !== 'running')); // half faded in, it has less contrast
     await page.evaluate(axe.source);
     const { violations } = await page.evaluate(() => (window as unknown as { axe: typeof axe }).axe.run());
     expect(violations.map(({ id, nodes }) => `${view}: ${id}: ${nodes[0]?.html}`)).toEqual([]);
