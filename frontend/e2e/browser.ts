@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import axe from 'axe-core';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import type { UserConfig } from 'vite';
 import { parseManifest, type GeneratorInfo, type Manifest, type Precision } from '../src/lib/manifest.ts';
@@ -69,6 +70,18 @@ export async function visit(browser: Browser, site: Site, route: string, options
   await page.goto(`${site.origin}${BASE}#${route}`);
   await page.getByRole('heading', { level: 1 }).waitFor();
   return { page, context, errors, close: () => context.close() };
+}
+
+/** What axe finds wrong, once nothing moves any more: half faded in, a text has less contrast. */
+export async function violations(page: Page): Promise<string[]> {
+  await page.waitForFunction(() =>
+    document
+      .getAnimations()
+      .every(({ playState, effect }) => playState !== 'running' || effect?.getComputedTiming().endTime === Infinity),
+  );
+  await page.evaluate(axe.source);
+  const { violations: found } = await page.evaluate(async () => (globalThis as unknown as { axe: typeof axe }).axe.run());
+  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(' | ')}`);
 }
 
 /** What a canvas shows, RGBA. */

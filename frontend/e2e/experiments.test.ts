@@ -4,11 +4,10 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { launchChromium } from '../chromium.mjs';
-import { BASE, openPage, visit } from './browser.ts';
+import { BASE, openPage, violations, visit } from './browser.ts';
 import type { Site } from './server.ts';
 
 const PROJECT = join(import.meta.dirname, '../..');
@@ -258,10 +257,7 @@ test('a figure says what it is and which values are good, by keyboard alone', as
     await dialog.getByText(/^The Fréchet distance between generated and test pictures/).waitFor();
     await dialog.getByText('Less is better.').waitFor();
     await dialog.getByText(/which training pictures have/).waitFor();
-    await page.waitForFunction(() => document.getAnimations().every(({ playState }) => playState !== 'running')); // half faded in, it has less contrast
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate(() => (window as unknown as { axe: typeof axe }).axe.run());
-    expect(violations.map(({ id, nodes }) => `${view}: ${id}: ${nodes[0]?.html}`)).toEqual([]);
+    expect((await violations(page)).map((found) => `${view}: ${found}`)).toEqual([]);
     await page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'hidden' });
     expect(await name.evaluate((button) => button === document.activeElement)).toBe(true);
@@ -363,9 +359,7 @@ test.each([
   for (const view of VIEWS) {
     await open(view);
     await page.waitForLoadState('networkidle');
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate(() => (window as unknown as { axe: typeof axe }).axe.run());
-    expect(violations.map(({ id, nodes }) => `${view}: ${id}: ${nodes[0]?.html}`)).toEqual([]);
+    expect((await violations(page)).map((found) => `${view}: ${found}`)).toEqual([]);
   }
 });
 

@@ -1,10 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchChromium } from '../chromium.mjs';
-import { manifest, openPage, SCREENSHOTS, visit } from './browser.ts';
+import { manifest, openPage, SCREENSHOTS, violations, visit } from './browser.ts';
 import type { Site } from './server.ts';
 
 const [FIRST] = manifest().generator.classes as [string];
@@ -41,12 +40,6 @@ afterAll(async () => {
   await browser.close();
   await site.close();
 });
-
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  const { violations: found } = await page.evaluate(async () => (globalThis as unknown as { axe: typeof axe }).axe.run());
-  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(' | ')}`);
-}
 
 /** The layout shifts so far, which no click of the user explains. */
 function shifted(page: Page): Promise<number> {
