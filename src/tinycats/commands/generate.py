@@ -9,7 +9,7 @@ import typer
 
 from tinycats.api.nearest import class_named
 from tinycats.commands.file_names import file_stems
-from tinycats.commands.options import MAX_SEED
+from tinycats.commands.options import MAX_SEED, model_or_usual
 from tinycats.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,14 +68,10 @@ def generate(
     import numpy as np
 
     from tinycats.api.generator import Generator
-    from tinycats.api.models import own_model, usual_model
     from tinycats.figures.sheets import tile
     from tinycats.runtime.track import naming, track
 
-    path = model or usual_model("generator")
-    if model is None and path != (own := own_model("generator")):
-        typer.echo(f"{own}: not found; uses {path} (`make repro` trains another)", err=True)
-    generator = Generator.from_pretrained(path, adapter=adapter)
+    generator = Generator.from_pretrained(model_or_usual(model, "generator"), adapter=adapter)
     try:
         settings = generator.sampler(steps, guidance)
     except UserError as error:

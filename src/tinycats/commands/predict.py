@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinycats.commands.options import model_or_usual
 from tinycats.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,12 +45,8 @@ def predict(
     `tinycats predict cat.jpg --onnx --model publish/onnx_int8/classifier.onnx`
     """
     from tinycats.api.classifier import Classifier
-    from tinycats.api.models import own_model, usual_model
 
-    own = own_model("classifier", onnx)
-    path = model or usual_model("classifier", onnx)
-    if model is None and path != own:
-        typer.echo(f"{own}: not found; uses {path} (`make repro` trains another)", err=True)
+    path = model_or_usual(model, "classifier", onnx)
     if onnx and path.suffix != ".onnx":
         raise UserError(f"--onnx: {path} is not an .onnx file")
     found = _answers(Classifier.from_pretrained(path), images, top)
