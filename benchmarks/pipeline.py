@@ -133,7 +133,8 @@ def main() -> None:
     result["metrics"] = {
         name: content
         for name, content in load(clone / "metrics").items()
-        if not arguments.stage or name.split("/")[0] in ("fetch", "preprocess", "classifier")
+        if isinstance(content, dict)  # what plots are drawn from is a list
+        and (not arguments.stage or name.split("/")[0] in ("fetch", "preprocess", "classifier"))
     }
     if arguments.stage == "train_classifier":
         result["metrics"]["evaluate"] = {"classifier": classifier_on_test(clone)}

@@ -172,7 +172,7 @@ def test_images_are_read_in_their_order(tmp_path: Path) -> None:
     for wrong, said in (
         ([tmp_path / "notes.txt"], "notes.txt: is not a readable image (undecodable)"),
         (tmp_path / "b.pgn", "b.pgn: not found; did you mean"),
-        (tmp_path / "folder.png", "folder.png: has no images"),
+        (tmp_path / "folder.png", "folder.png: has no files named"),
     ):
         with pytest.raises(tinycats.UserError) as error:
             tinycats.load_images(wrong)

@@ -24,7 +24,9 @@ def teacher_of(student: Path) -> Path:
         raise UserError(f"{student}: is a student, which takes an adapter from its teacher; put that into {teacher}")
     config = read_config(teacher, TinyDiTConfig)
     if config.model_copy(update={"few_step": True}) != read_config(student, TinyDiTConfig):
-        raise UserError(f"{student}: is a student of another generator than {teacher}")
+        raise UserError(
+            f"{student}: is a student of another generator than {teacher}; distil it again, or put its own teacher there"
+        )
     return teacher
 
 

@@ -44,7 +44,7 @@ class AdapterResult:
 
 
 class AdapterTask(FlowMatchingTask):
-    """Flow matching on photos that are too few to keep some for validation, and too short for samples on the way.
+    """Flow matching on photos that are too few to keep some for validation, in a run too short for samples on the way.
 
     Its `validation_errors` are those of the images predicted for these same photos.
     """

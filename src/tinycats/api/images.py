@@ -31,7 +31,7 @@ def load_images(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
         return [load_image(path)]
     found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
     if not found:
-        raise UserError(f"{path}: has no images")
+        raise UserError(f"{path}: has no files named *.jpg, *.png or as another image; folders in it do not count")
     return [load_image(file) for file in found]
 
 

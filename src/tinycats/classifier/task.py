@@ -22,6 +22,8 @@ from tinycats.learning.task import ImageTask
 from tinycats.runtime.history import History
 from tinycats.runtime.params import ClassifierParams
 
+VALIDATION_BATCH = 128
+
 
 @dataclass
 class ClassificationTask(ImageTask):
@@ -92,9 +94,8 @@ class ClassificationTask(ImageTask):
         if top1 > self.best_accuracy:
             self.better_step = done
         patience = self.training.early_stopping_epochs
-        if (
-            patience is None or top1 >= self.best_accuracy
-        ):  # of equal ones the latest: the learning rate has fallen since
+        # of equal ones the latest: the learning rate has fallen since
+        if patience is None or top1 >= self.best_accuracy:
             self.best_accuracy, self.best_step = top1, done
             self.best = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
             self.best_predicted = ranked[:, 0]
@@ -105,12 +106,12 @@ class ClassificationTask(ImageTask):
         return stop
 
     @torch.inference_mode()
-    def ranked_classes(self, model: nn.Module, batch_size: int = 128) -> Tensor:
+    def ranked_classes(self, model: nn.Module) -> Tensor:
         """The classes of each validation image, the most probable first: int64 (N, K)."""
         model.eval()
         ranked = []
-        for start in range(0, len(self.val.labels), batch_size):
-            pixels = to_float(as_tensor(self.val.images[start : start + batch_size]).to(self.device))
+        for start in range(0, len(self.val.labels), VALIDATION_BATCH):
+            pixels = to_float(as_tensor(self.val.images[start : start + VALIDATION_BATCH]).to(self.device))
             with autocast(self.device, self.dtype):
                 logits, _ = model(pixels.contiguous(memory_format=torch.channels_last))
             ranked.append(logits.float().argsort(dim=1, descending=True, stable=True).cpu())

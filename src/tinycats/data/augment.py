@@ -44,20 +44,16 @@ def resample(
     degrees: float = 12.0,
     shear: float = 0.1,
     size: int | None = None,
-    square: Tensor | None = None,
 ) -> Tensor:
     """Random resized crop, rotation and shear of (N, 3, H, W) in one affine resampling; `mirrored` is bool (N,).
 
     `area` is the cropped share of the picture, `ratio` its largest aspect ratio, `shear` the largest slope. The result is
-    (N, 3, size, size), or as large as the pictures. Pictures that were stretched to squares are given with `square` (N, 2):
-    the shares of their width and height that the largest square in them took before.
+    (N, 3, size, size), or as large as the pictures.
     """
     n = len(pixels)
     side = random.uniform(*area).sqrt()
     aspect = torch.exp(random.uniform(-math.log(ratio), math.log(ratio)) / 2)
     width, height = (side * aspect).clamp(max=1), (side / aspect).clamp(max=1)
-    if square is not None:
-        width, height = width * square[:, 0], height * square[:, 1]
     x = random.uniform(-1, 1) * (1 - width)  # the crop stays inside the picture
     y = random.uniform(-1, 1) * (1 - height)
     angle = random.uniform(-degrees, degrees) * math.pi / 180

@@ -14,6 +14,11 @@ def to_float(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 255
 
 
+def columns(values: Tensor) -> Tensor:
+    """(N,) -> (N, 1, 1, 1), to go with (N, C, H, W)."""
+    return values[:, None, None, None]
+
+
 def as_tensor(images: np.ndarray) -> Tensor:
     """uint8 [N, H, W, 3], memory-mapped perhaps, as a tensor of its own."""
     return torch.from_numpy(read_rows(images, slice(None)))

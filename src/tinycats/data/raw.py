@@ -54,9 +54,8 @@ def write_raw(directory: Path, images: Iterable[RawImage]) -> dict[str, int]:
     Holds one image at a time in memory. Returns the number of images of each class. Raises UserError where a name
     comes twice or is not in the folder of its class.
     """
-    index: dict[
-        str, tuple[str, str, str, str, int, int]
-    ] = {}  # class name, split, box, origin, where in the spool, bytes
+    # class name, split, box, origin, where in the spool, bytes
+    index: dict[str, tuple[str, str, str, str, int, int]] = {}
     with atomic_directory(directory) as temporary:
         spool_path = temporary / "spool"
         with spool_path.open("w+b") as spool:
@@ -107,6 +106,8 @@ def read_raw(directory: Path, names: Collection[str] | None = None) -> Iterator[
                     yield RawImage(
                         member.name, row["label"], row["split"], file.read(), _box(row["box"]), row["origin"]
                     )
+            if tar.next() is not None:
+                raise UserError(f"{directory}: images.tar has more images than index.csv; fetch it again")
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not found; run the fetch stage first") from None
     except (tarfile.TarError, KeyError) as error:

@@ -35,11 +35,11 @@ from torch.func import functional_call
 
 from tinycats.data.augment import augment
 from tinycats.data.feed import Images
-from tinycats.data.pixels import as_tensor, to_float
+from tinycats.data.pixels import as_tensor, columns, to_float
 from tinycats.data.randomness import RowRandom
 from tinycats.distillation.collapse import Look, check_collapse, look
 from tinycats.distillation.discriminator import AUGMENTATION_NUMBERS, ClassProbe, FrozenMaps, Heads
-from tinycats.distillation.task import GRID_STEPS, VALIDATION_STEPS, StudentTask, columns, simulate
+from tinycats.distillation.task import GRID_STEPS, VALIDATION_STEPS, StudentTask, simulate
 from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.generator.task import SAMPLES_PER_CLASS
 from tinycats.learning.distributed import total

@@ -20,9 +20,8 @@ from tinycats.runtime.errors import UserError
 # Half-way from a varied student (0.8 of the photos) to one picture for all noise. Of what the teacher has, where that is less:
 # the student of an untrained teacher has not collapsed.
 MIN_DIVERSITY = 0.4
-MAX_SATURATED = (
-    0.1  # beyond that of real images, or of the teacher's where they have more: no breed is so far from the others
-)
+# Beyond that of real images, or of the teacher's where they have more: no breed is so far from the others
+MAX_SATURATED = 0.1
 SATURATED = 0.98  # of values in [-1, 1]
 ADVICE = (
     "lower distill.lr or distill.adversary.head_lr, raise distill.adversary.consistency_weight or reconstruction_weight, train "

@@ -15,9 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tinycats.data.augment import augment
 from tinycats.data.feed import Images
-from tinycats.data.pixels import to_float
+from tinycats.data.pixels import columns, to_float
 from tinycats.data.randomness import RowRandom
-from tinycats.distillation.task import StudentTask, columns, mean_velocity
+from tinycats.distillation.task import StudentTask, mean_velocity
 from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.learning.loop import Batch
 

@@ -14,11 +14,11 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from tinycats.data.pixels import columns
 from tinycats.generator.network import TinyDiT, null_classes
 from tinycats.generator.sampler import student_sampler
-from tinycats.generator.task import as_grid, sample_classes
+from tinycats.generator.task import GeneratorTask, as_grid, sample_classes
 from tinycats.learning.loop import Batch
-from tinycats.learning.task import ImageTask
 from tinycats.runtime.history import History
 from tinycats.runtime.params import DistillParams, SamplerSettings
 
@@ -69,21 +69,12 @@ def simulate(student: nn.Module, noise: Tensor, h: Tensor, steps: Tensor, class_
 
 
 @dataclass
-class StudentTask(ImageTask):
+class StudentTask(GeneratorTask):
     """The student is a copy of the `teacher` at first; of `guidance` all but the steps counts."""
 
     training: DistillParams
     teacher: TinyDiT
     guidance: SamplerSettings
-    sample_every: int | None
-
-    @property
-    def steps(self) -> int:
-        return self.training.steps
-
-    @property
-    def warmup_steps(self) -> int:
-        return self.training.warmup_steps
 
     @abstractmethod
     def student(self, trained: nn.Module) -> TinyDiT:
@@ -116,9 +107,6 @@ class StudentTask(ImageTask):
         teacher: nn.Module = torch.compile(self.teacher) if self.training.compile else self.teacher  # type: ignore[assignment]
         return teacher
 
-    def validates(self, done: int) -> bool:
-        return done == self.steps or (self.sample_every is not None and done % self.sample_every == 0)
-
     def validate(self, done: int, averaged: nn.Module, history: History) -> bool:
         student = self.student(averaged)
         made = {steps: self._images(student, student_sampler(steps)) for steps in {*VALIDATION_STEPS, GRID_STEPS}}
@@ -137,8 +125,3 @@ class StudentTask(ImageTask):
 
     def _images(self, model: TinyDiT, settings: SamplerSettings) -> Tensor:
         return sample_classes(model, settings, self.device, self.dtype)
-
-
-def columns(values: Tensor) -> Tensor:
-    """(N,) -> (N, 1, 1, 1)"""
-    return values[:, None, None, None]

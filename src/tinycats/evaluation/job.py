@@ -69,7 +69,7 @@ def evaluate(
     seed: int,
     device: DeviceName,
 ) -> None:
-    """Write metrics_path (JSON of numbers), plots_dir (CSV files and images) and timing_path (JSON).
+    """Write metrics_path (JSON of numbers), plots_dir (JSON tables and images) and timing_path (JSON).
 
     `processed_dir`: the photos; `view_dir`: the view that the generators learned, whose classes may be fewer.
     The generated images have the classes in the proportions of the test split, samples_per_class of each on average.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tinycats.data.augment import augment
 from tinycats.data.feed import Images
-from tinycats.data.pixels import as_tensor, to_float
+from tinycats.data.pixels import as_tensor, columns, to_float
 from tinycats.data.processed import Split
 from tinycats.data.randomness import RowRandom, generator_for
 from tinycats.generator.network import TinyDiT, null_classes, one_hot_classes
@@ -24,7 +24,7 @@ from tinycats.learning.loop import Batch
 from tinycats.learning.precision import autocast
 from tinycats.learning.task import ImageTask
 from tinycats.runtime.history import History
-from tinycats.runtime.params import SamplerSettings, TrainParams
+from tinycats.runtime.params import GeneratorTrainingParams, SamplerSettings, TrainParams
 
 MIN_TIME_LEFT = 0.05  # 1 - t is not taken smaller than this: the velocity has no bound at t=1
 SAMPLES_PER_CLASS = 4  # in a sample grid; grids of different runs compare, so nothing about them is a parameter
@@ -32,6 +32,7 @@ GRID_SEED = 1
 GRID_CHUNK = 64  # images of a grid that are sampled at once, fewer where memory is short
 VALIDATION_TIMES = (0.1, 0.3, 0.5)
 VALIDATION_IMAGES = 256
+VALIDATION_BATCH = 64
 GRID_SAMPLER = SamplerSettings(method="euler", steps=10, guidance=2.0, guidance_low=0.1, guidance_high=0.9)
 
 
@@ -42,8 +43,8 @@ def sample_times(random: RowRandom, mean: float, std: float) -> Tensor:
 
 def velocity_loss(prediction: Tensor, x: Tensor, t: Tensor) -> Tensor:
     """Mean squared error of the velocity, from the predicted and the true image (N, 3, H, W) and t (N,)."""
-    time_left = (1 - t).clamp(min=MIN_TIME_LEFT)[:, None, None, None]
-    return ((prediction - x) / time_left).square().mean()
+    time_left = (1 - t).clamp(min=MIN_TIME_LEFT)
+    return ((prediction - x) / columns(time_left)).square().mean()
 
 
 def drop_classes(class_weights: Tensor, probability: float, random: RowRandom) -> Tensor:
@@ -53,12 +54,10 @@ def drop_classes(class_weights: Tensor, probability: float, random: RowRandom) -
 
 
 @dataclass
-class FlowMatchingTask(ImageTask):
-    """`val` is what the averaged weights are validated on every `sample_every` steps, with the same noise each time."""
+class GeneratorTask(ImageTask):
+    """Of so many steps, validated every `sample_every` of them, or at the end alone."""
 
-    model: TinyDiT
-    training: TrainParams
-    val: Split
+    training: GeneratorTrainingParams
     sample_every: int | None
 
     @property
@@ -68,6 +67,18 @@ class FlowMatchingTask(ImageTask):
     @property
     def warmup_steps(self) -> int:
         return self.training.warmup_steps
+
+    def validates(self, done: int) -> bool:
+        return done == self.steps or (self.sample_every is not None and done % self.sample_every == 0)
+
+
+@dataclass
+class FlowMatchingTask(GeneratorTask):
+    """`val` is what the averaged weights are validated on, with the same noise each time."""
+
+    model: TinyDiT
+    training: TrainParams
+    val: Split
 
     def batch(self, step: int, rows: range, images: Images) -> Batch:
         training = self.training
@@ -83,12 +94,9 @@ class FlowMatchingTask(ImageTask):
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         x, t = batch["x"], batch["t"]
-        mix = t[:, None, None, None]
+        mix = columns(t)
         z = mix * x + (1 - mix) * batch["noise"]
         return velocity_loss(model(z, t, torch.zeros_like(t), batch["class_weights"]), x, t)
-
-    def validates(self, done: int) -> bool:
-        return done == self.steps or (self.sample_every is not None and done % self.sample_every == 0)
 
     def validate(self, done: int, averaged: nn.Module, history: History) -> bool:
         assert isinstance(averaged, TinyDiT)
@@ -100,13 +108,13 @@ class FlowMatchingTask(ImageTask):
         return False
 
     @torch.inference_mode()
-    def validation_errors(self, model: TinyDiT, batch_size: int = 64) -> list[float]:
+    def validation_errors(self, model: TinyDiT) -> list[float]:
         """Mean squared error of the predicted image, in [-1, 1], at each of VALIDATION_TIMES."""
         model.eval()
         chosen = np.linspace(0, len(self.val.labels) - 1, min(len(self.val.labels), VALIDATION_IMAGES)).astype(int)
         squares = torch.zeros(len(VALIDATION_TIMES), dtype=torch.float64)
-        for start in range(0, len(chosen), batch_size):
-            rows = chosen[start : start + batch_size]
+        for start in range(0, len(chosen), VALIDATION_BATCH):
+            rows = chosen[start : start + VALIDATION_BATCH]
             x = 2 * to_float(as_tensor(self.val.images[rows])) - 1
             noise = torch.randn(x.shape, generator=generator_for(self.seed, "validation", start))
             class_weights = one_hot_classes(self.val.labels[rows].tolist(), model.config.num_classes).to(self.device)

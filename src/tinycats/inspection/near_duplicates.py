@@ -1,9 +1,8 @@
 """Copies of an image that were resized, recompressed, cropped a little or mirrored.
 
 Candidates are nearest neighbours, in the features of a frozen network and as tiny thumbnails; of many images those within small
-groups, so that time grows with their number and not with its square. A candidate is a copy where
-the pixels agree once both are aligned: first all scales and shifts at low resolution, by correlation, then the exact ones,
-by Gauss-Newton steps.
+groups, so that time grows with their number and not with its square. A candidate is a copy where the pixels agree once both are
+aligned: first all scales and shifts at low resolution, by correlation, then the exact ones, by Gauss-Newton steps.
 """
 
 from __future__ import annotations
@@ -123,9 +122,8 @@ def _candidates(images: np.ndarray, features: np.ndarray, rows: np.ndarray) -> n
         _neighbours(straight, straight, count),
         _neighbours(straight, mirrored, count),
     ]
-    numbered = torch.cat(
-        [pairs.amin(dim=1) * count + pairs.amax(dim=1) for pairs in found]
-    )  # one number a pair: less memory
+    # one number a pair: less memory
+    numbered = torch.cat([pairs.amin(dim=1) * count + pairs.amax(dim=1) for pairs in found])
     return np.stack(np.divmod(np.unique(numbered.numpy()), count), axis=1)
 
 

@@ -18,7 +18,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model, self.decay, self.updates = model, decay, 0
+        self.decay, self.updates = decay, 0
         self.module = copy.deepcopy(model)
         pairs = list(zip(self._tensors(self.module), self._tensors(model), strict=True))
         self._floats = [pair for pair in pairs if pair[0].is_floating_point()]

@@ -51,9 +51,8 @@ def synchronise_norms(model: nn.Module, device: torch.device) -> nn.Module:
         return model
     from tinycats.runtime.timm import timm
 
-    converted: nn.Module = timm.layers.convert_sync_batchnorm(
-        model
-    )  # torch's own would lose the activations of timm's norms
+    # torch's own would lose the activations of timm's norms
+    converted: nn.Module = timm.layers.convert_sync_batchnorm(model)
     return converted
 
 

@@ -20,17 +20,8 @@ RARE_REASONS = {  # and what can be done
     "unsupported_depth": "its colours have more bits than are read: convert it to 8 bits",
     "git_lfs_pointer": "it is a pointer of Git LFS: `git lfs pull` gets the image",
 }
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "GIF",
-    "BMP",
-    "WEBP",
-    "TIFF",
-    "AVIF",
-    "PPM",
-    "MPO",
-)  # not EPS, for which Pillow starts Ghostscript
+# Not EPS, for which Pillow starts Ghostscript
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM", "MPO")
 MAX_PIXELS = 100_000_000  # more is treated as a decompression bomb
 BITS_TAG = 258  # of TIFF
 DARK = 16  # of 255: no photo is so dark, but 12 bits of 16 are, when the upper 8 are taken

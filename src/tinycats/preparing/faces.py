@@ -30,9 +30,8 @@ WITHOUT = "-S preprocess.features=null"
 class Faces:
     """The best candidate of each photo that has one, in the order of the photos' names.
 
-    `pixels`: uint8 [M, S, S, 3] of all candidates, on disk; `rows` [N]: which of them are the best; `scores` [N]: the probability
-    that it is a head, or the detector's weight;
-    `good` [N]: whether it is taken for one; `names` of the photos; `searched`: how many there were.
+    `names` of the photos; `pixels`: uint8 [M, S, S, 3] of all candidates, on disk; `rows` [N]: which of them are the best;
+    `scores` [N]: the probability that it is a head, or the detector's weight; `good` [N]: whether it is taken for one.
     """
 
     names: list[str]
@@ -40,7 +39,6 @@ class Faces:
     rows: np.ndarray
     scores: np.ndarray
     good: np.ndarray
-    searched: int
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def find_faces(
         of_candidates.remove()
         of_others.remove()
         nothing = np.zeros(0, int)
-        return Faces([], np.zeros((0, size, size, 3), np.uint8), nothing, np.zeros(0), np.zeros(0, bool), len(names))
+        return Faces([], np.zeros((0, size, size, 3), np.uint8), nothing, np.zeros(0), np.zeros(0, bool))
     number = {name: row for row, name in enumerate(sorted(set(photos)))}
     of_photo = np.array([number[name] for name in photos])
     scores, least = np.array(weights), MIN_WEIGHT
@@ -104,7 +102,7 @@ def find_faces(
     of_others.remove()
     best = np.flatnonzero(best_of_photos(scores, of_photo))
     pixels = np.memmap(spool_path, np.uint8, "r", shape=(len(photos), size, size, 3))
-    return Faces([photos[row] for row in best], pixels, best, scores[best], scores[best] >= least, len(names))
+    return Faces([photos[row] for row in best], pixels, best, scores[best], scores[best] >= least)
 
 
 class _Features:

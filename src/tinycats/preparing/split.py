@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from tinycats.runtime.errors import UserError
+from tinycats.runtime.words import some
 
 
 def split_images(
@@ -50,7 +51,7 @@ def split_images(
         given_names["train"] += pool
         splits.update({name: split for split, names in given_names.items() for name in names})
     if too_few:
-        raise UserError(f"too few good images for train, val and test: {_some(too_few)}; add some or drop the class")
+        raise UserError(f"too few good images for train, val and test: {some(too_few, 5)}; add some or drop the class")
     return splits
 
 
@@ -64,7 +65,3 @@ def _lacks(pool: int, needed: int, given_names: Mapping[str, list[str]]) -> str:
         where = f"all of them in {next(iter(given)).split()[-1]}" if len(given) == 1 else ", ".join(given)
         return f"has {total}, {where}, and needs {needed} in train"
     return f"has {total} ({', '.join(given)}, {pool} else) and needs {needed} that are in no other split"
-
-
-def _some(items: list[str], count: int = 5) -> str:
-    return ", ".join(items[:count]) + (f" and {len(items) - count} more" if len(items) > count else "")

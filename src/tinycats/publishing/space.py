@@ -14,11 +14,8 @@ from tinycats.publishing.layout import CARD_NAME, SPACE_MODELS
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import scratch_directory
 
-NOT_OURS = (
-    SPACE_MODELS,
-    "pretrained",
-    ".*",
-)  # in public/: models of an earlier run, and those that came with the repository
+# In public/: models of an earlier run, and those that came with the repository
+NOT_OURS = (SPACE_MODELS, "pretrained", ".*")
 FIGURES = "experiments/experiments.json"
 # Without them WebAssembly has one thread: https://huggingface.co/docs/hub/spaces-config-reference
 ISOLATION = {

@@ -21,10 +21,12 @@ def released_model(folder: Path, model: str = "classifier") -> Path:
     except FileNotFoundError:
         raise UserError(f"{manifest}: not found; `git checkout {folder}` restores it") from None
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"{manifest}: does not name an int8 {model} and its SHA-256") from None
+        raise UserError(
+            f"{manifest}: does not name an int8 {model} and its SHA-256; `git checkout {folder}` restores it"
+        ) from None
     path = folder / str(name)
     if not path.is_file():
-        raise UserError(f"{path}: not found, but {manifest} names it")
+        raise UserError(f"{path}: not found, but {manifest} names it; `git checkout {folder}` restores it")
     if file_hash(path) != expected:
         raise UserError(
             f"{path}: is not what {manifest} says (its SHA-256 differs); `git checkout {folder}` restores it"

@@ -17,9 +17,8 @@ GpuType = Literal[
 ]  # fmt: skip
 ModalName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,64}$")]
 AppName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,48}$")]  # what is deployed adds a hash to it
-Region = Annotated[
-    str, Field(pattern=r"^(us|eu|ap|uk|ca|jp|me|sa|af|mx|il)(-[a-z]+)?(-?[0-9]+)?$")
-]  # a part of the world, or one in it
+# A part of the world, or one in it
+Region = Annotated[str, Field(pattern=r"^(us|eu|ap|uk|ca|jp|me|sa|af|mx|il)(-[a-z]+)?(-?[0-9]+)?$")]
 
 
 class ComputeCommon(Section):

@@ -26,7 +26,9 @@ class LossGuard:
                 f"the loss at step {step + 1} is {loss}: lower the learning rate; images of the batch: {self.indices(step)}"
             )
         if loss == 0:
-            raise UserError(f"the loss at step {step + 1} is exactly 0: nothing can be learned from such a target")
+            raise UserError(
+                f"the loss at step {step + 1} is exactly 0: nothing can be learned so; check the images and the labels"
+            )
         watched = step - self.warmup_steps
         if not 0 <= watched < self.guard_steps:
             return

@@ -475,11 +475,8 @@ def load_params(path: Path) -> Params:
 
 def _describe(detail: Any) -> str:
     location = detail["loc"]
-    if location[:1] in (
-        ("data",),
-        ("compute",),
-        ("logging",),
-    ):  # the union's tag stands second in the location, but is no key
+    # the union's tag stands second in the location, but is no key
+    if location and location[0] in ("data", "compute", "logging"):
         location = (location[0], *location[2:])
     key = ".".join(str(part) for part in location) or "the whole file"
     if detail["type"] == "extra_forbidden":

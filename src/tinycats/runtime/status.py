@@ -114,10 +114,8 @@ def prune(root: Path) -> Iterator[tuple[Run, int | None]]:
             continue
         size = None
         if condition not in ("running", "stale"):
-            with (
-                suppress(BlockingIOError),
-                locked(run.path),
-            ):  # by a process that has opened it, but written no status yet
+            # locked by a process that has opened it, but written no status yet
+            with suppress(BlockingIOError), locked(run.path):
                 size = run.size()
                 shutil.rmtree(run.path)
         yield run, size

@@ -14,7 +14,7 @@ def fitting_table(
 ) -> Table:
     """As many of the columns as a terminal has room for: those that are less needed go first, in this order.
 
-    What is no terminal has room for all. What is left of names that are too long is broken.
+    What is not a terminal gets all columns. Names that are still too long are broken over lines.
     """
     rows, left = list(rows), [*heads]
     for dropped in (None, *less_needed):

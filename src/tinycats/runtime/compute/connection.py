@@ -32,11 +32,8 @@ LOST = (
     ConnectionError,
     TimeoutError,
 )  # fmt: skip
-ANSWERS = (
-    *LOST,
-    modal.exception.Error,
-    grpclib.exceptions.GRPCError,
-)  # all that the service may say instead of an answer
+# All that the service may say instead of an answer
+ANSWERS = (*LOST, modal.exception.Error, grpclib.exceptions.GRPCError)
 # Of these, how a call ended: its time limit, its expiry, a cancel, a container that died
 ENDS = (
     modal.exception.FunctionTimeoutError,

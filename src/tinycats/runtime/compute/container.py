@@ -34,9 +34,8 @@ from tinycats.runtime.errors import UserError, one_line_errors
 from tinycats.runtime.files import file_hash, scratch_directory, write_json
 
 JOB_NAME = "job.json"  # in the directory of its process
-FINISH_S = (
-    12.0  # for the job. Modal kills a container 30 s after it was told to end: the rest is for the copy and the commit
-)
+# For the job. Modal kills a container 30 s after it was told to end: the rest is for the copy and the commit
+FINISH_S = 12.0
 
 
 @dataclass(frozen=True)
