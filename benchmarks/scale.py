@@ -1,7 +1,7 @@
 """Time and memory of the pipeline's stages by the number of photos: is it linear, and what does one machine bear?
 
     python benchmarks/scale.py 1000 3000 30000 --work /tmp/scale
-    python benchmarks/scale.py 300000 --work /tmp/scale --until preprocess --set preprocess.features=null
+    python benchmarks/scale.py 30000 300000 --work /tmp/scale --until preprocess --set preprocess.features=null
     python benchmarks/scale.py --work /tmp/scale --folders 300 30000
 
 Draws so many photos of 128 px, no two of them copies, into a tar, and runs the stages in a fresh clone of the committed code, one
@@ -96,18 +96,23 @@ def clone_with(photos: Path, clone: Path, env: dict[str, str], overrides: list[s
     return subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=clone, text=True).strip()
 
 
+def label(count: int, overrides: list[str]) -> str:
+    """What the results call a size with these parameters."""
+    return " ".join([str(count), *overrides])
+
+
 def measure(count: int, work: Path, until: str, overrides: list[str], result: dict[str, Any]) -> None:
     """Run what of this size is not in `result` yet, and write it after each stage."""
-    photos, clone = work / f"photos-{count}.tar", work / f"clone-{count}"
-    size = result["sizes"].get(str(count), {"stages": {}})
-    same = (size.get("until"), size.get("overrides")) == (until, overrides)
+    photos, clone, key = work / f"photos-{count}.tar", work / f"clone-{count}", label(count, overrides)
+    size = result["sizes"].get(key, {"stages": {}})
+    same = size.get("until") == until
     if same and all(name in size["stages"] for name in (*STAGES[: STAGES.index(until) + 1], *NOTHING_TO_DO)):
-        print(f"{count}: done before")
+        print(f"{key}: done before")
         return
     if not same or not (clone / READY).exists():  # else it goes on where it was
         shutil.rmtree(clone, ignore_errors=True)
         size = {"stages": {}}
-    result["sizes"][str(count)] = size
+    result["sizes"][key] = size
     missing = [name for name in (*STAGES[: STAGES.index(until) + 1], *NOTHING_TO_DO) if name not in size["stages"]]
     env = {
         **os.environ,
@@ -117,7 +122,7 @@ def measure(count: int, work: Path, until: str, overrides: list[str], result: di
     if not photos.exists():
         work.mkdir(parents=True, exist_ok=True)
         draw(count, photos)
-    size |= {"tar_mb": round(photos.stat().st_size / 1e6), "overrides": overrides, "until": until}
+    size |= {"count": count, "tar_mb": round(photos.stat().st_size / 1e6), "overrides": overrides, "until": until}
     size["commit"] = clone_with(photos, clone, env, overrides)
     dvc = [sys.executable, "-m", "dvc"]
     for name in missing:
@@ -128,7 +133,7 @@ def measure(count: int, work: Path, until: str, overrides: list[str], result: di
         for folder in ("raw", "processed"):
             files = [path.stat().st_size for path in (clone / "data" / folder).rglob("*") if path.is_file()]
             size[f"{folder}_mb"] = round(sum(files) / 1e6)
-        print(count, name, size["stages"][name], flush=True)
+        print(key, name, size["stages"][name], flush=True)
         write_result("scale", result)
     shutil.rmtree(clone)
     photos.unlink()
@@ -172,7 +177,7 @@ def main() -> None:
     result["settings"] = list(SETTINGS)
     for count in arguments.counts:
         if arguments.again:
-            result["sizes"].pop(str(count), None)
+            result["sizes"].pop(label(count, arguments.overrides), None)
         measure(count, arguments.work.resolve(), arguments.until, arguments.overrides, result)
     for count in arguments.folders:
         measure_folder(count, arguments.work.resolve(), result)

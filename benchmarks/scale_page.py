@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,8 @@ TEMPLATE = Path(__file__).with_name("scale.md.jinja")
 WANTED = (3_000, 30_000, 300_000)
 IMAGINED = (1_000_000, 100_000_000)
 FOLDER_FILES = 300_000
-MOST_TIMES, MOST_MORE_MB, MOST_SECONDS = (
-    1.1,
-    1536,
-    5,
-)  # time by times the data, memory beyond the smallest size, a no-op
+# Time by times the data, memory beyond the smallest size, a no-op
+MOST_TIMES, MOST_MORE_MB, MOST_SECONDS = 1.1, 1536, 5
 TRAIN_SHARE, TEST_SHARE = 0.75, 0.15  # of the photos, by conf/
 # An assumption, to be compared with today's list; GPUs are in conf/compute/modal.yaml
 USD_PER_CORE_HOUR, PRICE_OF = 0.0473, "2025"
@@ -36,14 +34,18 @@ def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)])
 
 
-def by_count(result: Content, stage: str) -> dict[int, Content]:
+def by_count(result: Content, stage: str, overrides: Sequence[str] = ()) -> dict[int, Content]:
     """The measurements of a stage by the number of photos, ascending; those with other parameters are left out."""
     found = {
-        int(count): size["stages"][stage]
-        for count, size in result["sizes"].items()
-        if stage in size["stages"] and not size["overrides"]
+        size["count"]: size["stages"][stage]
+        for size in result["sizes"].values()
+        if stage in size["stages"] and size["overrides"] == list(overrides)
     }
     return dict(sorted(found.items()))
+
+
+def with_parameters(what: str, overrides: Sequence[str]) -> str:
+    return what + (f", {', '.join(overrides)}" if overrides else "")
 
 
 def slope(measured: dict[int, Content], what: str) -> float | None:
@@ -55,42 +57,40 @@ def slope(measured: dict[int, Content], what: str) -> float | None:
 
 
 def overview(result: Content) -> str:
-    counts = sorted({*WANTED, *map(int, result["sizes"])})
+    sizes = sorted(result["sizes"].values(), key=lambda size: (size["overrides"], size["count"]))
 
-    def cell(count: int, stage: str) -> str:
-        size = result["sizes"].get(str(count), {"stages": {}})
+    def cell(size: Content, stage: str) -> str:
         if stage not in size["stages"]:
             return "-"
         cost = size["stages"][stage]
         return f"{cost['cpu_seconds']:.3g} s ({cost['seconds']:.3g} s), {cost['peak_memory_mb']} MB"
 
-    def head(count: int) -> str:
-        changed = result["sizes"].get(str(count), {}).get("overrides")
-        return f"{count:,} photos" + (f" with {', '.join(changed)}" if changed else "")
-
     return table(
-        ["", *map(head, counts)],
-        [[stage, *(cell(count, stage) for count in counts)] for stage in (*STAGES, *NOTHING_TO_DO)],
+        ["", *(with_parameters(f"{size['count']:,} photos", size["overrides"]) for size in sizes)],
+        [[stage, *(cell(size, stage) for size in sizes)] for stage in (*STAGES, *NOTHING_TO_DO)],
     )
 
 
 def verdicts(result: Content) -> str:
     rows = []
-    for stage in STAGES:
-        measured = by_count(result, stage)
+    others = sorted({tuple(size["overrides"]) for size in result["sizes"].values()} - {()})
+    for overrides, stage in itertools.product([(), *others], STAGES):
+        measured = by_count(result, stage, overrides)
         if len(measured) < 2:
-            rows.append([stage, "open", "open"])
+            if not overrides:
+                rows.append([stage, "open", "open"])
             continue
         (few, small), (many, large) = list(measured.items())[-2:]
         least = next(iter(measured))
         times, data = large["cpu_seconds"] / small["cpu_seconds"], many / few
         more = large["peak_memory_mb"] - measured[least]["peak_memory_mb"]
+        linear = held(times <= MOST_TIMES * data)
         rows.append([
-            stage, f"{times:.1f} times for {data:.3g} times the data: {held(times <= MOST_TIMES * data)}",
+            with_parameters(stage, overrides), f"{times:.1f} times for {data:.3g} times the data: {linear}",
             f"{more} MB more at {many:,} than at {least:,}: {held(more <= MOST_MORE_MB)}",
         ])  # fmt: skip
     for name in NOTHING_TO_DO:
-        sizes = {int(count): size["stages"][name] for count, size in result["sizes"].items() if name in size["stages"]}
+        sizes = {size["count"]: size["stages"][name] for size in result["sizes"].values() if name in size["stages"]}
         if sizes:
             count = max(sizes)
             seconds = sizes[count]["cpu_seconds"]
@@ -146,7 +146,7 @@ def memory(result: Content) -> str:
 
 
 def disk(result: Content) -> str:
-    sized = {int(count): size for count, size in result["sizes"].items() if size.get("processed_mb")}
+    sized = {size["count"]: size for size in result["sizes"].values() if size.get("processed_mb")}
     if not sized:
         return "The disk that photos take was not measured."
     count = max(sized)
@@ -182,11 +182,9 @@ def missing(result: Content) -> list[str]:
         size = result["sizes"].get(str(count), {"stages": {}, "overrides": []})
         lacking = [stage for stage in (*STAGES, *NOTHING_TO_DO) if stage not in size["stages"]]
         if lacking:
-            gaps.append(f"{count:,} photos: {', '.join(lacking) if size['stages'] else 'all of it'}")
+            gaps.append(f"{count:,} photos, with all of conf/: {', '.join(lacking) if size['stages'] else 'all of it'}")
             if NOTHING_TO_DO[0] in size["stages"]:
                 gaps.append(f"{count:,} photos: {' and '.join(NOTHING_TO_DO)} after more stages than {size['until']}")
-        if size["overrides"]:
-            gaps.append(f"{count:,} photos without {', '.join(size['overrides'])}")
     return gaps
 
 

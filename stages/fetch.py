@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,16 +43,22 @@ def source(params: Params) -> Source:
             return Source(data.source, oxford_pets(images, annotations, data.other_max, params.seed), [])
 
 
-def folder(path: str) -> Source:
+def folder(path: str, taken: Collection[str] = ()) -> Source:
+    """`taken`: titles that others have."""
     left_out: list[LeftOut] = []
-    return Source(escaped(Path(path).resolve().name), image_folder(Path(path), left_out), left_out)
+    name = escaped(Path(path).resolve().name)
+    titles = (name, *(f"{name} ({number})" for number in range(2, len(taken) + 2)))
+    title = next(title for title in titles if title not in taken)
+    return Source(title, image_folder(Path(path), left_out), left_out)
 
 
 def main() -> None:
     started = time.perf_counter()
     params = load_params(Path("params.yaml"))
     with naming("fetch"):
-        sources = [source(params), *map(folder, params.data.extra)]
+        sources = [source(params)]
+        for path in params.data.extra:
+            sources.append(folder(path, {source.title for source in sources}))
         counts = write_merged(Path("data/raw"), [(source.title, source.images) for source in sources])
     left_out = [(source.title, file) for source in sources for file in source.left_out]
     reasons = count_reasons(file for _, file in left_out)

@@ -157,7 +157,17 @@ def test_verify_names_what_is_wrong_in_the_tensors(adapter: Path) -> None:
     [
         ({"peft_type": "IA3"}, "peft_type: Input should be 'LORA'"),
         ({"r": 0}, "r: Input should be greater than or equal to 1"),
-        ({"r": 2}, "is [4, 32], not [2, 32]"),
+        ({"r": 2, "lora_alpha": 2}, "is [4, 32], not [2, 32]"),
+        ({"lora_alpha": 1e9}, "lora_alpha: must be 4, as r is, got 1000000000.0"),
+        ({"lora_alpha": float("nan")}, "lora_alpha: must be 4"),
+        ({"lora_alpha": "x"}, "lora_alpha: Input should be a valid number"),
+        ({"target_modules": "nope"}, "target_modules: must be blocks"),
+        ({"modules_to_save": None}, "modules_to_save: must be ['class_embedding'], got None"),
+        ({"rank_pattern": {".*": 7}}, "rank_pattern: must be absent, null, false or empty, got {'.*': 7}"),
+        ({"layers_to_transform": [0]}, "layers_to_transform: must be absent"),
+        ({"use_dora": True}, "use_dora: must be absent"),
+        ({"use_rslora": True}, "use_rslora: must be absent"),
+        ({"bias": "all"}, "bias: must be none, got 'all'"),
         ({"auto_mapping": None}, "`tinycats adapt` writes"),
         ({"auto_mapping": {"base_model_class": "GPT2"}}, "auto_mapping.base_model_class"),
     ],
@@ -165,6 +175,20 @@ def test_verify_names_what_is_wrong_in_the_tensors(adapter: Path) -> None:
 def test_verify_names_what_is_wrong_in_the_config(adapter: Path, changes: dict[str, object], words: str) -> None:
     path = adapter / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert words in complaint(adapter)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"), [("like", "like: 'absent' is none of the classes"), ("classes", "comes twice")]
+)
+def test_verify_names_what_is_wrong_with_the_class(adapter: Path, key: str, words: str) -> None:
+    path = adapter / "adapter_config.json"
+    content = json.loads(path.read_text())
+    if key == "like":
+        content["auto_mapping"]["like"] = "absent"
+    else:
+        content["auto_mapping"]["config"]["classes"][-1] = content["auto_mapping"]["config"]["classes"][0]
+    path.write_text(json.dumps(content))
     assert words in complaint(adapter)
 
 
@@ -288,6 +312,9 @@ def test_adapt_generate_and_merge(here: Path) -> None:
     assert run("generate", *few, "--class", "red", "--out", "after").exit_code == 0
     assert png(here / "after") == png(here / "before")
 
+    (here / "other.sampler.json").write_text("{}")
+    refused = run("merge", "adapters/mimi", "--out", "other")
+    assert error_line(refused) == "error: other.sampler.json: already exists; choose another --out"
     assert run("merge", "adapters/mimi", "--out", "merged").exit_code == 0
     assert verify_model(here / "merged").startswith(f"generator, 4 classes, {SIZE} px")
     assert run("generate", *few, "--model", "merged", "--class", "Mimi", "--out", "from_merged").exit_code == 0

@@ -237,9 +237,9 @@ def test_what_is_between_two_noises_is_as_long_as_they_are() -> None:
     [
         ("student", {"steps": 3}, "steps: .*student is a student, made for 1 or 2 or 4 steps, got 3"),
         ("student", {"guidance": 1.0}, "guidance: .*student is a student, which has guidance baked in"),
-        ("generator", {"steps": 0}, "steps: must be 1 or more, got 0"),
-        ("generator", {"guidance": float("inf")}, "guidance: must be a finite number"),
-        ("generator", {"guidance": -1.0}, "guidance: must be 0 or more"),
+        ("generator", {"steps": 0}, "steps: must be from 1 to 1000, got 0"),
+        ("generator", {"guidance": float("inf")}, "guidance: must be from 0 to 100, got inf"),
+        ("generator", {"guidance": -1.0}, "guidance: must be from 0 to 100"),
         ("generator", {"classes": "bengl"}, "classes: no class 'bengl'; did you mean Bengal?"),
         ("generator", {"count": 0}, "nothing to generate"),
         ("generator", {"classes": []}, "nothing to generate"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,7 +22,8 @@ from tinycats.commands.file_names import file_stems
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, save_sampler, student_sampler, to_uint8
 from tinycats.preparing.decode import to_square
-from tinycats.runtime.files import file_hash, write_json
+from tinycats.runtime.errors import one_line_errors
+from tinycats.runtime.files import atomic_path, file_hash, write_json
 from tinycats.runtime.params import SamplerSettings
 from tinycats.runtime.words import nearest_names
 
@@ -194,6 +197,41 @@ def test_predict_bad_pictures_are_a_line_each_and_no_json(here: Path) -> None:
         "error: void: is not a readable image (undecodable)",
         "error: cats.jpg: not found; did you mean cat.jpg?",
     ]
+
+
+def test_what_is_no_image_file_is_not_waited_for(here: Path) -> None:
+    os.mkfifo(here / "pipe.jpg")
+    (here / "lost.jpg").symlink_to("nowhere.jpg")
+    assert "pipe.jpg: is a pipe, socket or device" in error_line(run("predict", "pipe.jpg"))
+    assert error_line(run("predict", "lost.jpg")) == "error: lost.jpg: is a link to nothing"
+
+
+def test_a_damaged_classifier_gives_no_answer(here: Path, models: Path) -> None:
+    """Safetensors are checked when they are read, ONNX files are not."""
+    from tinycats.export.onnx_export import export_classifier
+
+    broken = Classifier.from_pretrained(models / "models/classifier")
+    with torch.no_grad():
+        broken.head.bias[0] = torch.nan
+    export_classifier(broken, here / "broken.onnx", 20)
+    draw(here / "cat.png", 1)
+    for more in ((), ("--json",)):
+        result = run("predict", "cat.png", "--model", "broken.onnx", *more)
+        assert error_line(result) == "error: broken.onnx: gives values that are not finite; its weights are damaged"
+
+
+def test_names_that_a_terminal_cannot_show_end_no_command(tmp_path: Path) -> None:
+    script = "from tinycats.runtime.errors import one_line_errors\nwith one_line_errors():\n    print('日本猫')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    assert done.stdout == rb"\u65e5\u672c\u732b" + b"\n"
+
+
+def test_errors_name_the_file_that_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as error, one_line_errors():  # noqa: SIM117
+        with atomic_path(tmp_path / "grid.png") as temporary:
+            raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
+    assert str(error.value) == f"error: No space left on device ({tmp_path}/grid.png)"
 
 
 def test_predict_without_a_model_says_where_it_would_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -574,7 +612,8 @@ def test_no_two_names_are_one_file(names: list[str], expected: list[str] | None)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--guidance", "inf"), "--guidance: must be a finite number, got inf"),
+        (("--guidance", "inf"), "--guidance: must be from 0 to 100, got inf"),
+        (("--guidance", "1e300"), "--guidance: must be from 0 to 100, got 1e+300"),
         (("--model", "models/student", "--steps", "3"), "made for 1 or 2 or 4 steps, got 3"),
         (("--model", "models/student", "--steps", "8"), "made for 1 or 2 or 4 steps, got 8"),
     ],
@@ -594,8 +633,19 @@ def test_numbers_that_no_machine_can_serve_are_refused(here: Path, option: str, 
     assert "Invalid value for" in result.output
 
 
-def test_status_of_nothing_says_so(tmp_path: Path) -> None:
-    assert "nowhere: not found" in error_line(run("status", "--root", tmp_path / "nowhere"))
+@pytest.mark.parametrize("command", ["status", "runs", "data"])
+def test_a_project_that_is_not_there_is_named(tmp_path: Path, command: str) -> None:
+    assert "nowhere: not found; name the project's with --root" in error_line(
+        run(command, "--root", tmp_path / "nowhere")
+    )
+
+
+def test_a_stage_needs_a_name(tmp_path: Path) -> None:
+    result = run("register", "classifier", "--version", "1.2.0", "--stage", "")
+    assert error_line(result) == "error: --stage: must be a name, such as prod, got ''"
+
+
+def test_status_of_a_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "file: is no directory" in error_line(run("status", "--root", tmp_path / "file", "--prune"))
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import struct
+import sys
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -258,3 +262,94 @@ def test_a_backslash_in_a_tar_is_a_part_of_the_name(tmp_path):
     source = make(tmp_path / "a.tar", {"cat/a\\b.jpg": b"x", "dog/1.jpg": b"y"})
     assert tarfile.is_tarfile(source)
     assert ("cat/a\\b.jpg", "cat", "", b"x") in read(source)
+
+
+@pytest.mark.parametrize(
+    "name", ["cat/Notes for Mr. M\udcfcller", "cat/notes.a\nb", "cat/seq.001", "cat/x.verylongsuffix"]
+)
+def test_what_follows_a_dot_is_a_reason_only_where_it_reads_like_a_suffix(tmp_path, name):
+    source = make_directory(tmp_path / "a", {"cat/1.jpg": b"x", "dog/1.jpg": b"x", name: b"text"})
+    assert list(left_out(source).values()) == ["no image"]
+    assert all(file.isprintable() for file in left_out(source))
+
+
+@pytest.mark.parametrize("stray", ["docs/readme/n.txt", "docs/readme/deep/n.yaml", "docs/cat/logo"])
+def test_folders_beside_those_of_the_classes_are_no_classes(tmp_path, stray):
+    source = make_directory(tmp_path / "a", {"photos/cat/1.jpg": b"x", "photos/dog/1.jpg": b"x", stray: PNG})
+    assert classes(source) == {"cat": 1, "dog": 1}
+    assert list(left_out(source)) == [stray]
+
+
+def test_images_without_suffixes_are_found_in_splits_and_too_deep_ones_are_told(tmp_path):
+    files = {f"{split}/{name}/0": PNG for split in ("train", "test") for name in ("cat", "dog")}
+    assert classes(make_directory(tmp_path / "a", files)) == {"cat": 2, "dog": 2}
+    deep = make_directory(
+        tmp_path / "b", {"cat/1.jpg": b"x", "dog/1.jpg": b"x", "cat/more/7": PNG, "cat/more/8": b"text"}
+    )
+    assert left_out(deep) == {"cat/more/7": "nested too deeply", "cat/more/8": "no image: no suffix"}
+
+
+def test_a_tree_deeper_than_pythons_stack(tmp_path):
+    source = make_directory(tmp_path / "a", {"cat/1.jpg": b"x", "dog/1.jpg": b"x", f"cat/{'d/' * 200}2.txt": b"x"})
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 120)
+    try:
+        assert classes(source) == {"cat": 1, "dog": 1}
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_what_follows_the_end_of_a_tar_is_not_lost_silently(tmp_path, suffix):
+    first = make(tmp_path / f"a{suffix}", {"cat/1.jpg": b"x", "dog/1.jpg": b"x"})
+    second = make(tmp_path / f"b{suffix}", {"fox/1.jpg": b"x"})
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    with pytest.raises(UserError, match="goes on behind the end"):
+        classes(first)
+
+
+@pytest.mark.parametrize("of", [b"k\xf6ter/1.jpg", b"another name"])
+def test_a_zip_may_have_its_names_in_utf8_besides(tmp_path, of):
+    """In Info-ZIP's Unicode Path, as WinZip writes it; one of another name is out of date."""
+    stored, path = b"k\xf6ter/1.jpg", tmp_path / "a.zip"
+    field = b"\1" + struct.pack("<L", zlib.crc32(of)) + "köter/1.jpg".encode()
+    named = zipfile.ZipInfo("0" * len(stored))
+    named.extra = struct.pack("<HH", 0x7075, len(field)) + field
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(named, b"x")
+        archive.writestr("hund/1.jpg", b"x")
+    path.write_bytes(path.read_bytes().replace(b"0" * len(stored), stored))
+    if of == stored:
+        assert classes(path) == {"köter": 1, "hund": 1}
+    else:
+        with pytest.raises(UserError, match="no name that can be read"):
+            classes(path)
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar"])
+def test_a_name_that_never_ends_is_refused(tmp_path, kind):
+    source = make(tmp_path / kind, {"cat/1.jpg": b"x", f"dog/{'x' * 5000}.jpg": b"x"})
+    with pytest.raises(UserError, match="is a name of 5008 letters; the limit is 4096") as error:
+        classes(source)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["\u200b.", "\u200b.."])
+def test_a_folder_that_is_named_like_the_one_above_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="no name that can be read"):
+        classes(make_directory(tmp_path / "a", {f"{name}/1.jpg": b"x", "dog/1.jpg": b"x"}))
+
+
+def test_a_pipe_is_no_source(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="is a pipe, socket or device"):
+        classes(tmp_path / "pipe")
+
+
+def test_folders_of_one_name_are_two_sources(tmp_path):
+    for parent in ("a", "b", "c"):
+        write_photos(tmp_path / parent / "photos", {"cat": 2, "dog": 1})
+    write_params(tmp_path, source="image_folder", path="a/photos", extra=["b/photos", "c/photos"])
+    assert run("fetch", tmp_path).returncode == 0
+    sources = json.loads((tmp_path / "metrics/fetch.json").read_text())["sources"]
+    assert sources == {"photos": 3, "photos (2)": 3, "photos (3)": 3}

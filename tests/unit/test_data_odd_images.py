@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.unit.test_data_decode import EXPECTED, encode, photo, pixels, reason
+from tests.unit.test_data_decode import EXPECTED, encode, photo, pixels, png, reason
 from tinycats.preparing.depth import to_eight_bits
 
 UPRIGHT = EXPECTED
@@ -220,3 +220,37 @@ def test_twelve_bits_of_colour_in_sixteen_have_their_reason():
 )
 def test_true_reasons(content, expected):
     assert reason(content) == expected
+
+
+def test_ten_bits_of_colour_in_a_png_of_sixteen_have_their_reason():
+    dark = np.full((32, 32, 3), 1000, ">u2")
+    lines = b"".join(b"\0" + row.tobytes() for row in dark)
+    assert reason(png(32, 32, bits=16, colour=2, lines=lines)) == "unsupported_depth"
+    lines = b"".join(b"\0" + row.tobytes() for row in dark * 60)
+    assert (pixels(png(32, 32, bits=16, colour=2, lines=lines)) == 60000 >> 8).all()
+
+
+@pytest.mark.parametrize(("bits", "kind", "dtype", "top"), [(16, 1, np.uint16, 65535), (32, 3, np.float32, 1)], ids=str)
+def test_white_may_be_zero(bits, kind, dtype, top):
+    values = (RAMP[:, :32] * top).astype(dtype).tobytes()
+    as_usual, inverted = (pixels(tiff(bits, 1, kind, values, photometric=of)) for of in (1, 0))
+    assert (inverted == 255 - as_usual).all()
+
+
+def test_numbers_with_and_without_a_sign_are_not_taken_for_each_other():
+    large = (RAMP[:, :32] * (2**32 - 1)).astype(np.uint32)
+    assert np.abs(pixels(tiff(32, 1, 1, large.tobytes(), photometric=1)) - GREY[:, :32]).max() <= 1
+    small = (RAMP[:, :32] * 255 - 128).astype(np.int8)
+    assert np.abs(pixels(tiff(8, 1, 2, small.tobytes(), photometric=1)) - GREY[:, :32]).max() <= 1
+
+
+def test_the_transparent_grey_of_sixteen_bits_becomes_white():
+    lines = b"".join(b"\0" + np.array([300] * 16 + [60000] * 16, ">u2").tobytes() for _ in range(32))
+    content = png(32, 32, bits=16, colour=0, lines=lines)
+    found = pixels(content[:33] + chunk(b"tRNS", struct.pack(">H", 300)) + content[33:])
+    assert (found[:, :16] == 255).all()
+    assert (found[:, 16:] == 60000 >> 8).all()
+
+
+def test_a_bitmap_without_the_header_of_its_file():
+    assert (pixels(encode(photo(), "DIB")) == UPRIGHT).all()

@@ -97,3 +97,17 @@ def test_one_class_is_too_few(tmp_path):
     with pytest.raises(UserError, match="mine: only one class, 'a'; a classifier needs at least two"):
         write_merged(tmp_path / "raw", [("mine", [IMAGES[1]])])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["two rows less", "a box of letters", "no UTF-8"])
+def test_a_damaged_index_costs_no_image_silently(tmp_path, damage):
+    write_raw(tmp_path / "raw", IMAGES)
+    index = tmp_path / "raw/index.csv"
+    content = index.read_bytes()
+    index.write_bytes({
+        "two rows less": b"".join(content.splitlines(keepends=True)[:-2]),
+        "a box of letters": content.replace(b"1 0 30 20", b"1 0 30 x"),
+        "no UTF-8": content.replace("ü".encode(), b"\xff"),
+    }[damage])  # fmt: skip
+    with pytest.raises(UserError, match="fetch it again"):
+        list(read_raw(tmp_path / "raw"))

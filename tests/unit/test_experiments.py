@@ -287,6 +287,17 @@ def test_what_got_better_or_worse(project: Path) -> None:
     assert compare(project, first).output == "There are no figures to compare with.\n"
 
 
+@pytest.mark.parametrize("content", [b'{"a": 1', b"\xff", b"[" * 100_000], ids=["cut", "no UTF-8", "deep"])
+def test_a_damaged_file_is_not_taken_for_no_change(project: Path, content: bytes) -> None:
+    write(project / "metrics/evaluate.json", '{"a": 1}')
+    commit(project, "Before")
+    (project / "metrics/evaluate.json").write_bytes(content)
+    assert "metrics/evaluate.json: cannot be read (" in error_line(compare(project, "HEAD"))
+    git(project, "commit", "--all", "--message", "Damaged")
+    (project / "metrics/evaluate.json").write_text('{"a": 2}')
+    assert compare(project, "HEAD").output == "No figure got better or worse.\n"  # in a commit nobody can repair it
+
+
 def test_names_of_classes_break_no_table(project: Path) -> None:
     for value in (0.5, 0.6):
         figures = {"per_class_accuracy": {"a|b*<c>`": value}}

@@ -318,6 +318,23 @@ def test_the_command_without_a_report_is_one_line(tmp_path: Path) -> None:
     assert str(result.exception) == f"error: {tmp_path}/metrics/data.json: not found; `dvc repro preprocess` writes it"
 
 
+@pytest.mark.parametrize("name", ["data", "findings"])
+@pytest.mark.parametrize(
+    "content",
+    [b"<<<<<<< HEAD", b"\xff", b'"text"', b'[{"finding": "outlier"}]', b"[" * 100_000],
+    ids=["conflict", "no UTF-8", "text", "incomplete", "deep"],
+)
+def test_the_command_names_a_damaged_report(project: Path, name: str, content: bytes) -> None:
+    path = project / f"metrics/{name}.json"
+    path.write_bytes(content)
+    result = CliRunner().invoke(app, ["data", "--root", str(project)])
+    assert result.exit_code == 1
+    said = str(result.exception)
+    assert said.startswith(f"error: {path}: is not intact (")
+    assert "\n" not in said
+    assert len(said) < 400
+
+
 def test_the_page_shows_the_report(project: Path) -> None:
     files = {path.relative_to(project).as_posix(): path.read_bytes() for path in project.rglob("*") if path.is_file()}
     (project / "page").mkdir()

@@ -24,7 +24,11 @@ def cost(cpu_seconds: float, memory_mb: float) -> dict[str, float]:
 
 def result(*costs: tuple[int, dict[str, float]], overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     sizes = {
-        str(count): {"stages": dict.fromkeys((*scale.STAGES, *scale.NOTHING_TO_DO), each), "overrides": list(overrides)}
+        scale.label(count, [*overrides]): {
+            "count": count,
+            "stages": dict.fromkeys((*scale.STAGES, *scale.NOTHING_TO_DO), each),
+            "overrides": [*overrides],
+        }
         for count, each in costs
     }
     return {"machine": {"cores": 2, "memory_gb": 24}, "sizes": sizes, "folders": {}, "settings": []}
@@ -101,8 +105,9 @@ def test_nothing_is_made_up_of_one_size_or_of_other_parameters() -> None:
         assert "unknown | unknown | unknown" in lines(scale_page.imagined(measurements), "fetch")[0]
         assert lines(scale_page.verdicts(measurements), "fetch") == ["| fetch | open | open |"]
         assert scale_page.memory(measurements) == "How memory grows is unknown until two sizes were measured."
-    assert "30,000 photos with preprocess.features=null" in scale_page.overview(other)
-    assert "- 300,000 photos: all of it" in scale_page.scale_page(one, "a machine")
+    assert "30,000 photos, preprocess.features=null" in scale_page.overview(other)
+    assert "| fetch, preprocess.features=null | 2.2 times for 10 times the data: held |" in scale_page.verdicts(other)
+    assert "- 300,000 photos, with all of conf/: all of it" in scale_page.scale_page(one, "a machine")
     assert "- 3,000 photos" not in scale_page.scale_page(one, "a machine")
 
 

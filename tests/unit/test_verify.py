@@ -44,9 +44,14 @@ def edit_tensor(path: Path, change: str) -> None:
         tensors[name] = torch.zeros(2, 2)
     elif change == "missing":
         del tensors[name]
+    elif change in DTYPES:
+        tensors[name] = tensors[name].to(DTYPES[change])
     else:
         tensors["stray"] = torch.zeros(1)
     save_file(tensors, path)
+
+
+DTYPES = {"int8": torch.int8, "complex64": torch.complex64}
 
 
 def complaint(directory: Path) -> str:
@@ -98,8 +103,9 @@ def test_truncated_weights(generator: Path, keep: int) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [("nan", "not finite"), ("shape", "is [2, 2], not"), ("missing", "no "), ("stray", "unknown stray")],
-)
+    [("nan", "not finite"), ("shape", "is [2, 2], not"), ("missing", "no "), ("stray", "unknown stray"),
+     ("int8", "holds int8, not floating-point numbers"), ("complex64", "holds complex64, not")],
+)  # fmt: skip
 def test_wrong_tensors(generator: Path, change: str, words: str) -> None:
     edit_tensor(generator / "model.safetensors", change)
     assert words in complaint(generator)

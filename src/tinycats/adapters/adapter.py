@@ -12,15 +12,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 from safetensors.torch import save_file
+from torch import Tensor
 
 from tinycats.adapters.student import add_change, teacher_of
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.learning.pretrained import WEIGHTS_NAME, check_shapes, read_config, read_tensors, read_validated
+from tinycats.learning.pretrained import WEIGHTS_NAME, check_tensors, read_config, read_tensors, read_validated
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory, file_hash
 
@@ -30,6 +31,11 @@ FILES = f"an adapter directory holds {ADAPTER_CONFIG_NAME} and {ADAPTER_WEIGHTS_
 TARGETS = r"blocks\.\d+\.(attention\.(qkv|out)|mlp\.[02]|modulation)"  # names of the matrices that are changed
 CLASS_EMBEDDING = "class_embedding"
 PREFIX = "base_model.model."  # of peft's tensor names
+AS_HERE = {"target_modules": TARGETS, "modules_to_save": [CLASS_EMBEDDING], "bias": "none"}
+SWITCHED_OFF = (
+    "alpha_pattern", "exclude_modules", "fan_in_fan_out", "layer_replication", "layers_pattern", "layers_to_transform",
+    "lora_bias", "rank_pattern", "target_parameters", "trainable_token_indices", "use_dora", "use_rslora",
+)  # fmt: skip
 
 
 class AdapterInfo(BaseModel):
@@ -47,14 +53,38 @@ class AdapterInfo(BaseModel):
         """The new class."""
         return self.config.classes[-1]
 
+    @model_validator(mode="after")
+    def _starts_from_a_class(self) -> Self:
+        *before, new = self.config.classes
+        if new in before:
+            raise ValueError(f"config.classes: {new!r} comes twice")
+        if self.like not in before:
+            raise ValueError(f"like: {self.like!r} is none of the classes of config")
+        return self
+
 
 class AdapterConfig(BaseModel):
-    """The keys of adapter_config.json that are ours to check; peft writes many more."""
+    """The keys of adapter_config.json that are ours to check; peft writes many more, of which AS_HERE change what it does."""
 
+    model_config = ConfigDict(extra="allow", frozen=True)
     peft_type: Literal["LORA"]
     r: Annotated[StrictInt, Field(ge=1)]
+    lora_alpha: float
     base_model_name_or_path: str | None
     auto_mapping: AdapterInfo
+
+    @model_validator(mode="after")
+    def _as_adapt_makes_it(self) -> Self:
+        extra = self.model_extra or {}
+        expected = {**AS_HERE, **dict.fromkeys(SWITCHED_OFF)}
+        wrong = [key for key, value in expected.items() if (extra.get(key) or None) != value]
+        if self.lora_alpha != self.r:
+            raise ValueError(f"lora_alpha: must be {self.r}, as r is, got {self.lora_alpha}")
+        if wrong:
+            key = wrong[0]
+            must = expected[key] if key in AS_HERE else "absent, null, false or empty"
+            raise ValueError(f"{key}: must be {must}, got {extra.get(key)!r}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -129,8 +159,8 @@ def read_adapter(directory: Path) -> Adapter:
     """
     config = read_adapter_config(directory)
     tensors = read_tensors(directory / ADAPTER_WEIGHTS_NAME, FILES)
-    shapes = _shapes(config.auto_mapping.config, config.r)
-    check_shapes(directory / ADAPTER_WEIGHTS_NAME, tensors, shapes, ADAPTER_CONFIG_NAME)
+    expected = _expected(config.auto_mapping.config, config.r)
+    check_tensors(directory / ADAPTER_WEIGHTS_NAME, tensors, expected, ADAPTER_CONFIG_NAME)
     parameters = sum(tensor.numel() for tensor in tensors.values())
     base_name = config.base_model_name_or_path or "an unnamed model"
     return Adapter(directory, config.r, base_name, config.auto_mapping, parameters)
@@ -173,13 +203,13 @@ def load_adapted(base: Path, directory: Path) -> TinyDiT:
     return merged.requires_grad_(True).eval()
 
 
-def _shapes(config: TinyDiTConfig, rank: int) -> dict[str, list[int]]:
-    """Name and shape of every tensor of an adapter."""
+def _expected(config: TinyDiTConfig, rank: int) -> dict[str, Tensor]:
+    """Every tensor of an adapter, by name, without memory for its values."""
     with torch.device("meta"):
         model = TinyDiT(config)
-    shapes = {f"{PREFIX}{CLASS_EMBEDDING}.weight": list(model.class_embedding.weight.shape)}
-    for name, module in model.named_modules():
-        if re.fullmatch(TARGETS, name) and isinstance(module, torch.nn.Linear):
-            shapes[f"{PREFIX}{name}.lora_A.weight"] = [rank, module.in_features]
-            shapes[f"{PREFIX}{name}.lora_B.weight"] = [module.out_features, rank]
-    return shapes
+        tensors = {f"{PREFIX}{CLASS_EMBEDDING}.weight": model.class_embedding.weight.data}
+        for name, module in model.named_modules():
+            if re.fullmatch(TARGETS, name) and isinstance(module, torch.nn.Linear):
+                tensors[f"{PREFIX}{name}.lora_A.weight"] = torch.empty(rank, module.in_features)
+                tensors[f"{PREFIX}{name}.lora_B.weight"] = torch.empty(module.out_features, rank)
+    return tensors

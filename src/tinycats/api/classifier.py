@@ -123,7 +123,7 @@ class Classifier:
         """An answer for each image: a PIL image, an array uint8 [H, W, 3] (RGB), or the name of a file.
 
         `top`: how many classes an answer has, at most. Raises UserError for an image that cannot be read, and where `images` is
-        one image instead of several.
+        one image instead of several, or the classifier is damaged.
         """
         if isinstance(images, (str, os.PathLike, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim == 3):
             raise UserError("predict takes a list of images: write [image] for one")
@@ -138,6 +138,8 @@ class Classifier:
         return found
 
     def _prediction(self, probabilities: np.ndarray, distance: float, top: int) -> Prediction:
+        if not (np.isfinite(probabilities).all() and np.isfinite(distance)):
+            raise UserError(f"{self.path}: gives values that are not finite; its weights are damaged")
         best = (-probabilities).argsort(kind="stable")[:top]
         ranked = tuple((self.classes[label], float(probabilities[label])) for label in best)
         threshold, limit = self.config.reject_threshold, self.config.distance_limit

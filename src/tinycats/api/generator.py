@@ -23,7 +23,7 @@ from tinycats.learning.pretrained import CONFIG_NAME, WEIGHTS_NAME, download, is
 from tinycats.publishing.layout import MANIFEST_NAME
 from tinycats.releasing.pretrained import released_model
 from tinycats.runtime.errors import UserError
-from tinycats.runtime.params import SamplerSettings
+from tinycats.runtime.params import MAX_GUIDANCE, MAX_STEPS, SamplerSettings
 
 Wanted = str | Mapping[str, float]  # a class, or the shares of several
 
@@ -101,18 +101,17 @@ class Generator:
         return f"<Generator {self.path}: {kind}, {len(self.classes)} classes, {self.image_size} px, {self.settings.steps} steps>"
 
     def sampler(self, steps: int | None = None, guidance: float | None = None) -> SamplerSettings:
-        """The settings as evaluated, with other `steps` (1 or more) or another `guidance` (0 or more; 1 is none).
+        """The settings as evaluated, with other `steps` (1 to 1000) or another `guidance` (0 to 100; 1 is none).
 
         Raises UserError for values that are out of range, and that a student was not made for.
         """
         usual = self.settings.steps
         if self.few_step and guidance is not None:
             raise UserError(f"guidance: {self.path} is a student, which has guidance baked in; leave it out")
-        if guidance is not None and not (math.isfinite(guidance) and guidance >= 0):
-            wrong = "0 or more" if math.isfinite(guidance) else "a finite number"
-            raise UserError(f"guidance: must be {wrong}, got {guidance}")
-        if steps is not None and steps < 1:
-            raise UserError(f"steps: must be 1 or more, got {steps}")
+        if guidance is not None and not 0 <= guidance <= MAX_GUIDANCE:
+            raise UserError(f"guidance: must be from 0 to {MAX_GUIDANCE}, got {guidance}")
+        if steps is not None and not 1 <= steps <= MAX_STEPS:
+            raise UserError(f"steps: must be from 1 to {MAX_STEPS}, got {steps}")
         if self.few_step and steps is not None and steps not in (made_for := _steps_of_student(usual)):
             words = " or ".join(map(str, made_for))
             raise UserError(f"steps: {self.path} is a student, made for {words} steps, got {steps}")

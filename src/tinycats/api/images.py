@@ -38,6 +38,8 @@ def load_images(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 def load_image(file: str | os.PathLike[str]) -> Image.Image:
     """One image, upright, RGB, of its full size. Raises UserError where the file cannot be read or is none."""
     path = Path(file)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: is a pipe, socket or device, and no image")
     try:
         return decode(path.read_bytes())
     except FileNotFoundError:

@@ -28,6 +28,8 @@ def class_named(name: str, classes: Collection[str], option: str) -> str:
 
 def not_found(path: Path) -> str:
     """One line about a missing file, with the most similar ones in its directory."""
+    if path.is_symlink():
+        return "is a link to nothing"
     near = nearest_names(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else []
     return "not found" + did_you_mean([str(path.parent / name) for name in near])
 

@@ -95,10 +95,12 @@ def merge(
     """
     require_model(base, "--base")
     require_adapter(adapter)
-    if out.exists():
-        raise UserError(f"{out}: already exists; choose another --out")
     from tinycats.adapters.adapter import load_adapted
-    from tinycats.generator.sampler import load_sampler, save_sampler
+    from tinycats.generator.sampler import SUFFIX, load_sampler, save_sampler
+
+    for path in (out, out.with_name(out.name + SUFFIX)):
+        if path.exists():
+            raise UserError(f"{path}: already exists; choose another --out")
 
     model, settings = load_adapted(base, adapter), load_sampler(base)
     model.save_pretrained(out)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar
 
 import typer
 
 from tinycats.commands.options import Root
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 SHOWN = 10  # findings of each kind, without --all
+T = TypeVar("T")
+
+
+Finding = TypedDict("Finding", {"finding": str, "image": str, "split": str, "class": str, "other": str, "score": float})
 
 
 def data(
@@ -25,18 +32,29 @@ def data(
     """
     import json
 
-    from tinycats.runtime.errors import UserError
-    from tinycats.runtime.files import read_json
+    from pydantic import JsonValue, TypeAdapter
 
-    try:
-        numbers = read_json(root / "metrics/data.json")
-        findings: list[dict[str, Any]] = read_json(root / "metrics/findings.json")
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: not found; `dvc repro preprocess` writes it") from None
+    numbers = _read(root / "metrics/data.json", TypeAdapter(dict[str, JsonValue]))
+    findings = _read(root / "metrics/findings.json", TypeAdapter(list[Finding]))
     if as_json:
         print(json.dumps({"metrics": numbers, "findings": findings}, indent=2, ensure_ascii=False))
         return
-    _print(numbers, findings, None if all_findings else SHOWN)
+    _print(numbers, [dict(finding) for finding in findings], None if all_findings else SHOWN)
+
+
+def _read(path: Path, kind: TypeAdapter[T]) -> T:
+    from pydantic import ValidationError
+
+    from tinycats.runtime.bounds import read_small
+    from tinycats.runtime.errors import UserError
+
+    try:
+        return kind.validate_json(read_small(path))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; `dvc repro preprocess` writes it") from None
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        raise UserError(f"{path}: is not intact ({reason}); `dvc repro preprocess` writes it again") from None
 
 
 TITLES = {

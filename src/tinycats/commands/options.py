@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinycats.runtime.errors import UserError
+
 if TYPE_CHECKING:
     from tinycats.api.models import ModelName
 
-Root = Annotated[Path, typer.Option(help="The project's directory.")]
 MAX_SEED = 2**63 - 1  # that torch takes
+
+
+def _existing(root: Path) -> Path:
+    if not root.is_dir():
+        problem = "is no directory" if root.exists() else "not found"
+        raise UserError(f"{root}: {problem}; name the project's with --root")
+    return root
+
+
+Root = Annotated[Path, typer.Option(help="The project's directory.", callback=_existing)]
 
 
 def model_or_usual(model: Path | None, name: ModelName, onnx: bool = False) -> Path:

@@ -52,7 +52,7 @@ def predict(
     found = _answers(Classifier.from_pretrained(path), images, top)
     if as_json:
         results = [_result(file, prediction) for file, prediction in zip(images, found, strict=True)]
-        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         _print_table(images, found)
 

@@ -36,6 +36,8 @@ def register(
         check_version(version)
     except ValueError as error:
         raise UserError(f"--version: {error}") from None
+    if stage == "":
+        raise UserError("--stage: must be a name, such as prod, got ''")
     tags = registry.register(Path(), names, version, stage, rev)
     if not tags:
         typer.echo(f"{', '.join(names)}: {version} is registered already" + (f", and in {stage}" if stage else ""))

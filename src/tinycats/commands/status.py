@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tinycats.runtime.errors import UserError
+from tinycats.commands.options import Root
 
 
 def status(
-    root: Annotated[Path, typer.Option(help="The project's directory.")] = Path(),
+    root: Root = Path(),
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Update it every second, until Ctrl-C.")] = False,
     all_runs: Annotated[bool, typer.Option("--all", "-a", help="Finished runs too, and sizes on disk.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, including finished runs.")] = False,
@@ -32,10 +32,6 @@ def status(
 
     from tinycats.runtime.status import find_runs, status_table
 
-    if not root.is_dir():
-        raise UserError(
-            f"{root}: {'is no directory' if root.exists() else 'not found'}; name the project's with --root"
-        )
     if prune:
         _prune(root)
         return

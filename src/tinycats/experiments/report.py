@@ -13,7 +13,6 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -63,10 +62,27 @@ def metrics_of(revision: Revision) -> dict[str, dict[str, Any]]:
     found = {}
     for path, content in sorted(revision.files.items()):
         if path.startswith(f"{METRICS}/") and path.endswith(".json"):
-            with suppress(ValueError):
-                if isinstance(parsed := json.loads(content), dict):
-                    found[_group(PurePosixPath(path))] = _figures(_values(parsed))
+            try:
+                parsed = _parsed(content)
+            except ValueError as error:
+                if not revision.commit:
+                    raise _unreadable(path, error) from None
+                continue
+            if isinstance(parsed, dict):
+                found[_group(PurePosixPath(path))] = _figures(_values(parsed))
     return found
+
+
+def _parsed(content: bytes) -> Any:
+    """JSON. Raises ValueError where it is none."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _unreadable(path: str, error: Exception) -> UserError:
+    return UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); `dvc repro` writes it again")
 
 
 def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str]) -> dict[str, Any]:
@@ -78,10 +94,9 @@ def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str])
         try:
             _add(entry, PurePosixPath(path), content, images)
         except (ValueError, KeyError, TypeError, AttributeError, OSError, csv.Error, yaml.YAMLError) as error:
-            problem = f"{path}: cannot be read ({' '.join(str(error).split())})"
             if not revision.commit:
-                raise UserError(f"{problem}; `dvc repro` writes it again") from None
-            left_out.append(f"{revision.commit[:7]}:{problem}")
+                raise _unreadable(path, error) from None
+            left_out.append(f"{revision.commit[:7]}:{path}: cannot be read ({' '.join(str(error).split())})")
     return entry
 
 
@@ -95,7 +110,7 @@ def _add(entry: dict[str, Any], path: PurePosixPath, content: bytes, images: dic
         return
     name = path.relative_to(METRICS).with_suffix("").as_posix()
     if path.suffix == ".json":
-        parsed = json.loads(content)
+        parsed = _parsed(content)
         if isinstance(parsed, dict):
             entry["metrics"][_group(path)] = _figures(_values(parsed))
         elif path.stem in ("train", "val"):

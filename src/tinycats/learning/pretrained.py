@@ -78,8 +78,8 @@ class PretrainedModel(nn.Module):
         config = read_config(directory, cls.config_type)
         tensors = read_weights(directory)
         with torch.device("meta"):  # takes no memory, however large a network the config describes
-            shapes = {name: tensor.shape for name, tensor in cls(config).state_dict().items()}
-        check_shapes(directory / WEIGHTS_NAME, tensors, shapes, CONFIG_NAME)
+            expected = cls(config).state_dict()
+        check_tensors(directory / WEIGHTS_NAME, tensors, expected, CONFIG_NAME)
         model = cls(config)
         model.load_state_dict(tensors)
         return model.eval()
@@ -149,14 +149,22 @@ def read_tensors(path: Path, if_missing: str) -> dict[str, Tensor]:
     return tensors
 
 
-def check_shapes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Sequence[int]], config: str) -> None:
-    """Raise UserError if the tensors in `path` are not those that its neighbour, the file `config`, asks for."""
+def check_tensors(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], config: str) -> None:
+    """Raise UserError if the tensors in `path` are not those that its neighbour, the file `config`, asks for.
+
+    Of `expected`, names and shapes count, and whether they are floating-point numbers.
+    """
     problems = [f"no {name}" for name in expected if name not in tensors]
     problems += [f"unknown {name}" for name in tensors if name not in expected]
     problems += [
-        f"{name} is {list(tensors[name].shape)}, not {list(shape)}"
-        for name, shape in expected.items()
-        if name in tensors and list(tensors[name].shape) != list(shape)
+        f"{name} is {list(tensors[name].shape)}, not {list(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    problems += [
+        f"{name} holds {str(tensors[name].dtype).removeprefix('torch.')}, not floating-point numbers"
+        for name, tensor in expected.items()
+        if name in tensors and tensor.is_floating_point() and not tensors[name].is_floating_point()
     ]
     if problems:
         raise UserError(f"{path}: does not fit {config}: {some(problems)}")

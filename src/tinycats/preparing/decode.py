@@ -21,9 +21,11 @@ RARE_REASONS = {  # and what can be done
     "git_lfs_pointer": "it is a pointer of Git LFS: `git lfs pull` gets the image",
 }
 # Not EPS, for which Pillow starts Ghostscript
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "PPM", "MPO")
 MAX_PIXELS = 100_000_000  # more is treated as a decompression bomb
-BITS_TAG = 258  # of TIFF
+BITS_TAG, PHOTOMETRIC_TAG, SAMPLE_FORMAT_TAG = 258, 262, 339  # of TIFF
+WHITE_IS_ZERO, UNSIGNED, SIGNED = 0, 1, 2  # what the latter two may say
+PNG_DEPTH = slice(24, 25)  # where a PNG has the bits of a value
 DARK = 16  # of 255: no photo is so dark, but 12 bits of 16 are, when the upper 8 are taken
 TURNED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -100,7 +102,7 @@ def _decode(content: bytes, min_side_px: int, max_pixels: int) -> Image.Image:
     if min(width, height) < min_side_px:
         raise BadImageError("too_small")
     turned = TURNED.get(_orientation(image))
-    upright = _to_rgb(image)
+    upright = _to_rgb(image, max(content[PNG_DEPTH]) if image.format == "PNG" else 8)
     return upright if turned is None else upright.transpose(turned)
 
 
@@ -113,23 +115,50 @@ def _orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    bits = image.tag_v2.get(BITS_TAG, (8,)) if isinstance(image, TiffImagePlugin.TiffImageFile) else (8,)
+def _to_rgb(image: Image.Image, bits: int) -> Image.Image:
+    """`bits` of a value, if it is no TIFF, which says it itself."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = max(image.tag_v2.get(BITS_TAG, (8,)))
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
-        if max(bits) > 8 and max(high for _, high in image.getextrema()) < DARK:  # type: ignore[misc]
+        if bits > 8 and max(high for _, high in image.getextrema()) < DARK:  # type: ignore[misc]
             raise BadImageError("unsupported_depth")
         return image
-    if image.mode.startswith(("I", "F")):  # Pillow would clip them at 255
-        grey = to_eight_bits(np.asarray(image), bits[0] if 8 < bits[0] < 16 else None)
+    values = _grey_values(image)
+    if values is not None:
+        grey = to_eight_bits(values, bits if 8 < bits < 16 and image.format == "TIFF" else None)
         if grey is None:
             raise BadImageError("unsupported_depth")
+        if _tag(image, PHOTOMETRIC_TAG) == WHITE_IS_ZERO:
+            grey = 255 - grey
+        if isinstance(transparent := image.info.get("transparency"), int):
+            grey = np.where(values == transparent, np.uint8(255), grey)
         return Image.fromarray(grey).convert("RGB")
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))
         return opaque.convert("RGB")
     return image.convert("RGB")
+
+
+def _tag(image: Image.Image, number: int) -> object:
+    """The first value of a tag of a TIFF."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return None
+    found = image.tag_v2.get(number)
+    return found[0] if isinstance(found, tuple) else found
+
+
+def _grey_values(image: Image.Image) -> np.ndarray | None:
+    """Those of a grey image that Pillow would clip at 255, or take for others than they are; None of every other image."""
+    kind = _tag(image, SAMPLE_FORMAT_TAG)
+    if image.mode == "L" and kind == SIGNED:
+        return np.asarray(image).view(np.int8)
+    if not image.mode.startswith(("I", "F")):
+        return None
+    values = np.asarray(image)
+    unsigned = values.dtype == np.int32 and image.format == "TIFF" and kind in (None, UNSIGNED)
+    return values.view(np.uint32) if unsigned else values
 
 
 def to_square(image: Image.Image, size_px: int, fit: Fit = "crop") -> np.ndarray:

@@ -21,6 +21,7 @@ from tinycats.runtime.section import Count, Fraction, NonNegative, OpenFraction,
 from tinycats.runtime.section import DeviceName as DeviceName
 
 ImageSize = Annotated[int, Field(ge=16, le=1024)]
+MAX_STEPS, MAX_GUIDANCE = 1000, 100  # of a sampler
 Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 AugmentationLevel = Literal["none", "basic", "full"]
@@ -34,6 +35,8 @@ FaceSource = Literal["boxes", "cat_face"]  # heads' boxes that came with the dat
 
 def _check_place(path: str) -> str:
     """A path as it stands: DVC, which watches it, knows neither home folders nor addresses."""
+    if not path:
+        raise ValueError("must name a folder, tar or zip, got ''")
     if path.startswith("~"):
         raise ValueError(f"~ is not expanded here; write the whole path, for example with $HOME, got {path!r}")
     if "://" in path:
@@ -258,8 +261,8 @@ class SamplerSettings(Section):
     """How a generator makes images: steps from noise to data, and guidance, which a student has baked in."""
 
     method: Literal["euler", "heun"]
-    steps: Count
-    guidance: Annotated[float, Field(ge=0)]  # 1 is no guidance
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
+    guidance: Annotated[float, Field(ge=0, le=MAX_GUIDANCE)]  # 1 is no guidance
     guidance_low: Fraction  # guidance applies where guidance_low <= t < guidance_high
     guidance_high: Fraction
 

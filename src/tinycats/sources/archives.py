@@ -34,6 +34,8 @@ ZIP_ENTRY_BYTES = 128  # of a member in the list of a zip, on average at most
 INSTEAD = "unpack it and name the folder"
 ZIP_END, ZIP64_LOCATOR = b"PK\x05\x06", b"PK\x06\x07"
 UTF8_FLAG = 0x800  # of a name in a zip
+UNICODE_PATH = 0x7075  # a field of a member of a zip
+MAX_NAME_LETTERS = 4096
 # What computers and disks on a network keep beside the files of people
 SYSTEM_NAMES = frozenset(
     ["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "recycler",
@@ -76,11 +78,13 @@ def open_members(source: Path) -> Iterator[list[Member]]:
         raise UserError(f"{source}: is an address; download it first and name the file")
     if not source.exists():
         raise UserError(f"{source}: not found{_where(source)}; name a directory, tar or zip")
+    if not (source.is_file() or source.is_dir()):
+        raise UserError(f"{source}: is a pipe, socket or device; name a directory, tar or zip")
     packed = source.stat().st_size
     if source.is_file() and packed == 0:
         raise UserError(f"{source}: is an empty file")
     if source.is_dir():
-        yield list(_walk(source, PurePosixPath(), frozenset()))
+        yield list(_walk(source))
     elif _begins_like_zip(source):
         with _one_line(source):
             _check_list(source)
@@ -130,17 +134,22 @@ def _one_line(source: Path) -> Iterator[None]:
         raise UserError(f"{source}: the archive is truncated or damaged ({reason})") from None
 
 
-def _walk(directory: Path, relative: PurePosixPath, above: frozenset[Path]) -> Iterator[Member]:
-    above = above | {directory.resolve()}
-    for path in sorted(directory.iterdir()):
-        where = relative / path.name
+def _walk(source: Path) -> Iterator[Member]:
+    """Folders before what they hold. Their list, and not Python's stack, says how deep they may be."""
+    entered = [(PurePosixPath(), source.resolve(), iter(sorted(source.iterdir())))]
+    while entered:
+        folder, _, entries = entered[-1]
+        if (path := next(entries, None)) is None:
+            entered.pop()
+            continue
+        where = folder / path.name
         if not path.is_dir():
             yield Member(where, False, path.read_bytes, _problem(path))
-        elif path.is_symlink() and path.resolve() in above:
+        elif path.is_symlink() and path.resolve() in {place for _, place, _ in entered}:
             yield Member(where, False, path.read_bytes, "link to a folder above")
         else:
             yield Member(where, True, path.read_bytes)
-            yield from _walk(path, where, above)
+            entered.append((where, path.resolve(), iter(sorted(path.iterdir()))))
 
 
 def _problem(path: Path) -> str | None:
@@ -197,11 +206,22 @@ def _zip_member(source: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name as UTF-8, which macOS and others write without saying so."""
+    """The name as UTF-8, which macOS and others write without saying so, and others again besides one in the letters of a PC."""
     name = info.orig_filename
-    if not info.flag_bits & UTF8_FLAG:  # then zipfile takes the bytes for those of an IBM PC
-        name = os.fsdecode(name.encode("cp437"))
-    return name
+    if info.flag_bits & UTF8_FLAG:
+        return name
+    stored = name.encode("cp437")  # zipfile takes the bytes for those of an IBM PC
+    return os.fsdecode(_unicode_path(info.extra, stored) or stored)
+
+
+def _unicode_path(extra: bytes, stored: bytes) -> bytes | None:
+    """The name of Info-ZIP's Unicode Path field (APPNOTE 4.6.9), where there is one of the name that is stored."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == UNICODE_PATH and len(field) > 5 and struct.unpack_from("<L", field, 1)[0] == zlib.crc32(stored):
+            return field[5:]
+    return None
 
 
 class _RefusedError(Exception):
@@ -253,6 +273,8 @@ def _check(source: Path, name: str, size: int) -> None:
     as_on_windows = PurePosixPath(name.replace("\\", "/"))
     if as_on_windows.is_absolute() or ".." in as_on_windows.parts or "\0" in name or name[1:3] in (":/", ":\\"):
         raise UserError(f"{source}: {name!r} points outside the archive; refused")
+    if len(name) > MAX_NAME_LETTERS:
+        raise UserError(f"{source}: {name[:40]!r}... is a name of {len(name)} letters; the limit is {MAX_NAME_LETTERS}")
     if size > MAX_MEMBER_BYTES:
         raise UserError(f"{source}: {name!r} has {size} bytes; the limit is {MAX_MEMBER_BYTES}")
 
@@ -274,5 +296,9 @@ def _check_end(source: Path, packed: int, tar: tarfile.TarFile) -> None:
     file.seek(tar.offset)
     if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
         raise tarfile.ReadError("its end is missing")
-    while file.read(2**20):  # to the last byte, where gzip and xz hold their check sums
+    while chunk := file.read(2**20):  # to the last byte, where gzip and xz hold their check sums
         _check_whole(source, packed, 0, file.tell())
+        if chunk.strip(tarfile.NUL):
+            raise UserError(
+                f"{source}: goes on behind the end of its archive, as two in one file do; name each of them"
+            )

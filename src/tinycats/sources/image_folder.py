@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ from tinycats.sources.layout import LAYOUT, find_layout
 from tinycats.sources.names import escaped, tidy_name
 
 OUTSIDE = "outside the class folders"
+TOO_DEEP = "nested too deeply"
+_SUFFIX = re.compile(
+    r"\.(?=[0-9]*[a-z])[0-9a-z]{1,10}"
+)  # of others, such as ".001" and ". Müller", each would be a reason
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ def image_folder(source: Path, left_out: list[LeftOut] | None = None) -> Iterato
     first = len(left_out)
     with open_members(source) as members:
         usable = [member for member in members if not member.is_clutter]
-        layout = find_layout([m.path for m in usable if not m.is_directory and is_image_name(m.path)])
+        files = [member.path for member in usable if not member.is_directory]
+        layout = find_layout(list(filter(is_image_name, files)) or [path for path in files if not path.suffix])
         classes: set[str] = set()
         with_images: set[str] = set()
         of_class: dict[str, list[LeftOut]] = {}
@@ -59,7 +65,7 @@ def image_folder(source: Path, left_out: list[LeftOut] | None = None) -> Iterato
             if member.is_directory:
                 continue
             split, place = ("", ()) if member.is_clutter else layout.place(member.path)
-            content, reason = _read(member, len(place) == 2)
+            content, reason = _read(member, len(place))
             if reason is None:
                 class_name = _class_name(source, place[0])
                 with_images.add(class_name)
@@ -79,9 +85,9 @@ def image_folder(source: Path, left_out: list[LeftOut] | None = None) -> Iterato
             )
 
 
-def _read(member: Member, in_class: bool) -> tuple[bytes, str | None]:
-    """The content of an image, or the reason why it is none."""
-    suffix = member.path.suffix.lower()
+def _read(member: Member, depth: int) -> tuple[bytes, str | None]:
+    """The content of an image, or the reason why it is none. `depth`: 2 in a class folder, more in folders of that, else less."""
+    suffix, in_class = member.path.suffix.lower(), depth == 2
     if member.is_clutter:
         return b"", "not downloaded from iCloud" if suffix == ".icloud" else "hidden, or of the system"
     if member.problem:
@@ -90,17 +96,19 @@ def _read(member: Member, in_class: bool) -> tuple[bytes, str | None]:
         return b"", OUTSIDE
     if suffix in UNREAD_SUFFIXES:
         return b"", f"format that is not read: {suffix}"
-    if not in_class:
+    if depth < 2 or (depth > 2 and suffix):
         return b"", _no_image(suffix)
     content = member.read()
     if content.startswith(LFS_POINTER):
         return b"", "pointer of Git LFS (`git lfs pull` gets the file)"
     if suffix not in SUFFIXES and format_of(content) not in READ_FORMATS:
         return b"", _no_image(suffix)
-    return content, None
+    return (content, None) if in_class else (b"", TOO_DEEP)
 
 
 def _no_image(suffix: str) -> str:
+    if suffix and not _SUFFIX.fullmatch(suffix):
+        return "no image"
     return f"no image: {suffix or 'no suffix'}"
 
 
@@ -119,7 +127,7 @@ def _found(left_out: list[LeftOut]) -> str:
 
 def _class_name(source: Path, folder: str) -> str:
     name = tidy_name(folder)
-    if not name or not has_text_only(name):
+    if not has_text_only(name) or name in ("", ".", ".."):
         raise UserError(
             f"{source}: the folder {folder!r} has no name that can be read (it is not UTF-8, or has control characters, or "
             "nothing that can be seen); rename it, or pack the archive again with names in UTF-8"

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from tinycats.sources.names import escaped
+
 LAYOUT = "class/name.jpg or train|valid|test/class/name.jpg"
 SPLIT_FOLDERS = "train, valid (or val) and test"
 _SPLITS = {
@@ -25,9 +27,9 @@ def split_of(folder: str) -> str | None:
 
 @dataclass(frozen=True)
 class Layout:
-    """`above`: how many folders lie above those of the splits or classes. `folders`: the names of these."""
+    """`above`: the folders above those of the splits or classes. `folders`: the names of these."""
 
-    above: int
+    above: tuple[str, ...]
     folders: frozenset[str]
 
     @property
@@ -35,8 +37,11 @@ class Layout:
         return bool(self.folders) and all(map(split_of, self.folders))
 
     def place(self, path: PurePosixPath) -> tuple[str, tuple[str, ...]]:
-        """The split, or nothing, and the parts of the path from its class on."""
-        parts = path.parts[self.above :]
+        """The split, or nothing, and the parts of the path from its class on: none where it lies elsewhere."""
+        depth = len(self.above)
+        if path.parts[:depth] != self.above:
+            return "", ()
+        parts = path.parts[depth:]
         if not self.has_splits:
             return "", parts
         split = split_of(parts[0]) if len(parts) > 1 else None
@@ -51,15 +56,16 @@ class Layout:
                 f"{others[0]!r} is no split folder, but stands beside {splits}; split folders are {SPLIT_FOLDERS}, "
                 "with a folder for each class in them"
             )
-        return f"{path} is nested too deeply; it must be {LAYOUT}"
+        return f"{escaped(str(path))} is nested too deeply; it must be {LAYOUT}"
 
 
 def find_layout(images: Collection[PurePosixPath]) -> Layout:
     """The layout of these images."""
-    above = 0
+    above: tuple[str, ...] = ()
     while True:
-        folders = frozenset(path.parts[above] for path in images if len(path.parts) > above + 1)
-        deeper = any(len(path.parts) > above + 2 for path in images)
+        depth = len(above)
+        folders = frozenset(path.parts[depth] for path in images if len(path.parts) > depth + 1)
+        deeper = any(len(path.parts) > depth + 2 for path in images)
         if len(folders) != 1 or not deeper or all(map(split_of, folders)):
             return Layout(above, folders)
-        above += 1
+        above += tuple(folders)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import write_json
@@ -14,6 +14,7 @@ from tinycats.runtime.files import write_json
 class CallRecord(BaseModel):
     """`state` is what this end knows: a running call may have ended since."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
     name: str  # of the run: stage and a hash of all that determines it
     stage: str
     call_id: str
@@ -25,7 +26,7 @@ class CallRecord(BaseModel):
     gpu: str | None
     gpus: int
     usd_per_hour: float  # of one GPU
-    spawned_at: float  # Unix time
+    spawned_at: Annotated[float, Field(ge=0, lt=2**36)]  # Unix time
     state: Literal["running", "finished", "failed", "cancelled"] = "running"
     attempts: int | None = None
     seconds: float | None = None  # of all attempts at the call
