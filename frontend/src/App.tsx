@@ -19,35 +19,41 @@ interface Page {
   needsModels: boolean;
 }
 
-const StartPage = lazy(() => import('./pages/start/StartPage'));
+/** Of the page that the address names, the code is fetched at once: what it needs comes at the same time. */
+function page(path: string, load: () => Promise<{ default: ComponentType }>): ComponentType {
+  if ((location.hash.slice(1).split('?', 1)[0] || '/') === path) load().catch(() => undefined); // shown by the page's own attempt
+  return lazy(load);
+}
+
+const StartPage = page('/', () => import('./pages/start/StartPage'));
 
 const PAGES: Page[] = [
   {
     path: '/classify',
     title: 'Classify',
     Icon: ClassifyIcon,
-    Component: lazy(() => import('./pages/classify/ClassifyPage')),
+    Component: page('/classify', () => import('./pages/classify/ClassifyPage')),
     needsModels: true,
   },
   {
     path: '/generate',
     title: 'Generate',
     Icon: GenerateIcon,
-    Component: lazy(() => import('./pages/generate/GeneratePage')),
+    Component: page('/generate', () => import('./pages/generate/GeneratePage')),
     needsModels: true,
   },
   {
     path: '/benchmark',
     title: 'Benchmark',
     Icon: BenchmarkIcon,
-    Component: lazy(() => import('./pages/benchmark/BenchmarkPage')),
+    Component: page('/benchmark', () => import('./pages/benchmark/BenchmarkPage')),
     needsModels: true,
   },
   {
     path: '/experiments',
     title: 'Experiments',
     Icon: ExperimentsIcon,
-    Component: lazy(() => import('./pages/experiments/ExperimentsPage')),
+    Component: page('/experiments', () => import('./pages/experiments/ExperimentsPage')),
     needsModels: false,
   },
 ];

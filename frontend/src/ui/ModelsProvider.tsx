@@ -1,4 +1,4 @@
-import { Fragment, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from 'react';
+import { Fragment, startTransition, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from 'react';
 import { Engine } from '../lib/engine';
 import { messageOf } from '../lib/errors';
 import { registerServiceWorker } from '../lib/isolation';
@@ -79,8 +79,10 @@ export function ModelsProvider({ children }: { children: ReactNode }) {
     load(wanted).then(
       (loaded) => {
         if (!current) return;
-        setFound(loaded);
-        setError(null);
+        startTransition(() => {
+          setFound(loaded);
+          setError(null);
+        });
       },
       (reason: unknown) => {
         if (!current) return;

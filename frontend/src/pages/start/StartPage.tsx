@@ -22,10 +22,7 @@ export default function StartPage() {
 }
 
 function Start() {
-  const { manifest, engine } = useModels();
-  const found = useFirstCats();
-  const { cats, running, error, make } = found;
-  const { title, synthetic } = manifest.data;
+  const { title, synthetic } = useModels().manifest.data;
   return (
     <>
       <Typography variant="h1">Cats that do not exist</Typography>
@@ -39,6 +36,18 @@ function Start() {
           Choose a breed
         </Button>
       </Box>
+      <Cats />
+    </>
+  );
+}
+
+/** Apart from the rest, which need not be drawn again at each step. */
+function Cats() {
+  const { manifest, engine } = useModels();
+  const found = useFirstCats();
+  const { cats, running, error, make } = found;
+  return (
+    <>
       <Activity
         engine={engine}
         busy={running ? `Cat ${cats.filter(({ done }) => done).length + 1} of ${cats.length} …` : null}

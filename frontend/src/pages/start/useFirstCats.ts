@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { startTransition, useCallback, useEffect, useRef, useState } from 'react';
 import { messageOf } from '../../lib/errors';
 import { settled } from '../../lib/isolation';
 import { generatorInfo, generatorNames, type Manifest } from '../../lib/manifest';
@@ -65,8 +65,9 @@ export function useFirstCats() {
     const controller = new AbortController();
     abort.current = controller;
     const { signal } = controller;
+    // in slices: a step that is drawn a little later is better than a click that waits
     const change = (update: (current: FirstCats) => FirstCats) => {
-      if (!signal.aborted) setState(update);
+      if (!signal.aborted) startTransition(() => setState(update));
     };
     const changeCat = (index: number, part: Partial<Cat>) =>
       change((current) => ({ ...current, cats: current.cats.map((cat, i) => (i === index ? { ...cat, ...part } : cat)) }));
@@ -76,18 +77,18 @@ export function useFirstCats() {
       change(() => ({ ...next, running: true }));
       const { model } = next.cats[0]!.settings;
       const { image_size: size, classes } = generatorInfo(manifest, model);
-      const noises = next.cats.map(({ settings }) => gaussianNoise(settings.seed, 0, 3 * size ** 2));
       const asked = performance.now();
       const { loadMs } = await engine.call('load', { model, precision }, { signal });
       const arrived = Math.max(asked, performance.now() - loadMs);
-      noises.forEach((noise, index) => changeCat(index, { frame: toRgba(noise, size) }));
       for (const [index, { settings }] of next.cats.entries()) {
+        const noise = gaussianNoise(settings.seed, 0, 3 * size ** 2);
+        changeCat(index, { frame: toRgba(noise, size) });
         await engine.call(
           'generate',
           {
             model,
             precision,
-            noise: noises[index]!,
+            noise,
             classWeights: classWeights(settings.mix, classes),
             settings: settings.sampler,
           },
