@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launchChromium } from '../chromium.mjs';
-import { downloaded, GOLDEN, manifest, openPage, pixels, visit, type Visit } from './browser.ts';
-import type { Site } from './server.ts';
+import { expect, test } from 'vitest';
+import { downloaded, GOLDEN, manifest, pixels, type Visit } from './browser.ts';
+import { shareSite, site, withPage } from './shared.ts';
 
 interface GoldenAnswer {
   file: string;
@@ -20,26 +18,10 @@ interface Golden {
 }
 
 const golden = JSON.parse(readFileSync(join(GOLDEN, 'pictures.json'), 'utf8')) as Golden;
-let browser: Browser;
-let site: Site;
+shareSite(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
 
-beforeAll(async () => {
-  browser = await launchChromium(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
-  site = await openPage();
-});
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
-
-async function withPage(use: (visit: Visit) => Promise<void>, precision: 'fp32' | 'int8' = 'int8'): Promise<void> {
-  const visited = await visit(browser, site, '/classify', { precision });
-  try {
-    await use(visited);
-    expect(visited.errors).toEqual([]);
-  } finally {
-    await visited.close();
-  }
+function classifying(use: (visit: Visit) => Promise<void>, precision: 'fp32' | 'int8' = 'int8'): Promise<void> {
+  return withPage('/classify', use, { precision });
 }
 
 async function choose({ page }: Visit, files: string[]): Promise<void> {
@@ -78,7 +60,7 @@ async function answers({ page }: Visit, count: number): Promise<Map<string, Row>
 test.each(['fp32', 'int8'] as const)(
   "%s: probabilities and distances are the pipeline's, for every kind of picture",
   async (precision) => {
-    await withPage(async (visited) => {
+    await classifying(async (visited) => {
       await choose(
         visited,
         golden.pictures.map(({ file }) => file),
@@ -99,7 +81,7 @@ test.each(['fp32', 'int8'] as const)(
 );
 
 test('what the model sees is what the pipeline gives it, to one step of 255', async () => {
-  await withPage(async (visited) => {
+  await classifying(async (visited) => {
     for (const { file, input } of golden.pictures) {
       await choose(visited, [file]);
       await visited.page.getByRole('region', { name: `Answer for ${file}` }).waitFor();
@@ -113,7 +95,7 @@ test('what the model sees is what the pipeline gives it, to one step of 255', as
 });
 
 test("accuracy on test pictures is the pipeline's, and the manifest's less three points", async () => {
-  await withPage(async (visited) => {
+  await classifying(async (visited) => {
     await choose(
       visited,
       golden.test.map(({ file }) => file),
@@ -133,7 +115,7 @@ test("accuracy on test pictures is the pipeline's, and the manifest's less three
 });
 
 test('pictures come in by dropping, pasting, the camera and the examples', async () => {
-  await withPage(async ({ page }) => {
+  await classifying(async ({ page }) => {
     const bytes = [...readFileSync(join(GOLDEN, 'plain.png'))];
     const transfer = await page.evaluateHandle((content) => {
       const data = new DataTransfer();
@@ -162,7 +144,7 @@ test('pictures come in by dropping, pasting, the camera and the examples', async
 });
 
 test('a file that is too large, broken or not a picture is refused with a reason, and the next picture works', async () => {
-  await withPage(async ({ page }) => {
+  await classifying(async ({ page }) => {
     const input = page.getByLabel('Choose pictures');
     await input.setInputFiles({ name: 'huge.png', mimeType: 'image/png', buffer: Buffer.alloc(10_000_001) });
     await page.getByText('huge.png is too large: 10.0 MB; the limit is 10.0 MB.').waitFor();
@@ -177,7 +159,7 @@ test('a file that is too large, broken or not a picture is refused with a reason
 });
 
 test('the heat map is of the class that is chosen, and can be switched off', async () => {
-  await withPage(async (visited) => {
+  await classifying(async (visited) => {
     const { page } = visited;
     await choose(visited, ['plain.png']);
     await page.getByTestId('answer').waitFor();
@@ -220,7 +202,7 @@ test('a picture of the data is answered with a class; noise and a page of text a
   await withManifest(
     () => ({ ...manifest(), classifier: bounded }),
     () =>
-      withPage(async (visited) => {
+      classifying(async (visited) => {
         const { page } = visited;
         const row = (file: string) =>
           page.getByRole('table', { name: 'All pictures' }).getByRole('row').filter({ hasText: file });
@@ -268,7 +250,7 @@ test('a version from before distances works, and the page says that there is non
     return true;
   };
   try {
-    await withPage(async (visited) => {
+    await classifying(async (visited) => {
       await choose(visited, ['noise.png']);
       await visited.page.getByText('distance: not available').waitFor();
       const found = (await answers(visited, 1)).get('noise.png')!;
@@ -285,14 +267,14 @@ test('the threshold in the manifest is used, the temperature is left to the mode
   await withManifest(
     () => ({ ...manifest(), classifier: { ...manifest().classifier, ...calibration } }),
     async () => {
-      await withPage(async (visited) => {
+      await classifying(async (visited) => {
         await choose(visited, ['plain.png']);
         await visited.page.getByText('calibration: not available').waitFor();
         await visited.page.getByText('“not sure” threshold: not available').waitFor();
         await visited.page.getByText(/^distance .*, limit: not available$/).waitFor();
       });
       calibration = { temperature: 3, reject_threshold: 1, distance_limit: undefined };
-      await withPage(async (visited) => {
+      await classifying(async (visited) => {
         await choose(visited, ['plain.png']);
         expect(await visited.page.getByTestId('answer').textContent()).toBe('Not sure');
         const { confidences } = (await answers(visited, 1)).get('plain.png')!;

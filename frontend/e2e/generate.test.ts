@@ -1,35 +1,19 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launchChromium } from '../chromium.mjs';
+import type { Page } from 'playwright-core';
+import { expect, test } from 'vitest';
 import { readText } from '../src/lib/png.ts';
 import { generatorInfo } from '../src/lib/manifest.ts';
 import { sessionRuns } from '../src/lib/sampler.ts';
-import { downloaded, manifest, openPage, pixels, visit, type Visit, type VisitOptions } from './browser.ts';
-import type { Site } from './server.ts';
+import { downloaded, manifest, pixels, type Visit, type VisitOptions } from './browser.ts';
+import { shareSite, withPage } from './shared.ts';
 
 const { classes } = manifest().generator;
 const [FIRST, SECOND] = classes as [string, string];
 const STEPS = 4;
-let browser: Browser;
-let site: Site;
 
-beforeAll(async () => {
-  browser = await launchChromium();
-  site = await openPage();
-});
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+shareSite();
 
-async function withPage(settings: string, use: (visit: Visit) => Promise<void>, options: VisitOptions = {}): Promise<void> {
-  const visited = await visit(browser, site, `/generate?${settings}`, options);
-  try {
-    await use(visited);
-    expect(visited.errors).toEqual([]);
-  } finally {
-    await visited.close();
-  }
+function generating(settings: string, use: (visit: Visit) => Promise<void>, options?: VisitOptions): Promise<void> {
+  return withPage(`/generate?${settings}`, use, options);
 }
 
 async function generate(page: Page): Promise<void> {
@@ -68,7 +52,7 @@ test('the same link gives the same pixels; seed, class, guidance, method and mod
       count: '1',
       ...part,
     }).toString();
-  await withPage(settings(), async ({ page }) => {
+  await generating(settings(), async ({ page }) => {
     await generate(page);
     const first = await pixels(page.getByTestId('picture'));
     expect(new Set(first).size).toBeGreaterThan(4); // not a plane: of its colours there is one value a channel, and alpha
@@ -90,7 +74,7 @@ test('the same link gives the same pixels; seed, class, guidance, method and mod
 });
 
 test('a link opened at the moment in which the page writes its address is not lost', async () => {
-  await withPage(`class=${FIRST}&seed=1&count=1`, async ({ page }) => {
+  await generating(`class=${FIRST}&seed=1&count=1`, async ({ page }) => {
     const seed = page.getByRole('textbox', { name: 'Seed' });
     for (let number = 2; number < 12; number++) {
       await seed.fill(`${1000 + number}`); // to be written to the address in 300 ms
@@ -106,7 +90,7 @@ test('a link opened at the moment in which the page writes its address is not lo
 });
 
 test.each(['euler', 'heun'] as const)('%s takes the number of model runs that the form says', async (method) => {
-  await withPage(`model=teacher&class=${FIRST}&seed=1&steps=${STEPS}&guidance=2&method=${method}&count=2`, async ({ page }) => {
+  await generating(`model=teacher&class=${FIRST}&seed=1&steps=${STEPS}&guidance=2&method=${method}&count=2`, async ({ page }) => {
     const runs = sessionRuns({ ...manifest().generator.sampler, method, steps: STEPS });
     await page.getByText(`${2 * runs} model runs`).waitFor();
     await generate(page);
@@ -115,7 +99,7 @@ test.each(['euler', 'heun'] as const)('%s takes the number of model runs that th
 });
 
 test('the page starts with the student: its own steps, no guidance to set, the same pixels again', async () => {
-  await withPage(`class=${FIRST}&seed=7&count=1`, async ({ page }) => {
+  await generating(`class=${FIRST}&seed=7&count=1`, async ({ page }) => {
     const { steps } = generatorInfo(manifest(), 'student').sampler;
     await page.getByText(`${steps} model runs`).waitFor();
     await page.getByText(/Guidance is built in/).waitFor();
@@ -143,7 +127,7 @@ test('the page starts with the student: its own steps, no guidance to set, the s
 });
 
 test('the scrubber goes from the noise to the picture, and every step differs', async () => {
-  await withPage(`class=${FIRST}&seed=3&steps=${STEPS}&count=1`, async ({ page }) => {
+  await generating(`class=${FIRST}&seed=3&steps=${STEPS}&count=1`, async ({ page }) => {
     await generate(page);
     const seen = new Set([String(await pixels(page.getByTestId('picture')))]);
     const slider = page.getByRole('slider', { name: /^Step \d/ });
@@ -158,7 +142,7 @@ test('the scrubber goes from the noise to the picture, and every step differs', 
 });
 
 test('cancel stops before the last step, and the next run is whole', async () => {
-  await withPage(`model=teacher&class=${FIRST}&seed=3&steps=100&count=12`, async ({ page }) => {
+  await generating(`model=teacher&class=${FIRST}&seed=3&steps=100&count=12`, async ({ page }) => {
     await page.getByRole('button', { name: 'Generate', exact: true }).click();
     await page.getByText(/^Picture \d+ of 12, step [1-9]\d* of 100$/).waitFor();
     await page.getByRole('button', { name: 'Cancel' }).click();
@@ -176,7 +160,7 @@ test.each([
   { model: 'teacher', guidance: { guidance: '3', method: 'heun' } },
 ])('a PNG of $model holds the pixels that are shown and the settings that made them', async ({ model, guidance }) => {
   const settings = `model=${model}&class=${FIRST}&seed=5&steps=2&guidance=3&method=heun&count=1`;
-  await withPage(settings, async ({ page }) => {
+  await generating(settings, async ({ page }) => {
     await generate(page);
     const shown = await pixels(page.getByTestId('picture'));
     const { name, content } = await downloaded(page, () => page.getByRole('button', { name: /Save PNG of picture 1/ }).click());
@@ -207,7 +191,7 @@ test.each([
 test('the copied link makes the same picture in another browser', async () => {
   let link = '';
   let picture: number[] = [];
-  await withPage(
+  await generating(
     `class=${FIRST}&seed=11&steps=2&count=1`,
     async ({ page }) => {
       await generate(page);
@@ -218,7 +202,7 @@ test('the copied link makes the same picture in another browser', async () => {
     },
     { permissions: ['clipboard-read', 'clipboard-write'] },
   );
-  await withPage(link.split('?')[1]!, async ({ page }) => {
+  await generating(link.split('?')[1]!, async ({ page }) => {
     await generate(page);
     expect(await pixels(page.getByTestId('picture'))).toEqual(picture);
   });
@@ -231,12 +215,12 @@ test.each(['student', 'teacher'])(
     const ends = [`class=${FIRST}&seed=1`, `class=${SECOND}&seed=2`];
     const pictures: number[][] = [];
     for (const end of ends) {
-      await withPage(`${settings}&${end}&count=1`, async ({ page }) => {
+      await generating(`${settings}&${end}&count=1`, async ({ page }) => {
         await generate(page);
         pictures.push(await pixels(page.getByTestId('picture')));
       });
     }
-    await withPage(`${settings}&${ends[0]}&to=${SECOND}&toSeed=2&frames=4`, async ({ page }) => {
+    await generating(`${settings}&${ends[0]}&to=${SECOND}&toSeed=2&frames=4`, async ({ page }) => {
       await generateWalk(page);
       const frames = await Promise.all([0, 1, 2, 3].map((i) => pixels(page.getByTestId('walk-frame').nth(i))));
       expect([frames[0], frames[3]]).toEqual(pictures);

@@ -2,31 +2,18 @@ import { readFileSync, readdirSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Page } from 'playwright-core';
+import { expect, test } from 'vitest';
 import { CONTENT_POLICY, HUB } from '../build/origins.ts';
-import { launchChromium } from '../chromium.mjs';
 import { BASE, DIST, manifest, openPage, PATIENCE_MS, visit } from './browser.ts';
 import { openSite, type Site } from './server.ts';
+import { browser, shareSite, site } from './shared.ts';
 
 const CLASSIFIER = manifest().classifier.files.int8;
 const ISOLATED = { 'Cross-Origin-Embedder-Policy': 'require-corp' }; // a worker's script needs it too
 const CORS = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' };
-let browser: Browser;
-let site: Site;
 
-beforeAll(async () => {
-  browser = await launchChromium();
-  site = await openPage();
-});
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
-beforeEach(() => {
-  site.fault = null;
-  site.requests.length = 0;
-});
+shareSite();
 
 function asked(path: string, of = site): number {
   return of.requests.filter((url) => url.endsWith(path)).length;

@@ -1,10 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launchChromium } from '../chromium.mjs';
-import { manifest, openPage, SCREENSHOTS, violations, visit } from './browser.ts';
-import type { Site } from './server.ts';
+import type { Page } from 'playwright-core';
+import { beforeAll, expect, test } from 'vitest';
+import { manifest, SCREENSHOTS, violations, visit } from './browser.ts';
+import { browser, shareSite, site } from './shared.ts';
 
 const [FIRST] = manifest().generator.classes as [string];
 const PAGES = {
@@ -28,18 +27,9 @@ const PAGES = {
   },
 };
 const WIDTHS = [360, 800, 1440];
-let browser: Browser;
-let site: Site;
 
-beforeAll(async () => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  browser = await launchChromium();
-  site = await openPage();
-});
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+shareSite();
+beforeAll(() => void mkdirSync(SCREENSHOTS, { recursive: true }));
 
 /** The layout shifts so far, which no click of the user explains. */
 function shifted(page: Page): Promise<number> {

@@ -1,29 +1,14 @@
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { launchChromium } from '../chromium.mjs';
-import { GOLDEN, manifest, openPage, visit, type Visit } from './browser.ts';
-import type { Site } from './server.ts';
+import { describe, expect, test } from 'vitest';
+import { GOLDEN, manifest, visit, type Visit } from './browser.ts';
+import { browser, shareSite, site } from './shared.ts';
 
 /** Origins of the Hub that the Space was uploaded to; tests/pipeline/test_space.py does that. */
 const HUB = process.env.HUB?.split(' ');
 
 // What a Space is and a page elsewhere is not: its models lie in a repository
 describe.runIf(HUB)('a Space', () => {
-  let browser: Browser;
-  let site: Site;
-
-  beforeAll(async () => {
-    browser = await launchChromium();
-    site = await openPage();
-  });
-  afterAll(async () => {
-    await browser.close();
-    await site.close();
-  });
-  beforeEach(() => {
-    site.requests.length = 0;
-  });
+  shareSite();
 
   /** Classifies a picture; the addresses of what was fetched elsewhere. */
   async function classified({ page, context }: Visit): Promise<string[]> {

@@ -1,41 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launchChromium } from '../chromium.mjs';
+import type { Page } from 'playwright-core';
+import { expect, test } from 'vitest';
 import { displayName, generatorInfo } from '../src/lib/manifest.ts';
 import { readText } from '../src/lib/png.ts';
-import { BASE, GOLDEN, manifest, openPage, pixels, visit, type Visit, type VisitOptions } from './browser.ts';
-import type { Site } from './server.ts';
+import { BASE, GOLDEN, manifest, pixels } from './browser.ts';
+import { browser, shareSite, site, withPage } from './shared.ts';
 
 const { files, classes, sampler } = generatorInfo(manifest(), 'student');
 const BREEDS = classes.filter((name) => name !== manifest().classifier.other).slice(0, 12);
 const MADE = /^Made on your device just now/;
-let browser: Browser;
-let site: Site;
 
-beforeAll(async () => {
-  browser = await launchChromium();
-  site = await openPage();
-});
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
-beforeEach(() => {
-  site.fault = null;
-  site.requests.length = 0;
-});
-
-async function withPage(route: string, use: (visit: Visit) => Promise<void>, options: VisitOptions = {}): Promise<void> {
-  const visited = await visit(browser, site, route, options);
-  try {
-    await use(visited);
-    expect(visited.errors).toEqual([]);
-  } finally {
-    await visited.close();
-  }
-}
+shareSite();
 
 /** Until the pictures of the Generate page have their verdicts. */
 async function made(page: Page): Promise<void> {
