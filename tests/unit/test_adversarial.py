@@ -218,8 +218,8 @@ def test_consistency_is_kept_beside_the_adversary_on_the_same_rows(processed: Pa
         one = {name: rows[row : row + 1] for name, rows in first.items()}
         z, t, h, weights = (one[name] for name in ("z", "t", "h", "class_weights"))
         with torch.no_grad():
-            velocity = (student(z, t, h, weights) - z) / (1 - t)[:, None, None, None]
-        errors.append((velocity - task.targets(student, one)).square().mean())
+            image = z + (1 - t)[:, None, None, None] * task.targets(student, one)
+            errors.append((student(z, t, h, weights) - image).square().mean())
     assert losses[1.0] - losses[0.0] == pytest.approx(torch.stack(errors).mean().item(), rel=1e-3)
 
 
