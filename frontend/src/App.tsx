@@ -169,7 +169,7 @@ function Navigation() {
               px: { xs: 0, md: 1.5 },
               py: { xs: 1, md: 0.75 },
               borderRadius: { md: 2 },
-              fontSize: { xs: '0.7rem', sm: '0.75rem', md: '0.9rem' },
+              fontSize: { xs: '0.75rem', md: '0.9rem' },
               fontWeight: here ? 700 : 500,
               color: here ? 'primary.main' : 'text.secondary',
               bgcolor: { md: here ? 'action.selected' : 'transparent' },

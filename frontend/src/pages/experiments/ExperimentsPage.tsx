@@ -4,7 +4,7 @@ import Button from '@mui/material/Button';
 import Tab from '@mui/material/Tab';
 import Tabs from '@mui/material/Tabs';
 import Typography from '@mui/material/Typography';
-import { lazy, Suspense, useEffect, useState, type ComponentType } from 'react';
+import { lazy, startTransition, Suspense, useEffect, useState, type ComponentType } from 'react';
 import { useSearchParams } from 'react-router';
 import { PageSkeleton } from '../../ui/PageSkeleton';
 import { Confusion } from './Confusion';
@@ -29,9 +29,12 @@ export default function ExperimentsPage() {
   const [attempt, setAttempt] = useState(0);
   useEffect(() => {
     const controller = new AbortController();
-    loadReport(controller.signal).then(setReport, (error: unknown) => {
-      if (!controller.signal.aborted) setProblem(error instanceof Error ? error.message : String(error));
-    });
+    loadReport(controller.signal).then(
+      (loaded) => startTransition(() => setReport(loaded)), // its tables are large: in slices
+      (error: unknown) => {
+        if (!controller.signal.aborted) setProblem(error instanceof Error ? error.message : String(error));
+      },
+    );
     return () => controller.abort();
   }, [attempt]);
 

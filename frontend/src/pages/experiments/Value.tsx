@@ -32,7 +32,7 @@ export function ValueText({ value }: { value: Value | undefined }) {
 
 export function NotAvailable() {
   return (
-    <Box component="span" sx={{ color: 'text.secondary', fontStyle: 'italic', fontSize: '0.85em', whiteSpace: 'nowrap' }}>
+    <Box component="span" sx={{ color: 'text.secondary', fontStyle: 'italic', fontSize: '0.75rem', whiteSpace: 'nowrap' }}>
       not available
     </Box>
   );
