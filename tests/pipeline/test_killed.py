@@ -18,6 +18,7 @@ import yaml
 
 from tests.conftest import ROOT, SIZE
 from tests.pipeline.forks import Fork, address
+from tinycats.commands.params import compose
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 
 pytestmark = [
@@ -35,7 +36,7 @@ def workspace(processed: Path, tmp_path_factory: pytest.TempPathFactory):
     def make(name: str) -> Path:
         path = tmp_path_factory.mktemp(name)
         shutil.copytree(processed, path / "data/processed/photo")
-        content = yaml.safe_load((ROOT / "params.yaml").read_text())
+        content = yaml.safe_load(compose(ROOT, ["distill=demo"]))
         # A lower learning rate: in the few steps of the guard the loss must fall in the rounding of every machine
         content["classifier"] |= {"image_size": SIZE, "epochs": 8, "batch_size": 8, "lr": 0.0005}
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 2, "heads": 2}

@@ -14,7 +14,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, read_adapter
+from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, AS_HERE, read_adapter
 from tinycats.classifier.network import Classifier
 from tinycats.export.onnx_models import CONFIG_KEY, open_onnx, open_session
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
@@ -99,8 +99,15 @@ def test_nor_is_an_adapters(tmp_path: Path) -> None:
 
 
 def test_adapters_weights_of_a_hundred_gigabytes_are_not_read(tmp_path: Path) -> None:
-    info = {"base_sha256": "0", "like": "a", "config": CONFIG.model_dump()}
-    config = {"peft_type": "LORA", "r": 4, "base_model_name_or_path": None, "auto_mapping": info}
+    info = {"base_sha256": "0", "like": CONFIG.classes[0], "config": CONFIG.model_dump()}
+    config = {
+        "peft_type": "LORA",
+        "r": 4,
+        "lora_alpha": 4,
+        "base_model_name_or_path": None,
+        "auto_mapping": info,
+        **AS_HERE,
+    }
     (tmp_path / ADAPTER_CONFIG_NAME).write_text(json.dumps(config))
     size = 100 * 2**30
     path = tmp_path / ADAPTER_WEIGHTS_NAME

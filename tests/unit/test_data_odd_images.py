@@ -226,7 +226,7 @@ def test_ten_bits_of_colour_in_a_png_of_sixteen_have_their_reason():
     dark = np.full((32, 32, 3), 1000, ">u2")
     lines = b"".join(b"\0" + row.tobytes() for row in dark)
     assert reason(png(32, 32, bits=16, colour=2, lines=lines)) == "unsupported_depth"
-    lines = b"".join(b"\0" + row.tobytes() for row in dark * 60)
+    lines = b"".join(b"\0" + row.tobytes() for row in np.full((32, 32, 3), 60000, ">u2"))
     assert (pixels(png(32, 32, bits=16, colour=2, lines=lines)) == 60000 >> 8).all()
 
 
@@ -238,10 +238,12 @@ def test_white_may_be_zero(bits, kind, dtype, top):
 
 
 def test_numbers_with_and_without_a_sign_are_not_taken_for_each_other():
-    large = (RAMP[:, :32] * (2**32 - 1)).astype(np.uint32)
-    assert np.abs(pixels(tiff(32, 1, 1, large.tobytes(), photometric=1)) - GREY[:, :32]).max() <= 1
-    small = (RAMP[:, :32] * 255 - 128).astype(np.int8)
-    assert np.abs(pixels(tiff(8, 1, 2, small.tobytes(), photometric=1)) - GREY[:, :32]).max() <= 1
+    ramp = np.linspace(0, 1, 32 * 32).reshape(32, 32)
+    grey = np.floor(ramp * 255.999).astype(int)[..., None]
+    large = (ramp * (2**32 - 1)).astype(np.uint32)
+    assert np.abs(pixels(tiff(32, 1, 1, large.tobytes(), photometric=1)) - grey).max() <= 1
+    small = (ramp * 255 - 128).astype(np.int8)
+    assert np.abs(pixels(tiff(8, 1, 2, small.tobytes(), photometric=1)) - grey).max() <= 1
 
 
 def test_the_transparent_grey_of_sixteen_bits_becomes_white():

@@ -23,6 +23,7 @@ from tests.unit.test_export_onnx import (  # noqa: F401
     workspace,
 )
 from tinycats.backbones.features import FrozenFeatures, features_of
+from tinycats.commands.params import compose
 from tinycats.data.processed import Split, load_split
 from tinycats.evaluation.distribution import frechet_distance, labels_in_proportion
 from tinycats.export.onnx_models import OnnxClassifier, OnnxGenerator
@@ -252,7 +253,7 @@ class TestDeterminism:
     def test_the_stage_in_another_process_and_directory_writes_the_same_bytes(self, place, result, tmp_path):
         for name in ("models", "data"):
             shutil.copytree(place / name, tmp_path / name)
-        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params = yaml.safe_load(compose(ROOT, ["distill=demo"]))
         params.update(seed=0, sampler=stage_sampler(SAMPLERS["generator"]), quantize=SETTINGS)
         params["evaluate"]["features"] = FEATURES
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typing_extensions import TypedDict  # pydantic takes that of typing from Python 3.12 on
 
 from tinycats.commands.options import Root
 
