@@ -1,7 +1,8 @@
 """Time and memory of the pipeline's stages by the number of photos: is it linear, and what does one machine bear?
 
     python benchmarks/scale.py 1000 3000 30000 --work /tmp/scale
-    python benchmarks/scale.py 30000 300000 --work /tmp/scale --until preprocess --set preprocess.features=null
+    python benchmarks/scale.py 30000 300000 --work /tmp/scale --until preprocess \\
+        --set preprocess.features=null preprocess.near_duplicates=report
     python benchmarks/scale.py --work /tmp/scale --folders 300 30000
 
 Draws so many photos of 128 px, no two of them copies, into a tar, and runs the stages in a fresh clone of the committed code, one

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tinycats.publishing.layout import MANIFEST_NAME
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import file_hash, read_json
 
 PRETRAINED = Path("pretrained")
-MANIFEST = "manifest.json"
 
 
 def released_model(folder: Path, model: str = "classifier") -> Path:
     """The int8 file of a model of `folder`. Raises UserError where it is not what the folder's manifest says."""
-    manifest = folder / MANIFEST
+    manifest = folder / MANIFEST_NAME
     try:
         content = read_json(manifest)
         name = content[model]["files"]["int8"]
