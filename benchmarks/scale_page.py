@@ -240,6 +240,7 @@ def scale_page(result: Content, machine: str) -> str:
         machine=machine,
         load=f"{min(loads):.0f} to {max(loads):.0f}" if loads else "not noted",
         overview=overview(result),
+        note=result.get("note"),
         most_more_gb=MOST_MORE_MB / 1024,
         most_seconds=MOST_SECONDS,
         verdicts=verdicts(result),
