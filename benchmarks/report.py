@@ -291,11 +291,16 @@ def real_cats(result: Content) -> str:
     classifier, photos = metrics["evaluate"]["classifier"], metrics["preprocess"]["splits"]["train"]
     faces = sum(seconds[stage] for stage in ("preprocess", "train_dit", "distill")) / 60
     right, classes = f"{classifier['top1']:.1%} of {classifier['n']} test photos", len(metrics["fetch"]["classes"])
+    again = (
+        " Not all stages ran at one commit: see [photos.md](docs/benchmarks/photos.md)."
+        if result.get("ran_again")
+        else ""
+    )
     text = f"""
 Both come from one run on {photos} real photos of cats and dogs, on {machine["cores"]} CPU cores ({machine["cpu"]}, no GPU):
 {result["seconds"] / 60:.0f} minutes in all, {faces:.0f} of them to find the faces, train the generator and distil it into a
 student that needs four steps, {seconds["train_classifier"] / 60:.0f} for the classifier. It is right about {right}
-of {classes} classes. `dvc exp run -S data=oxford_pets` repeats it."""
+of {classes} classes. `dvc exp run -S data=oxford_pets` repeats it.{again}"""
     head = ["made by the student in four steps, a row a breed", "what the classifier says about real test photos"]
     pictures = [
         "![Faces of cats, made by the student](docs/oxford_pets-student.png)",
