@@ -124,6 +124,6 @@ def cancel(
 
     state, record = find_record(root, run)
     if record.state != "running":
-        raise UserError(f"{record.name}: is not running but {record.state}; nothing is to be cancelled")
+        raise UserError(f"{record.name}: is not running but {record.state}; there is nothing to cancel")
     cancel_there(state, record)
     print(f"cancelled {record.name}")

@@ -27,6 +27,7 @@ from tinycats.runtime.errors import UserError
 
 SCHEMA_VERSION = 1
 REPORT_NAME = "experiments.json"
+REPAIR = "`dvc repro` writes it again"  # what is in the workspace
 STEPPED = re.compile(r"(.+)_(\d+)")  # DVCLive directories hold the images of a step as <series>_<step>.png
 
 
@@ -66,7 +67,7 @@ def metrics_of(revision: Revision) -> dict[str, dict[str, Any]]:
                 parsed = _parsed(content)
             except ValueError as error:
                 if not revision.commit:
-                    raise _unreadable(path, error) from None
+                    raise UserError(f"{_unreadable(path, error)}; {REPAIR}") from None
                 continue
             if isinstance(parsed, dict):
                 found[_group(PurePosixPath(path))] = _figures(_values(parsed))
@@ -81,8 +82,8 @@ def _parsed(content: bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def _unreadable(path: str, error: Exception) -> UserError:
-    return UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); `dvc repro` writes it again")
+def _unreadable(path: str, error: Exception) -> str:
+    return f"{path}: cannot be read ({' '.join(str(error).split())})"
 
 
 def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str]) -> dict[str, Any]:
@@ -95,8 +96,8 @@ def _describe(revision: Revision, images: dict[str, bytes], left_out: list[str])
             _add(entry, PurePosixPath(path), content, images)
         except (ValueError, KeyError, TypeError, AttributeError, OSError, csv.Error, yaml.YAMLError) as error:
             if not revision.commit:
-                raise _unreadable(path, error) from None
-            left_out.append(f"{revision.commit[:7]}:{path}: cannot be read ({' '.join(str(error).split())})")
+                raise UserError(f"{_unreadable(path, error)}; {REPAIR}") from None
+            left_out.append(f"{revision.commit[:7]}:{_unreadable(path, error)}")
     return entry
 
 
