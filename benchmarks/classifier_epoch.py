@@ -24,7 +24,7 @@ from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.classifier.task import ClassificationTask
 from tinycats.data.processed import load_classes, load_split
 from tinycats.data.raw import read_raw
-from tinycats.learning.loop import Batch
+from tinycats.learning.interface import Batch
 from tinycats.learning.precision import autocast, resolve_dtype
 from tinycats.preparing.preprocess import preprocess
 from tinycats.runtime.devices import resolve_device

@@ -34,7 +34,8 @@ from tinycats.evaluation.inference import generate, predict
 from tinycats.figures.sheets import class_grid, save_png
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.task import GRID_SAMPLER, VALIDATION_TIMES, FlowMatchingTask
-from tinycats.learning.loop import Batch, learning_rate
+from tinycats.learning.interface import Batch
+from tinycats.learning.loop import learning_rate
 from tinycats.learning.precision import autocast, resolve_dtype
 from tinycats.runtime.errors import one_line_errors
 from tinycats.runtime.files import atomic_path, write_json

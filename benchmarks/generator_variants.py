@@ -14,7 +14,7 @@ from tinycats.data.feed import Images
 from tinycats.data.randomness import RowRandom
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.task import FlowMatchingTask
-from tinycats.learning.loop import Batch
+from tinycats.learning.interface import Batch
 from tinycats.learning.optimizer import adamw
 from tinycats.runtime.params import AugmentationLevel, DitParams, Schedule, Section, TrainParams
 

@@ -15,7 +15,8 @@ from machine import ROOT
 from tinycats.commands.params import compose
 from tinycats.data.processed import Split
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.learning.loop import Task, train
+from tinycats.learning.interface import Task
+from tinycats.learning.loop import train
 from tinycats.runtime.history import History
 from tinycats.runtime.params import DitParams, Params, TrainingParams, parse_params
 from tinycats.runtime.run_directory import RunDirectory

@@ -25,7 +25,9 @@ from tinycats.distillation.discriminator import AUGMENTATION_NUMBERS, FrozenMaps
 from tinycats.distillation.task import simulate
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.sampler import sample, student_sampler
-from tinycats.learning.loop import Batch, _accumulate
+from tinycats.learning.gradients import GradientStep
+from tinycats.learning.interface import Batch
+from tinycats.learning.optimizer import adamw
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.history import History
 from tinycats.runtime.params import AdversaryParams
@@ -168,10 +170,11 @@ def test_parts_of_a_batch_add_up_to_the_same_gradients(processed: Path, changes:
     found, states = [], []
     for parts in (1, 2, 3):
         task = make_task(processed, **changes)
-        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        training = task.training.model_copy(update={"accumulation": parts})
+        gradient_step = GradientStep(task, task.model, adamw(task.model, training, {}), training, CPU, torch.float32)
         for step in (0, 1):
             task.model.zero_grad()
-            _accumulate(task, task.model, batch(task, step), parts, 12, scaler, CPU, torch.float32)
+            gradient_step.accumulate(batch(task, step))
         found.append({name: parameter.grad for name, parameter in task.model.named_parameters()})
         states.append(dict(task.model.named_buffers()))
     for other, state in zip(found[1:], states[1:], strict=True):

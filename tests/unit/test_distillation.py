@@ -19,7 +19,8 @@ from tinycats.distillation.training import distill_generator
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, student_sampler
 from tinycats.generator.task import sample_classes
-from tinycats.learning.loop import Batch, train
+from tinycats.learning.interface import Batch
+from tinycats.learning.loop import train
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.history import History
 from tinycats.runtime.run_directory import RunDirectory

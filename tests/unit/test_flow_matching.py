@@ -14,7 +14,8 @@ from tinycats.data.randomness import RowRandom
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, student_sampler
 from tinycats.generator.task import FlowMatchingTask, drop_classes, sample_times, velocity_loss
-from tinycats.learning.loop import Batch, train
+from tinycats.learning.interface import Batch
+from tinycats.learning.loop import train
 from tinycats.runtime.history import History
 from tinycats.runtime.run_directory import RunDirectory
 

@@ -16,7 +16,8 @@ from torch.optim.swa_utils import AveragedModel
 from tests.unit.training import TRAIN, split
 from tinycats.data.randomness import generator_for
 from tinycats.learning.average import WeightAverage
-from tinycats.learning.loop import Batch, learning_rate, train
+from tinycats.learning.interface import Batch
+from tinycats.learning.loop import learning_rate, train
 from tinycats.learning.optimizer import adamw
 from tinycats.runtime.checkpoints import Checkpoints
 from tinycats.runtime.errors import UserError

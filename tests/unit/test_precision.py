@@ -13,7 +13,8 @@ from torch import nn
 
 from tinycats.data.randomness import generator_for
 from tinycats.learning import precision
-from tinycats.learning.loop import Batch, train
+from tinycats.learning.interface import Batch
+from tinycats.learning.loop import train
 from tinycats.learning.precision import FASTER, candidates, resolve_dtype
 from tinycats.runtime.history import History
 from tinycats.runtime.params import Precision, TrainingParams

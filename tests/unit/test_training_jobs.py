@@ -35,7 +35,7 @@ from tinycats.data.pixels import as_tensor
 from tinycats.data.processed import Split, load_split
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.training import train_generator
-from tinycats.learning.loop import Batch
+from tinycats.learning.interface import Batch
 from tinycats.learning.optimizer import adamw
 from tinycats.runtime.errors import UserError
 

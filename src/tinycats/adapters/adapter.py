@@ -16,12 +16,18 @@ from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tinycats.adapters.student import add_change, teacher_of
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
-from tinycats.learning.pretrained import WEIGHTS_NAME, check_tensors, read_config, read_tensors, read_validated
+from tinycats.learning.pretrained import (
+    WEIGHTS_NAME,
+    check_tensors,
+    read_config,
+    read_tensors,
+    read_validated,
+    write_tensors,
+)
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_directory, file_hash
 
@@ -138,14 +144,10 @@ def save_adapter(model: TinyDiT, base: Path, like: str, output: Path) -> None:
     config.auto_mapping = info.model_dump()  # type: ignore[attr-defined]
     config.base_model_name_or_path = str(base)  # type: ignore[attr-defined]
     config.inference_mode = True  # type: ignore[attr-defined]
-    tensors = {
-        PREFIX + name: tensor.detach().cpu().contiguous()
-        for name, tensor in peft.get_peft_model_state_dict(model).items()
-    }
+    tensors = {PREFIX + name: tensor for name, tensor in peft.get_peft_model_state_dict(model).items()}
     with atomic_directory(output) as directory:
         config.save_pretrained(str(directory))  # type: ignore[attr-defined]
-        save_file(tensors, directory / ADAPTER_WEIGHTS_NAME, metadata={"format": "pt"})
-        (directory / ADAPTER_WEIGHTS_NAME).chmod(0o644)  # save_file makes it 0600
+        write_tensors(tensors, directory / ADAPTER_WEIGHTS_NAME)
 
 
 def read_adapter_config(directory: Path) -> AdapterConfig:

@@ -16,7 +16,7 @@ from tinycats.data.feed import Images
 from tinycats.data.pixels import as_tensor, to_float
 from tinycats.data.processed import Split
 from tinycats.data.randomness import RowRandom, derive_seed
-from tinycats.learning.loop import Batch
+from tinycats.learning.interface import Batch
 from tinycats.learning.precision import autocast
 from tinycats.learning.task import ImageTask
 from tinycats.runtime.history import History

@@ -110,12 +110,8 @@ def read_raw(directory: Path, names: Collection[str] | None = None) -> Iterator[
                 raise UserError(f"{directory}: images.tar has more images than index.csv; fetch it again")
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not found; run the fetch stage first") from None
-    except (
-        tarfile.TarError,
-        KeyError,
-        ValueError,
-        csv.Error,
-    ) as error:  # a ValueError of text that is no UTF-8, or of a box
+    # a ValueError of text that is no UTF-8, or of a box
+    except (tarfile.TarError, KeyError, ValueError, csv.Error) as error:
         raise UserError(f"{directory}: is damaged ({error}); fetch it again") from None
 
 

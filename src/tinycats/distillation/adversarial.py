@@ -43,7 +43,7 @@ from tinycats.distillation.task import GRID_STEPS, VALIDATION_STEPS, StudentTask
 from tinycats.generator.network import TinyDiT, one_hot_classes
 from tinycats.generator.task import SAMPLES_PER_CLASS
 from tinycats.learning.distributed import total
-from tinycats.learning.loop import Batch
+from tinycats.learning.interface import Batch
 from tinycats.runtime.history import History
 from tinycats.runtime.params import AdversaryParams
 

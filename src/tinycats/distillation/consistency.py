@@ -19,7 +19,7 @@ from tinycats.data.pixels import columns, to_float
 from tinycats.data.randomness import RowRandom
 from tinycats.distillation.task import StudentTask, mean_velocity
 from tinycats.generator.network import TinyDiT, one_hot_classes
-from tinycats.learning.loop import Batch
+from tinycats.learning.interface import Batch
 
 
 def row_levels(first: int, rows: int, levels: int, teacher_share: float) -> Tensor:

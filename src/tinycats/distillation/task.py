@@ -18,7 +18,7 @@ from tinycats.data.pixels import columns
 from tinycats.generator.network import TinyDiT, null_classes
 from tinycats.generator.sampler import student_sampler
 from tinycats.generator.task import GeneratorTask, as_grid, sample_classes
-from tinycats.learning.loop import Batch
+from tinycats.learning.interface import Batch
 from tinycats.runtime.history import History
 from tinycats.runtime.params import DistillParams, SamplerSettings
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,12 @@ import torch
 from tinycats.backbones.features import WITHOUT, FrozenFeatures, feature_name, features_of
 from tinycats.classifier.network import Classifier
 from tinycats.data.pixels import as_tensor
-from tinycats.data.processed import load_classes, load_split, sampled
+from tinycats.data.processed import Split, load_classes, load_split, sampled
 from tinycats.evaluation import intervals
 from tinycats.evaluation.classification import classification_metrics, confidence_metrics
+from tinycats.evaluation.comparison import distances, reference_marks
 from tinycats.evaluation.copying import Nearest, copying_metrics, nearer, nearest
-from tinycats.evaluation.distribution import (
-    TooFewImagesError,
-    diversity,
-    frechet_distance,
-    inside_manifold,
-    kernel_distance,
-    labels_in_proportion,
-)
+from tinycats.evaluation.distribution import labels_in_proportion
 from tinycats.evaluation.few_steps import few_step_grid, few_step_ways
 from tinycats.evaluation.inception import InceptionUnavailableError, inception_metrics, load_inception
 from tinycats.evaluation.inference import generate, noise_images, predict, predict_unscaled
@@ -42,7 +34,6 @@ from tinycats.runtime.files import atomic_directory, write_json
 from tinycats.runtime.memory import keep_freed_memory
 from tinycats.runtime.params import DeviceName, EvaluateParams, SamplerParams, SamplerSettings
 from tinycats.runtime.track import progress
-from tinycats.runtime.words import some
 
 GRID_COLUMNS = 8
 # At most: all figures are of samples of larger splits, so that their cost is bounded
@@ -81,7 +72,7 @@ def evaluate(
     keep_freed_memory()
     target = resolve_device(device)
     teacher_settings, student_settings = teacher_sampler(sampler), student_sampler(sampler.student_steps)
-    (classes, other), (generated_classes, _) = load_classes(processed_dir), load_classes(view_dir)
+    (classes, _), (generated_classes, _) = load_classes(processed_dir), load_classes(view_dir)
     classifier = Classifier.from_pretrained(classifier_dir).to(target)
     frozen, features_name = FrozenFeatures(settings.features, WITHOUT).to(target), feature_name(settings.features)
     generator, student = (TinyDiT.from_pretrained(path).to(target) for path in (generator_dir, student_dir))
@@ -106,7 +97,7 @@ def evaluate(
         "generator": _generator_latency(generator, teacher_settings, settings.latency_runs, seed, target),
         "student": _generator_latency(student, student_settings, settings.latency_runs, seed, target),
     }
-    probabilities, distances = predict(classifier, test_for_classifier.images, target)
+    probabilities, distance = predict(classifier, test_for_classifier.images, target)
     in_classifier = np.array([classes.index(name) for name in generated_classes])  # of each class of the generators
     labels = labels_in_proportion(test.labels, settings.samples_per_class * len(generated_classes))
     requested = in_classifier[labels]
@@ -134,14 +125,14 @@ def evaluate(
     nearest_of_test = search(test.images, features["test"])
     nearest_training = {name: search(made[name], features[name]) for name in ("student", "teacher")}
 
-    marks = _marks(features, len(labels), seed)
+    marks = reference_marks(features["test"], features["train"], features["noise"], seed)
 
     def judge(name: str) -> dict[str, Any]:
         as_requested = predict(classifier, made[name], target)[0].argmax(axis=1) == requested
         return {
             "n_generated": len(made[name]),
             "n_real": len(test.images),
-            **_distances(features_name, features["test"], features[name], marks, settings, seed),
+            **distances(features_name, features["test"], features[name], marks, settings, seed),
             **intervals.share("class_agreement", as_requested),
         }
 
@@ -151,9 +142,6 @@ def evaluate(
             for kind, found in nearest_training[name].items()
         }
 
-    size = classifier.config.image_size
-    others = {kind: predict(classifier, images, target)[1] for kind, images in unlike_images(size, seed).items()}
-    unscaled = predict_unscaled(classifier, test_for_classifier.images, target)
     metrics: dict[str, Any] = {
         "images": {  # that the figures are made with, and of how many
             "classifier_test": len(test_for_classifier.labels),
@@ -163,13 +151,7 @@ def evaluate(
             "generator_train": len(train.labels),
             "generator_train_of": len(all_train.labels),
         },
-        "classifier": {
-            **classification_metrics(probabilities, test_for_classifier.labels, classes, other),
-            **confidence_metrics(
-                probabilities, unscaled, test_for_classifier.labels, classifier.config.reject_threshold
-            ),
-            "unlike": unlike_metrics(distances, others, classifier.config.distance_limit),
-        },
+        "classifier": _classifier_metrics(classifier, test_for_classifier, probabilities, distance, seed, target),
         "generator": {
             "n_train": len(train.images),
             **judge("teacher"),
@@ -206,82 +188,32 @@ def evaluate(
     write_json(metrics_path, metrics)
 
 
+def _classifier_metrics(
+    classifier: Classifier,
+    test: Split,
+    probabilities: np.ndarray,
+    distances: np.ndarray,
+    seed: int,
+    device: torch.device,
+) -> dict[str, Any]:
+    """By its answers about the test images: probabilities [N, K] and distances [N]."""
+    config = classifier.config
+    others = {
+        kind: predict(classifier, images, device)[1] for kind, images in unlike_images(config.image_size, seed).items()
+    }
+    unscaled = predict_unscaled(classifier, test.images, device)
+    return {
+        **classification_metrics(probabilities, test.labels, config.classes, config.other),
+        **confidence_metrics(probabilities, unscaled, test.labels, config.reject_threshold),
+        "unlike": unlike_metrics(distances, others, config.distance_limit),
+    }
+
+
 def _with_grid(labels: np.ndarray, num_classes: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels, followed by those that rare classes lack of `columns` images, and where the first `columns` of each are."""
     lacking = np.maximum(columns - np.bincount(labels, minlength=num_classes), 0)
     with_lacking = np.concatenate([labels, np.repeat(np.arange(num_classes), lacking)])
     return with_lacking, np.concatenate([np.flatnonzero(with_lacking == k)[:columns] for k in range(num_classes)])
-
-
-Marks = dict[tuple[str, str], float]  # ("fd" or "kd", "floor" or "noise") -> the distance
-
-
-def _distances(
-    features: str, test: np.ndarray, generated: np.ndarray, marks: Marks, settings: EvaluateParams, seed: int
-) -> dict[str, float]:
-    """FD, KD, precision, recall and diversity of features [N, D] against those of the test split, with intervals."""
-    resamples, k = settings.bootstrap, settings.neighbours
-    return _available(
-        {
-            "Fréchet distance": lambda: _with_share(
-                "fd", features, intervals.frechet(f"fd_{features}", test, generated, resamples, seed), marks
-            ),
-            "kernel distance": lambda: _with_share(
-                "kd", features, {f"kd_{features}": kernel_distance(test, generated)}, marks
-            ),
-            "interval of the kernel distance": lambda: _with_share(
-                "kd", features, intervals.kernel(f"kd_{features}", test, generated, resamples, seed), marks
-            ),
-            "precision": lambda: intervals.share(f"precision_{features}", inside_manifold(generated, test, k)),
-            "recall": lambda: intervals.share(f"recall_{features}", inside_manifold(test, generated, k)),
-            "diversity": lambda: {f"diversity_{features}": diversity(test, generated)},
-            "interval of the diversity": lambda: intervals.diversity(
-                f"diversity_{features}", test, generated, resamples, seed
-            ),
-        }
-    )
-
-
-def _with_share(kind: str, features: str, figures: dict[str, float], marks: Marks) -> dict[str, float]:
-    """The distance, and where it lies between its marks: 0 is the floor, 1 is noise."""
-    if (kind, "floor") not in marks:
-        return figures
-    floor, noise = marks[kind, "floor"], marks[kind, "noise"]
-    if floor == noise:  # all images have the same features
-        return figures
-    name = f"{kind}_{features}"
-    shares = {
-        f"{name}_share{key.removeprefix(name)}": (value - floor) / (noise - floor) for key, value in figures.items()
-    }
-    return figures | shares
-
-
-def _marks(features: dict[str, np.ndarray], count: int, seed: int) -> Marks:
-    """The distances from the test images of `count` training images (the floor), and of noise."""
-    test, train = features["test"], features["train"]
-    as_many = {"floor": train[np.random.default_rng(seed).permutation(len(train))[:count]], "noise": features["noise"]}
-    kinds = {"fd": frechet_distance, "kd": kernel_distance}
-    try:
-        return {
-            (kind, mark): distance(test, made) for kind, distance in kinds.items() for mark, made in as_many.items()
-        }
-    except TooFewImagesError as error:
-        log.warning("evaluate: no marks of the distances: %s", error)
-        return {}
-
-
-def _available(computations: dict[str, Callable[[], dict[str, float]]]) -> dict[str, float]:
-    metrics: dict[str, float] = {}
-    for name, compute in computations.items():
-        try:
-            computed = compute()
-            wrong = [key for key, value in computed.items() if not math.isfinite(value)]
-            if wrong:
-                log.warning("evaluate: no %s: with so few or so alike images %s is no number", name, some(wrong))
-            metrics |= {key: value for key, value in computed.items() if key not in wrong}
-        except TooFewImagesError as error:
-            log.warning("evaluate: no %s: %s", name, error)
-    return metrics
 
 
 def _classifier_latency(classifier: Classifier, images: np.ndarray, runs: int, device: torch.device) -> dict[str, Any]:

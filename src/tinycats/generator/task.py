@@ -20,7 +20,7 @@ from tinycats.data.processed import Split
 from tinycats.data.randomness import RowRandom, generator_for
 from tinycats.generator.network import TinyDiT, null_classes, one_hot_classes
 from tinycats.generator.sampler import initial_noise, sample, to_uint8
-from tinycats.learning.loop import Batch
+from tinycats.learning.interface import Batch
 from tinycats.learning.precision import autocast
 from tinycats.learning.task import ImageTask
 from tinycats.runtime.history import History

@@ -9,76 +9,30 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import nn
 
 from tinycats.learning import distributed
 from tinycats.learning.average import WeightAverage
+from tinycats.learning.gradients import GradientStep
+from tinycats.learning.interface import Stateful, Task
 from tinycats.learning.optimizer import adamw
-from tinycats.learning.precision import DTYPES, NAMES, autocast, resolve_dtype
+from tinycats.learning.precision import DTYPES, NAMES, resolve_dtype
 from tinycats.learning.window import Window
 from tinycats.runtime.checkpoints import Checkpoints
 from tinycats.runtime.guard import LossGuard
 from tinycats.runtime.history import History
 from tinycats.runtime.memory import keep_freed_memory
 from tinycats.runtime.params import Schedule, TrainingParams
-from tinycats.runtime.processes import is_main, world_size
+from tinycats.runtime.processes import is_main
 from tinycats.runtime.progress import ProgressReport
 from tinycats.runtime.run_directory import RunDirectory
 from tinycats.runtime.run_settings import RunSettings
-
-Batch = dict[str, Tensor]
-
-
-class Stateful(Protocol):
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
-
-
-class Task(Stateful, Protocol):
-    """What is trained. Random numbers for a step come from the step alone."""
-
-    name: str
-    dtype: torch.dtype  # of autocast, in validation
-
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def warmup_steps(self) -> int: ...
-
-    @property
-    def model(self) -> nn.Module:
-        """The network to train."""
-
-    def batches(self, start: int, rows: range) -> Iterator[Batch]:
-        """These rows of the batches of the steps from `start` to `steps`; the first dimension of every tensor is the row."""
-
-    @property
-    def lr_scales(self) -> Mapping[str, float]:
-        """Times the learning rate, for the parameters whose names begin so."""
-
-    def indices(self, step: int) -> list[int]:
-        """Which images the batch of a step is made of."""
-
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The mean loss of a micro-batch, a scalar."""
-
-    def validates(self, done: int) -> bool:
-        """Whether validate() is to be called when `done` steps are done."""
-
-    def validate(self, done: int, averaged: nn.Module, history: History) -> bool:
-        """Validate the averaged model. Returns True to stop early."""
-
-    def summary(self) -> dict[str, float]:
-        """Figures of the whole run, for metrics.json."""
 
 
 def learning_rate(step: int, lr: float, warmup_steps: int, steps: int, schedule: Schedule) -> float:
@@ -113,12 +67,11 @@ def train(
     # A run ends in the precision that it began in, also where another machine resumes it
     dtype = resolve_dtype(training.precision, device) if checkpoint is None else DTYPES[checkpoint["precision"]]
     task.dtype, history.summary["precision"] = dtype, NAMES[dtype]
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     forward: nn.Module = torch.compile(model) if training.compile else model  # type: ignore[assignment]
-    forward = distributed.wrap(forward, device)
+    gradient_step = GradientStep(task, distributed.wrap(forward, device), optimizer, training, device, dtype)
     guard = LossGuard(run.guard_steps, task.warmup_steps, task.indices)
-    window = Window(guard, scaled=scaler.is_enabled())
-    stateful: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "scaler": scaler, "task": task}
+    window = Window(guard, scaled=gradient_step.scaler.is_enabled())
+    stateful: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "scaler": gradient_step, "task": task}
     if average is not None:
         stateful["average"] = average
 
@@ -149,32 +102,11 @@ def train(
         task.name, task.steps, start, training.batch_size, run.every_steps, directory.path, NAMES[dtype]
     )
     checkpoints = Checkpoints(directory, run.checkpoint_every_s, run.checkpoint_share)
-    parts = min(training.accumulation, distributed.smallest_part(training.batch_size))
     model.train()
     with report, checkpoints, _deferred_signals() as received:
         for step, batch in enumerate(task.batches(start, rows), start):
             rate = learning_rate(step, training.lr, task.warmup_steps, task.steps, training.schedule)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["lr_scale"]
-            while True:
-                try:
-                    loss = _accumulate(task, forward, batch, parts, training.batch_size, scaler, device, dtype)
-                    scaler.unscale_(optimizer)
-                    norm = nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
-                    scaler.step(optimizer)
-                    break
-                except torch.OutOfMemoryError:
-                    if parts * 2 > len(rows) or world_size() > 1:
-                        raise
-                    parts *= 2
-                    optimizer.zero_grad(set_to_none=True)
-                    scaler = _fresh(scaler, device)
-                    stateful["scaler"] = scaler
-                    if device.type == "cuda":
-                        torch.cuda.empty_cache()
-                    print(f"{task.name}: out of memory at step {step + 1}; continues with {parts} micro-batches a step")
-            scaler.update()
-            optimizer.zero_grad(set_to_none=True)
+            loss, norm = gradient_step(step, batch, rate)
             if average is not None:
                 average.update()
             window.add(step, loss, norm)
@@ -204,41 +136,6 @@ def train(
             if signal_number:
                 report.stop(signal.Signals(signal_number))
     return averaged
-
-
-def _accumulate(
-    task: Task,
-    model: nn.Module,
-    batch: Batch,
-    parts: int,
-    batch_size: int,
-    scaler: torch.amp.GradScaler,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Tensor:
-    """Add up the gradients of this process's micro-batches; return its share of the mean loss of the whole batch.
-
-    Every process has as many micro-batches, so that batch norms which wait for each other do so equally often.
-    """
-    split = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
-    mean = torch.zeros((), device=device)
-    for number in range(parts):
-        part = {name: tensors[number] for name, tensors in split.items()}
-        size = len(next(iter(part.values())))
-        more = isinstance(model, DistributedDataParallel) and number + 1 < parts
-        with model.no_sync() if more else nullcontext():  # type: ignore[operator]  # gradients are averaged once, at the end
-            with autocast(device, dtype):
-                loss = task.loss(model, part) * (size / batch_size)
-            scaler.scale(loss * world_size()).backward()  # they are averaged, and must be added up
-        mean += loss.detach()
-    return mean
-
-
-def _fresh(scaler: torch.amp.GradScaler, device: torch.device) -> torch.amp.GradScaler:
-    """A scaler like it that has seen nothing of the step under way."""
-    fresh = torch.amp.GradScaler(device.type, enabled=scaler.is_enabled())
-    fresh.load_state_dict(scaler.state_dict())
-    return fresh
 
 
 @contextmanager

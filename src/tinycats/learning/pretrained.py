@@ -55,12 +55,10 @@ class PretrainedModel(nn.Module):
 
     def save_pretrained(self, path: Path) -> None:
         """Write config.json and model.safetensors into the directory `path`, which appears whole or not at all."""
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         with atomic_directory(path) as directory:
             config = self.config.model_dump_json(indent=2) + "\n"
             (directory / CONFIG_NAME).write_text(config, encoding="utf-8")
-            save_file(tensors, directory / WEIGHTS_NAME, metadata={"format": "pt"})
-            (directory / WEIGHTS_NAME).chmod(0o644)  # save_file makes it 0600
+            write_tensors(self.state_dict(), directory / WEIGHTS_NAME)
 
     @classmethod
     def from_pretrained(cls, path: Path | str, *, subfolder: str = "", revision: str | None = None) -> Self:
@@ -130,8 +128,16 @@ def read_validated(path: Path, kind: type[M], if_missing: str, if_wrong: str = "
         raise UserError(f"{path}: not found; {if_missing}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {key}: {first['msg']}{if_wrong and f'; {if_wrong}'}") from None
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{path}: {key and f'{key}: '}{message}{if_wrong and f'; {if_wrong}'}") from None
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file that everybody may read."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # save_file makes it 0600
 
 
 def read_tensors(path: Path, if_missing: str) -> dict[str, Tensor]:

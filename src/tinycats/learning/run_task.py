@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from tinycats.learning.loop import Task, train
+from tinycats.learning.interface import Task
+from tinycats.learning.loop import train
 from tinycats.learning.pretrained import PretrainedModel
 from tinycats.runtime.history import History
 from tinycats.runtime.params import TrainingParams

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tinycats.data.batches import batch_indices
 from tinycats.data.feed import Images, feed
 from tinycats.data.processed import Split
-from tinycats.learning.loop import Batch
+from tinycats.learning.interface import Batch
 from tinycats.runtime.params import TrainingParams
 
 

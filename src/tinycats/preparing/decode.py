@@ -25,7 +25,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "PPM", "M
 MAX_PIXELS = 100_000_000  # more is treated as a decompression bomb
 BITS_TAG, PHOTOMETRIC_TAG, SAMPLE_FORMAT_TAG = 258, 262, 339  # of TIFF
 WHITE_IS_ZERO, UNSIGNED, SIGNED = 0, 1, 2  # what the latter two may say
-PNG_DEPTH = slice(24, 25)  # where a PNG has the bits of a value
+PNG_DEPTH = 24  # where a PNG has the bits of a value
 DARK = 16  # of 255: no photo is so dark, but 12 bits of 16 are, when the upper 8 are taken
 TURNED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -102,7 +102,7 @@ def _decode(content: bytes, min_side_px: int, max_pixels: int) -> Image.Image:
     if min(width, height) < min_side_px:
         raise BadImageError("too_small")
     turned = TURNED.get(_orientation(image))
-    upright = _to_rgb(image, max(content[PNG_DEPTH]) if image.format == "PNG" else 8)
+    upright = _to_rgb(image, content[PNG_DEPTH] if image.format == "PNG" else 8)
     return upright if turned is None else upright.transpose(turned)
 
 

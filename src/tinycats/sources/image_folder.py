@@ -26,9 +26,8 @@ from tinycats.sources.names import escaped, tidy_name
 
 OUTSIDE = "outside the class folders"
 TOO_DEEP = "nested too deeply"
-_SUFFIX = re.compile(
-    r"\.(?=[0-9]*[a-z])[0-9a-z]{1,10}"
-)  # of others, such as ".001" and ". Müller", each would be a reason
+# Of others, such as ".001" and ". Müller", each would be a reason
+_SUFFIX = re.compile(r"\.(?=[0-9]*[a-z])[0-9a-z]{1,10}")
 
 
 @dataclass(frozen=True)
