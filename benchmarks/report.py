@@ -25,7 +25,10 @@ PAGES = {  # file in docs/benchmarks/ -> its title and results
     "synthetic": ("The default run: synthetic cats", ["default", "default_amx"]),
     "photos": ("Runs on real photos", ["oxford_pets", "one_epoch", "jersey_numbers"]),
     "classifier": ("Training the classifier", ["finetuning", "unlike", "classifier_epoch"]),
-    "generator": ("Training the generator", ["generator_recipe", "generator_step", "generator_profile", "gpu"]),
+    "generator": (
+        "Training the generator",
+        ["generator_recipe", "student_recipe", "generator_step", "generator_profile", "gpu"],
+    ),
     "adapter": ("Adapters for an unseen breed", ["adapter_default", "adapter_oxford_pets"]),
     "web-page": ("The web page", ["web_page"]),
     "stages": ("Preparing images and starting stages", ["preprocessing", "data_report", "overhead"]),
@@ -42,6 +45,7 @@ TITLES = {
     "adapter_default": "Synthetic cats",
     "adapter_oxford_pets": "Oxford-IIIT Pet",
     "generator_recipe": "What helps a generator on few photos",
+    "student_recipe": "What helps the student on few photos",
     "generator_step": "A training step, compared with diffusers",
     "generator_profile": "Where the time of a training step goes",
     "gpu": "On one GPU, in minutes",
@@ -150,11 +154,14 @@ def headline(results: dict[str, Content]) -> str:
         measured(f"FD ({features}) of generator; student (training images {scale[0]}, noise {scale[1]})", fd)
         ways = [generator, student, *(evaluate["few_steps"][f"student_{steps}"] for steps in (2, 1))]
         shares = "; ".join(f"{way[f'fd_{features}_share']:.3f}" for way in ways)
-        measured("the same as a share, 0 to 1: generator; student in 4, in 2, in 1 step", shares)
+        measured(
+            "the same from 0 (training images) to 1 (noise), lower is better: generator; student in 4, in 2, in 1 step",
+            shares,
+        )
         if "unlike" in classifier:
             unlike = classifier["unlike"]
             told = f"{interval(unlike, 'told')}; {interval(unlike, 'unlike_test')}"
-            measured("images of nothing like it that are told as such; test images that are too", told)
+            measured("noise, blocks, gradients, text and plots that are told as unlike; test images that are too", told)
         agreement = "; ".join(interval(model, "class_agreement") for model in (generator, student))
         measured("images in which the classifier sees the requested class: generator; student", agreement)
         before, after = (f"{int8[f'bytes_{when}'] / 1e6:.1f} MB" for when in ("before", "after"))
@@ -288,19 +295,23 @@ def section(name: str, result: Content) -> str:
 def real_cats(result: Content) -> str:
     """What README shows first: a run on real photos."""
     seconds, machine, metrics = result["stage_seconds"], result["machine"], result["metrics"]
-    classifier, photos = metrics["evaluate"]["classifier"], metrics["preprocess"]["splits"]["train"]
+    classifier, kept, splits = (
+        metrics["evaluate"]["classifier"],
+        *(metrics["preprocess"][key] for key in ("kept", "splits")),
+    )
     faces = sum(seconds[stage] for stage in ("preprocess", "train_dit", "distill")) / 60
     right, classes = f"{classifier['top1']:.1%} of {classifier['n']} test photos", len(metrics["fetch"]["classes"])
+    local = any("archives" in override for override in result["overrides"])
+    part = ", a part of the dataset: `dvc exp run -S data=oxford_pets` takes all of it" if local else ""
     again = (
-        " Not all stages ran at one commit: see [photos.md](docs/benchmarks/photos.md)."
-        if result.get("ran_again")
-        else ""
+        " The stages ran at two commits: see [photos.md](docs/benchmarks/photos.md)." if result.get("ran_again") else ""
     )
+    where = f"{machine['cores']} CPU cores ({machine['cpu']}, no GPU)"
     text = f"""
-Both come from one run on {photos} real photos of cats and dogs, on {machine["cores"]} CPU cores ({machine["cpu"]}, no GPU):
-{result["seconds"] / 60:.0f} minutes in all, {faces:.0f} of them to find the faces, train the generator and distil it into a
-student that needs four steps, {seconds["train_classifier"] / 60:.0f} for the classifier. It is right about {right}
-of {classes} classes. `dvc exp run -S data=oxford_pets` repeats it.{again}"""
+Both were made from {kept} real photos of cats and dogs ({splits["train"]} for training{part}),
+on {where}: {result["seconds"] / 60:.0f} minutes in all, {faces:.0f} of them to find the faces, train the
+generator and distil it into a student that needs four steps, {seconds["train_classifier"] / 60:.0f} for the classifier. It names
+the right one of {classes} classes for {right}.{again}"""
     head = ["made by the student in four steps, a row a breed", "what the classifier says about real test photos"]
     pictures = [
         "![Faces of cats, made by the student](docs/oxford_pets-student.png)",

@@ -63,6 +63,7 @@ VARIANTS = {
     "no reconstruction": Variant("none towards the images that were noised", ["reconstruction_weight=0"]),
     "reconstruction 12": Variant("four times its weight", ["reconstruction_weight=12"]),
     "no own steps": Variant("later times start from noised images alone", ["own_share=0"]),
+    "own steps alone": Variant("later times start where the student leads alone", ["own_share=1"]),
     "no probe": Variant("the class from the heads alone", ["class_weight=0"]),
     "probe 1": Variant("more of the probe", ["class_weight=1"]),
     "weak heads": Variant("a quarter of the channels at half of the rate", ["channels=16", "head_lr=0.5"]),

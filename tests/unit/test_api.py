@@ -141,6 +141,35 @@ def test_other_arrays_are_refused(models: Path) -> None:
         assert said in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("images", "top", "said"),
+    [
+        ([picture()], 0, "top: must be a whole number from 1 on, got 0"),
+        ([None], 5, "an image must be a PIL image, an array or the name of a file, got NoneType"),
+        (["https://example.org/cat.jpg"], 5, "is an address; download the image"),
+    ],
+)
+def test_what_cannot_be_predicted_is_one_line(models: Path, images: list, top: int, said: str) -> None:
+    with pytest.raises(tinycats.UserError, match=said):
+        tinycats.Classifier.from_pretrained(models / "classifier").predict(images, top)
+
+
+@pytest.mark.parametrize("kind", [tinycats.Classifier, tinycats.Generator])
+def test_a_file_that_is_no_model_is_one_line(kind: type) -> None:
+    with pytest.raises(
+        tinycats.UserError, match=r"README\.md: is no model: neither a model directory nor an \.onnx file"
+    ):
+        kind.from_pretrained(ROOT / "README.md")
+
+
+def test_a_model_of_the_other_kind_is_named() -> None:
+    released = ROOT / "pretrained/onnx_int8"
+    with pytest.raises(tinycats.UserError, match=r"is a tinycats-generator, and no tinycats-classifier"):
+        tinycats.Classifier.from_pretrained(released / "generator.onnx")
+    with pytest.raises(tinycats.UserError, match=r"is a tinycats-classifier, and no tinycats-generator"):
+        tinycats.Generator.from_pretrained(released / "classifier.onnx")
+
+
 def test_where_nothing_is_named_the_own_model_comes_first(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +250,8 @@ def test_a_walk_passes_its_stops(models: Path) -> None:
     assert np.array_equal(images[1], to_uint8(expected)[0].numpy())
     with pytest.raises(tinycats.UserError, match="two stops"):
         student.walk(stops[:1], frames=4)
+    with pytest.raises(tinycats.UserError, match="stops: each must be a class and a seed"):
+        student.walk(["Bengal", "other"], frames=4)  # type: ignore[list-item]
 
 
 def test_what_is_between_two_noises_is_as_long_as_they_are() -> None:
@@ -242,6 +273,9 @@ def test_what_is_between_two_noises_is_as_long_as_they_are() -> None:
         ("generator", {"guidance": -1.0}, "guidance: must be from 0 to 100"),
         ("generator", {"classes": "bengl"}, "classes: no class 'bengl'; did you mean Bengal?"),
         ("generator", {"count": 0}, "nothing to generate"),
+        ("generator", {"count": "3"}, "count: must be a whole number, got '3'"),
+        ("generator", {"seed": -1}, "seed: must be from 0 to 9223372036854775807, got -1"),
+        ("generator", {"seed": 1.5}, "seed: must be a whole number, got 1.5"),
         ("generator", {"classes": []}, "nothing to generate"),
     ],
 )

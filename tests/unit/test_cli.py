@@ -166,6 +166,7 @@ def test_predict_says_what_is_unlike_the_training_images(here: Path, tmp_path: P
         assert (answer["unlike"], answer["sure"], answer["class"]) == (unlike, sure, best)
         table = run("predict", "a.png", "--model", path).stdout
         assert ("unlike the training images" in table) is unlike
+        assert f"{best} {answer['probability']:.1%}" in " ".join(table.split()) or not unlike  # whose probability it is
         assert "not sure" not in table
 
 
@@ -177,6 +178,20 @@ def test_predict_table_names_the_class(here: Path) -> None:
     assert "a.png" in result.stdout
     assert best["class"] in result.stdout
     assert f"{best['probability']:.1%}" in result.stdout
+
+
+def test_predict_takes_the_images_of_folders_and_shows_whole_names(here: Path) -> None:
+    folder = here / "photos" / ("of-our-own-cats-" * 5)
+    folder.mkdir(parents=True)
+    for name in ("b.png", "a.png"):
+        draw(folder / name, 1)
+    draw(here / "c.png", 2)
+    found = json.loads(run("predict", "c.png", folder, "--json").stdout)
+    assert [item["file"] for item in found] == ["c.png", str(folder / "a.png"), str(folder / "b.png")]
+    assert str(folder / "a.png") in "".join(
+        line.split(" ")[0] for line in run("predict", folder / "a.png").stdout.splitlines()
+    )
+    assert "photos: has no files named *.jpg" in error_line(run("predict", here / "photos"))
 
 
 def test_predict_top_is_at_most_all_classes(here: Path) -> None:
@@ -366,7 +381,7 @@ def test_generate_makes_all_classes_when_none_is_named(here: Path) -> None:
 
 
 def test_generate_with_a_student_takes_its_few_steps(here: Path) -> None:
-    model = ("--model", "models/student", "--class", "Bengal", "--count", "2", "--seed", "7")
+    model = ("--student", "--class", "Bengal", "--count", "2", "--seed", "7")
     for out, steps, taken in (("four", (), 4), ("two", ("--steps", "2"), 2)):
         assert run("generate", *model, *steps, "--out", out).exit_code == 0
         pictures = sample(
@@ -393,9 +408,13 @@ def test_generate_uses_the_pretrained_generator_where_none_was_trained_and_says_
     assert result.stderr.startswith(f"models/generator: not found; uses {released}")
     assert run(*asked, "--out", "b", "--model", released).stderr == ""
     assert (tmp_path / "a/Bengal-0-0.png").read_bytes() == (tmp_path / "b/Bengal-0-0.png").read_bytes()
-    student = run(*asked, "--out", "c", "--model", "pretrained/onnx_int8/student.onnx")
-    assert student.exit_code == 0, student.output
-    assert Image.open(tmp_path / "c/Bengal-0-0.png").text["few_step"] == "True"
+    for out, options in (("c", ("--student",)), ("d", ("--student", "--model", "pretrained"))):
+        student = run(*asked, "--out", out, *options)
+        assert student.exit_code == 0, student.output
+        assert Image.open(tmp_path / out / "Bengal-0-0.png").text["few_step"] == "True"
+    wrong = error_line(run(*asked, "--student", "--model", released))
+    assert wrong == f"error: --student: {released} is not a student; leave out --student or --model"
+    assert "--out: a/grid.png is a file; name a folder" in error_line(run(*asked, "--out", "a/grid.png"))
     assert "models/other: not found" in error_line(run(*asked, "--model", "models/other"))
 
 

@@ -6,6 +6,7 @@ from PIL import Image
 
 from tinycats.figures.confusion import confusion_figure, to_image
 from tinycats.figures.sheets import captioned_sheet, class_grid, save_png
+from tinycats.runtime.errors import UserError
 
 SIZE = 32
 
@@ -36,7 +37,7 @@ def test_class_grid_has_one_row_a_class_with_its_name_at_the_left():
 
 
 def test_class_grid_refuses_rows_that_are_not_full():
-    with pytest.raises(ValueError, match="3 images do not fill"):
+    with pytest.raises(UserError, match="3 images do not fill"):
         class_grid(plain((0, 0, 0), (0, 0, 0), (0, 0, 0)), ["a", "b"])
 
 

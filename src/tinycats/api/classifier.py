@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Self
 
@@ -122,11 +123,13 @@ class Classifier:
     def predict(self, images: Iterable[Picture], top: int = 5) -> list[Prediction]:
         """An answer for each image: a PIL image, an array uint8 [H, W, 3] (RGB), or the name of a file.
 
-        `top`: how many classes an answer has, at most. Raises UserError for an image that cannot be read, and where `images` is
-        one image instead of several, or the classifier is damaged.
+        `top`: how many classes an answer has, at most. Raises UserError for an image that cannot be read, for such a `top`, and
+        where `images` is one image instead of several, or the classifier is damaged.
         """
         if isinstance(images, (str, os.PathLike, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim == 3):
             raise UserError("predict takes a list of images: write [image] for one")
+        if not isinstance(top, Integral) or top < 1:
+            raise UserError(f"top: must be a whole number from 1 on, got {top!r}")
         squares = [self.square(image) for image in images]
         found = []
         for start in range(0, len(squares), BATCH_SIZE):

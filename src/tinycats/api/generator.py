@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import Self, cast
 
@@ -22,6 +23,7 @@ from tinycats.generator.sampler import SUFFIX, Denoiser, initial_noise, load_sam
 from tinycats.learning.pretrained import CONFIG_NAME, WEIGHTS_NAME, download, is_repository
 from tinycats.publishing.layout import MANIFEST_NAME
 from tinycats.releasing.pretrained import released_model
+from tinycats.runtime.bounds import MAX_SEED
 from tinycats.runtime.errors import UserError
 from tinycats.runtime.params import MAX_GUIDANCE, MAX_STEPS, SamplerSettings
 
@@ -72,17 +74,17 @@ class Generator:
         if (path / MANIFEST_NAME).is_file():
             source = path = released_model(path, name)
         onnx = path.suffix == ".onnx"
-        # onnx/student.onnx has them at student.sampler.json, as the directory student/ has
-        settings = load_sampler(path.parent.parent / path.stem if onnx else path)
+        beside = path.parent.parent / path.stem if onnx else path  # onnx/student.onnx has it at student.sampler.json
         if adapter is None:
-            return cls(OnnxGenerator(path) if onnx else TinyDiT.from_pretrained(path), settings, source)
+            network = OnnxGenerator(path) if onnx else TinyDiT.from_pretrained(path)
+            return cls(network, load_sampler(beside), source)
         require_adapter(Path(adapter))
         if onnx:
             raise UserError(
                 f"adapter: {path} is an .onnx file; an adapter needs a model directory, as `dvc repro` makes it"
             )
         adapted = load_adapted(path, Path(adapter))
-        return cls(adapted, settings, source, adapted.config.classes[-1:])
+        return cls(adapted, load_sampler(beside), source, adapted.config.classes[-1:])
 
     @property
     def classes(self) -> list[str]:
@@ -135,7 +137,7 @@ class Generator:
         """
         wanted: Sequence[Wanted] | None = [classes] if isinstance(classes, (str, Mapping)) else classes
         of = [self._weights(each) for each in (self.usual_classes if wanted is None else wanted)]
-        if not of or count < 1:
+        if not of or _whole("count", count) < 1:
             raise UserError("classes and count: nothing to generate")
         settings = self.sampler(steps, guidance)
         return np.stack(
@@ -162,7 +164,9 @@ class Generator:
         arc between the noises, where all is as long as noise is. Raises UserError where there are fewer than two stops, and as
         `generate` does.
         """
-        if len(stops) < 2 or frames < 1:
+        if any(isinstance(stop, str) or len(stop) != 2 for stop in stops):
+            raise UserError("stops: each must be a class and a seed, as in [('Bengal', 1), ('Siamese', 2)]")
+        if len(stops) < 2 or _whole("frames", frames) < 1:
             raise UserError("walk: needs two stops or more, and a frame or more between them")
         settings = self.sampler(steps, guidance)
         points = [(self._noise(seed, 0), self._weights(wanted)) for wanted, seed in stops]
@@ -185,11 +189,19 @@ class Generator:
         return weights / weights.sum()
 
     def _noise(self, seed: int, number: int) -> Tensor:
+        if not 0 <= _whole("seed", seed) <= MAX_SEED:
+            raise UserError(f"seed: must be from 0 to {MAX_SEED}, got {seed}")
         return initial_noise(seed, [number], self.image_size)
 
     def _sample(self, noise: Tensor, weights: Tensor, settings: SamplerSettings) -> np.ndarray:
         """One image, uint8 [S, S, 3]. On its own, because matrix products round differently in other batches."""
         return to_uint8(sample(self._network, noise, weights, settings))[0].numpy()
+
+
+def _whole(name: str, value: int) -> int:
+    if not isinstance(value, Integral):
+        raise UserError(f"{name}: must be a whole number, got {value!r}")
+    return value
 
 
 def _steps_of_student(most: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tinycats.runtime.errors import UserError
 from tinycats.runtime.params import Fit
 from tinycats.sources.formats import SUFFIXES
 
+ADDRESS = re.compile(r"https?:/")  # a Path has one slash
 Picture = Image.Image | np.ndarray | str | os.PathLike[str]  # an image, uint8 [H, W, 3] RGB, or the name of a file
 
 
@@ -29,15 +31,24 @@ def load_images(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     path = Path(files)
     if not path.is_dir():
         return [load_image(path)]
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    return [load_image(file) for file in image_files(path)]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The files of a folder that have the suffix of an image, by name. Raises UserError where there are none."""
+    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
     if not found:
-        raise UserError(f"{path}: has no files named *.jpg, *.png or as another image; folders in it do not count")
-    return [load_image(file) for file in found]
+        raise UserError(f"{folder}: has no files named *.jpg, *.png or as another image; folders in it do not count")
+    return found
 
 
 def load_image(file: str | os.PathLike[str]) -> Image.Image:
     """One image, upright, RGB, of its full size. Raises UserError where the file cannot be read or is none."""
+    if not isinstance(file, (str, os.PathLike)):
+        raise UserError(f"an image must be a PIL image, an array or the name of a file, got {type(file).__name__}")
     path = Path(file)
+    if ADDRESS.match(str(file)):
+        raise UserError(f"{file}: is an address; download the image and name the file")
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path}: is a pipe, socket or device, and no image")
     try:

@@ -39,6 +39,8 @@ def require_model(path: Path, option: str | None = None) -> None:
     if not path.exists():
         another = f", {option} names another" if option else ""
         raise UserError(f"{path}: {not_found(path)}; `dvc repro` or `dvc pull` brings the models{another}")
+    if path.is_file() and path.suffix != ".onnx":
+        raise UserError(f"{path}: is no model: neither a model directory nor an .onnx file")
 
 
 def require_adapter(path: Path) -> None:

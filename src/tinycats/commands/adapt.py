@@ -11,8 +11,8 @@ import typer
 from tinycats.adapters.defaults import MAX_PHOTOS, MIN_PHOTOS, RANK, STEPS
 from tinycats.api.nearest import class_named, require_adapter, require_model
 from tinycats.commands.file_names import slug
-from tinycats.commands.options import MAX_SEED
 from tinycats.data.raw import has_text_only
+from tinycats.runtime.bounds import MAX_SEED
 from tinycats.runtime.errors import UserError
 from tinycats.sources.names import tidy_name
 

@@ -9,7 +9,8 @@ import typer
 
 from tinycats.api.nearest import class_named
 from tinycats.commands.file_names import file_stems
-from tinycats.commands.options import MAX_SEED, model_or_usual
+from tinycats.commands.options import model_or_usual
+from tinycats.runtime.bounds import MAX_SEED
 from tinycats.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,9 +41,15 @@ def generate(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the PNG files.")] = Path("generated"),
+    student: Annotated[
+        bool, typer.Option("--student", help="The generator's student: sharper, in 4, 2 or 1 steps.")
+    ] = False,
     model: Annotated[
         Path | None,
-        typer.Option(help="Model directory or .onnx file.  [default: models/generator]", show_default=False),
+        typer.Option(
+            help="Model directory, .onnx file or published folder.  [default: models/generator or models/student]",
+            show_default=False,
+        ),
     ] = None,
     adapter: Annotated[
         Path | None,
@@ -61,7 +68,7 @@ def generate(
 
     `tinycats generate --class Bengal --class Sphynx --steps 50 --guidance 3 --out cats`
 
-    `tinycats generate --model models/student --steps 2`
+    `tinycats generate --student --steps 2`
 
     `tinycats generate --adapter adapters/mimi`
     """
@@ -71,7 +78,12 @@ def generate(
     from tinycats.figures.sheets import tile
     from tinycats.runtime.track import naming, track
 
-    generator = Generator.from_pretrained(model_or_usual(model, "generator"), adapter=adapter)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} is a file; name a folder")
+    source = model_or_usual(model, "student" if student else "generator")
+    generator = Generator.from_pretrained(source, student=student, adapter=adapter)
+    if student and not generator.few_step:
+        raise UserError(f"--student: {source} is not a student; leave out --student or --model")
     try:
         settings = generator.sampler(steps, guidance)
     except UserError as error:

@@ -12,8 +12,6 @@ from tinycats.runtime.errors import UserError
 if TYPE_CHECKING:
     from tinycats.api.models import ModelName
 
-MAX_SEED = 2**63 - 1  # that torch takes
-
 
 def _existing(root: Path) -> Path:
     if not root.is_dir():

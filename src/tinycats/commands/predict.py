@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def predict(
     images: Annotated[
-        list[Path], typer.Argument(help="Image files of any size and common format.", show_default=False)
+        list[Path],
+        typer.Argument(help="Image files of any size and common format, or folders of them.", show_default=False),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
@@ -40,21 +41,24 @@ def predict(
 
     `tinycats predict cat.jpg`
 
-    `tinycats predict photos/*.jpg --json --top 3`
+    `tinycats predict photos --json --top 3`
 
     `tinycats predict cat.jpg --onnx --model publish/onnx_int8/classifier.onnx`
     """
     from tinycats.api.classifier import Classifier
+    from tinycats.api.images import image_files
 
     path = model_or_usual(model, "classifier", onnx)
     if onnx and path.suffix != ".onnx":
         raise UserError(f"--onnx: {path} is not an .onnx file")
-    found = _answers(Classifier.from_pretrained(path), images, top)
+    classifier = Classifier.from_pretrained(path)
+    files = [file for named in images for file in (image_files(named) if named.is_dir() else [named])]
+    found = _answers(classifier, files, top)
     if as_json:
-        results = [_result(file, prediction) for file, prediction in zip(images, found, strict=True)]
+        results = [_result(file, prediction) for file, prediction in zip(files, found, strict=True)]
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _print_table(images, found)
+        _print_table(files, found)
 
 
 def _answers(classifier: Classifier, files: list[Path], top: int) -> list[Prediction]:
@@ -91,8 +95,13 @@ def _print_table(files: list[Path], found: list[Prediction]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("file", "class", "probability", "next", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("file", overflow="fold")
+    for head in ("class", "probability", "next"):
+        table.add_column(head)
     for file, prediction in zip(files, found, strict=True):
-        rest = ", ".join(f"{name} {probability:.1%}" for name, probability in prediction.top[1:])
-        table.add_row(escape(str(file)), escape(prediction.answer), f"{prediction.probability:.1%}", escape(rest))
+        # A probability beside "unlike the training images" would read as that of being unlike
+        probability = "" if prediction.unlike else f"{prediction.probability:.1%}"
+        rest = ", ".join(f"{name} {share:.1%}" for name, share in prediction.top[0 if prediction.unlike else 1 :])
+        table.add_row(escape(str(file)), escape(prediction.answer), probability, escape(rest))
     Console().print(table)

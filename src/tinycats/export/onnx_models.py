@@ -160,6 +160,8 @@ def _read_config(session: ort.InferenceSession, path: Path, config_type: type[C]
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
+        if key == "model_type":
+            raise UserError(f"{path}: is a {first['input']}, and no {config_type.model_fields[key].default}") from None
         raise UserError(f"{path}: its metadata: {key or CONFIG_KEY}: {first['msg']}") from None
 
 

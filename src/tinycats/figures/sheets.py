@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tinycats.data.pixels import as_tensor
 from tinycats.figures.fonts import FONT_PATH, font_of, shown_names, writable
+from tinycats.runtime.errors import UserError
 from tinycats.runtime.files import atomic_path
 from tinycats.runtime.vision import torchvision
 
@@ -22,10 +23,13 @@ TILE_PX = 128  # smaller images are enlarged to about this size on captioned she
 
 
 def class_grid(images: np.ndarray, class_names: Sequence[str]) -> Image.Image:
-    """One row per class, its name at the left. images: uint8 [C * n, H, W, 3], the n images of a class in a row."""
-    columns = len(images) // len(class_names)
-    if columns * len(class_names) != len(images):
-        raise ValueError(f"{len(images)} images do not fill one row for each of {len(class_names)} classes")
+    """One row per class, its name at the left. images: uint8 [C * n, H, W, 3], the n images of a class in a row.
+
+    Raises UserError where there are none, or not as many in each row.
+    """
+    columns = len(images) // max(len(class_names), 1)
+    if not columns or columns * len(class_names) != len(images):
+        raise UserError(f"{len(images)} images do not fill one row for each of {len(class_names)} classes")
     grid = tile(images, columns, PADDING_PX)
     names = shown_names(class_names)
     margin = max(_text_width(name, _font(name)) for name in names) + FONT_PX
