@@ -81,7 +81,7 @@ types: setup ## mypy
 experiments: setup ## what the page shows of earlier revisions
 	tinycats experiments --out frontend/public/experiments
 
-setup: .venv/installed ## .venv with all that development needs; TORCH_INDEX=URL takes torch from there, UV=1 installs with uv
+setup: .venv/installed ## .venv with all that development needs; TORCH_INDEX=URL takes torch from that index, UV=1 installs with uv
 
 # Packages are checked by their hashes. Not so torch and torchvision: one version has many builds (for CPUs, for each CUDA), which
 # pip chooses among by TORCH_INDEX or by what lies on this machine, and what they need of CUDA comes with them.
@@ -119,5 +119,5 @@ sbom: setup web ## what a release is made of, as CycloneDX, in sbom/
 hooks: setup ## the checks before each commit (.pre-commit-config.yaml)
 	pre-commit install
 
-clean: ## away with .venv, unfinished runs, packages and build of the page
+clean: ## delete .venv, unfinished runs, packages and build of the page
 	rm -rf .venv .tinycats frontend/node_modules frontend/dist

@@ -186,7 +186,9 @@ def test_where_nothing_is_named_the_own_model_comes_first(
     generator = tinycats.Generator.from_pretrained()
     assert (str(generator.path), generator.settings, generator.few_step) == ("../models/generator", SAMPLER, False)
     monkeypatch.chdir(tmp_path.parent)
-    with pytest.raises(tinycats.UserError, match=r"models/student: not found.*`dvc repro`"):
+    with pytest.raises(
+        tinycats.UserError, match=r"models/student: not found, and no project is here or above.*`dvc repro`"
+    ):
         tinycats.Generator.from_pretrained(student=True)
 
 

@@ -652,6 +652,13 @@ def test_numbers_that_no_machine_can_serve_are_refused(here: Path, option: str, 
     assert "Invalid value for" in result.output
 
 
+def test_a_command_about_the_project_works_in_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    assert error_line(run("data")) == "error: ../metrics/data.json: not found; `dvc repro preprocess` writes it"
+
+
 @pytest.mark.parametrize("command", ["status", "runs", "data"])
 def test_a_project_that_is_not_there_is_named(tmp_path: Path, command: str) -> None:
     assert "nowhere: not found; name the project's with --root" in error_line(

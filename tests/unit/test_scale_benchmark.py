@@ -107,7 +107,7 @@ def test_nothing_is_made_up_of_one_size_or_of_other_parameters() -> None:
         assert scale_page.memory(measurements) == "How memory grows is unknown until two sizes were measured."
     assert "30,000 photos, preprocess.features=null" in scale_page.overview(other)
     assert "| fetch, preprocess.features=null | 2.2 times for 10 times the data: held |" in scale_page.verdicts(other)
-    assert "- 300,000 photos, with all of conf/: all of it" in scale_page.scale_page(one, "a machine")
+    assert "- 300,000 photos with these settings: every stage" in scale_page.scale_page(one, "a machine")
     assert "- 3,000 photos" not in scale_page.scale_page(one, "a machine")
 
 

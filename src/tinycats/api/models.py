@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinycats.releasing.pretrained import PRETRAINED, released_model
+from tinycats.runtime.errors import UserError
 
 ModelName = Literal["classifier", "generator", "student"]
 
@@ -24,6 +25,17 @@ def own_model(name: ModelName, onnx: bool = False) -> Path:
 
 
 def usual_model(name: ModelName, onnx: bool = False) -> Path:
-    """`own_model`, or the int8 one of pretrained/ where that does not exist. Raises UserError where pretrained/ is damaged."""
-    own, released = own_model(name, onnx), project_root() / PRETRAINED
-    return own if own.exists() or not released.exists() else released_model(released, name)
+    """`own_model`, or the int8 one of pretrained/ where that does not exist.
+
+    Raises UserError where pretrained/ is damaged, or where there is neither, nor a project.
+    """
+    root = project_root()
+    own, released = own_model(name, onnx), root / PRETRAINED
+    if own.exists():
+        return own
+    if released.exists():
+        return released_model(released, name)
+    if not (root / "dvc.yaml").is_file():
+        advice = "go into one, where `dvc repro` or `dvc pull` brings it, or name a model"
+        raise UserError(f"{own}: not found, and no project is here or above; {advice}")
+    return own

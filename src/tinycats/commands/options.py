@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 
 
 def _existing(root: Path) -> Path:
+    if root == Path():
+        from tinycats.api.models import project_root
+
+        return project_root()
     if not root.is_dir():
         problem = "is no directory" if root.exists() else "not found"
         raise UserError(f"{root}: {problem}; name the project's with --root")
     return root
 
 
-Root = Annotated[Path, typer.Option(help="The project's directory.", callback=_existing)]
+Root = Annotated[
+    Path,
+    typer.Option(help="The project's directory.  [default: here or above]", callback=_existing, show_default=False),
+]
 
 
 def model_or_usual(model: Path | None, name: ModelName, onnx: bool = False) -> Path:

@@ -1,4 +1,4 @@
-"""`tinycats release`: the published classifier as a folder for git."""
+"""`tinycats release`: the published models as a folder for git."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def release(
     folder: Annotated[Path, typer.Argument(help="The folder, which is replaced.", metavar="DIR")] = PRETRAINED,
     generators: Annotated[bool, typer.Option("--generators", help="Release generator and student too.")] = False,
 ) -> None:
-    """Write the published classifier (int8, with card, metrics and parameters) into a folder that is small enough for git.
+    """Write the published classifier, and with --generators those too, into a folder that is small enough for git.
+
+    The models are in int8, with card, metrics and parameters.
 
     The run must be published, and params.yaml unchanged since. The folder has at most 20 MB, and no image of the data.
 
