@@ -82,7 +82,6 @@ def give_adversary(path: Path) -> None:
         "feature_size": 32,
         "channels": 8,
         "consistency_weight": 0.5,
-        "lecam_weight": 0.1,
     }
     change(path, "distill", objective="adversarial", adversary=adversary, steps=150)
     change(path, "evaluate", features="tf_efficientnet_lite2")  # the adversary has the other

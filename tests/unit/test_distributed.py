@@ -51,7 +51,7 @@ def test_two_processes_with_half_the_batch_each_equal_one(processed: Path, tmp_p
 
 def test_two_processes_with_an_adversary_equal_one(processed: Path, tmp_path: Path) -> None:
     """Also in the running means of the logits, which no gradient carries from one process to the other."""
-    adversary = ADVERSARY.model_copy(update={"consistency_weight": 0.5, "lecam_weight": 1.0, "r1_weight": 0.1})
+    adversary = ADVERSARY.model_copy(update={"consistency_weight": 0.5})
     changes = {"objective": "adversarial", "adversary": adversary, "steps": 5, "every_steps": 1}
     found = {}
     for name, processes, accumulation in (("one", 1, 1), ("two", 2, 2)):

@@ -165,10 +165,6 @@ def test_a_wrong_value_is_one_line(key: str, value: Any, message: str) -> None:
             "params.yaml: monitor.distill.guard_steps: must be null, since the loss of an",
         ),
         (
-            "distill.adversary.r1_weight=0.1 distill.compile=true",
-            "params.yaml: distill: adversary.r1_weight needs second derivatives, which compile: true does not have",
-        ),
-        (
             "distill.adversary.augmentation=[color]",
             "params.yaml: distill.adversary.augmentation.0: input should be 'colour'",
         ),

@@ -46,10 +46,9 @@ DISTILL = DistillParams(**{
 })  # fmt: skip
 
 ADVERSARY = AdversaryParams(
-    network="tf_efficientnet_lite0", feature_size=32, mixing=None, channels=8, head_lr=1.0,
-    augmentation=["colour", "translation", "cutout"], noise=0.0, transition=0.0, start_share=0.5, own_share=0.5, class_weight=0.1,
-    reconstruction_weight=3.0,
-    consistency_weight=0.0, lecam_weight=0.1, r1_weight=0.0,
+    network="tf_efficientnet_lite0", feature_size=32, channels=8, head_lr=1.0,
+    augmentation=["colour", "translation", "cutout"], start_share=0.5, own_share=0.5, class_weight=0.1,
+    reconstruction_weight=3.0, consistency_weight=0.0,
 )  # fmt: skip
 
 

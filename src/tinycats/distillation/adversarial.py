@@ -89,15 +89,15 @@ class Contest(nn.Module):
 
     def forward(self, maps: FrozenMaps, batch: Batch, targets: Tensor | None) -> tuple[Tensor, Tensor]:
         """The mean loss, and what the images add to `pending`. `targets`: mean velocities (B, 3, S, S), or None."""
-        class_weights, class_share = batch["class_weights"], batch["class_share"]
+        class_weights = batch["class_weights"]
         made = self.student(batch["z"], batch["t"], batch["h"], class_weights)
         with torch.no_grad():
-            real_maps = maps(batch["x"] + batch.get("real_noise", 0.0), batch["real_numbers"])
-        made_maps = maps(made + batch.get("made_noise", 0.0), batch["made_numbers"])
-        discriminator, sums = self._discriminator(real_maps, made_maps, class_weights, class_share)
+            real_maps = maps(batch["x"], batch["real_numbers"])
+        made_maps = maps(made, batch["made_numbers"])
+        discriminator, sums = self._discriminator(real_maps, made_maps, class_weights)
 
         fixed = {name: parameter.detach() for name, parameter in self.heads.named_parameters()}
-        student = -_scores(functional_call(self.heads, fixed, (made_maps, class_weights, class_share)))
+        student = -_scores(functional_call(self.heads, fixed, (made_maps, class_weights)))
         error = (made - batch["x"]).square().mean(dim=(1, 2, 3))
         student = student + self.adversary.reconstruction_weight * batch["t"] * batch["of_real"] * error
         if self.probe is not None:
@@ -114,24 +114,14 @@ class Contest(nn.Module):
         return (discriminator + student).mean(), sums
 
     def _discriminator(
-        self, real_maps: list[Tensor], made_maps: list[Tensor], class_weights: Tensor, class_share: Tensor
+        self, real_maps: list[Tensor], made_maps: list[Tensor], class_weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The loss of the heads by row, (B,), and what the images add to `pending`."""
-        adversary, rows = self.adversary, len(class_share)
-        if adversary.r1_weight:
-            real_maps = [each.requires_grad_() for each in real_maps]
+        rows = len(class_weights)
         both = [torch.cat([real, made.detach()]) for real, made in zip(real_maps, made_maps, strict=True)]
-        logits = self.heads(both, torch.cat([class_weights] * 2), torch.cat([class_share] * 2))
+        logits = self.heads(both, torch.cat([class_weights] * 2))
         real, made = zip(*(each.split(rows) for each in logits), strict=True)
         loss = _scores([F.relu(1 - each) for each in real]) + _scores([F.relu(1 + each) for each in made])
-        if adversary.lecam_weight:  # Tseng et al. 2021: neither side's logits go far beyond the other's mean
-            above = _scores([F.relu(each - self.means[MADE]).square() for each in real])
-            below = _scores([F.relu(self.means[REAL] - each).square() for each in made])
-            loss = loss + adversary.lecam_weight * (above + below)
-        if adversary.r1_weight:  # Mescheder et al. 2018, at the heads' inputs, as ADD has it
-            logits_sum = torch.stack([each.sum() for each in real]).sum()
-            gradients = torch.autograd.grad(logits_sum, real_maps, create_graph=True)
-            loss = loss + adversary.r1_weight * _scores([each.square().sum(dim=1).flatten(1) for each in gradients])
         real_sum, made_sum = (_scores(each).detach().sum() for each in (real, made))
         return loss, torch.stack([real_sum, made_sum, torch.full_like(real_sum, rows)])
 
@@ -157,14 +147,6 @@ class AdversarialTask(StudentTask):
     @property
     def lr_scales(self) -> Mapping[str, float]:
         return {"heads.": self.adversary.head_lr, "probe.": PROBE_LR}
-
-    @property
-    def transition_steps(self) -> int:
-        """In which the class gains its full weight in the heads: conditioning from the start collapses on little data.
-
-        (Shahbazi et al. 2022)
-        """
-        return round(self.adversary.transition * self.steps)
 
     def student(self, trained: nn.Module) -> TinyDiT:
         assert isinstance(trained, Contest)
@@ -198,13 +180,10 @@ class AdversarialTask(StudentTask):
             "level": level,
             "opens": torch.arange(len(rows)) == 0,
             "class_weights": one_hot_classes(images.labels, self.model.student.config.num_classes),
-            "class_share": torch.full_like(t, min(step / self.transition_steps, 1.0) if self.transition_steps else 1.0),
         }
         for name in ("real", "made"):
             seen = random(name)
             batch[f"{name}_numbers"] = torch.stack([seen.uniform() for _ in range(AUGMENTATION_NUMBERS)], dim=1)
-            if adversary.noise:
-                batch[f"{name}_noise"] = adversary.noise * seen.noise(*x.shape[1:])
         return batch
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -256,9 +235,7 @@ def adversarial_task(student: TinyDiT, **common: Any) -> AdversarialTask:
     """`common`: what the task has besides the student's adversary."""
     training, seed, device = common["training"], common["seed"], common["device"]
     adversary, config = training.adversary, student.config
-    maps = FrozenMaps(
-        adversary.network, config.image_size, adversary.feature_size, adversary.augmentation, adversary.mixing
-    )
+    maps = FrozenMaps(adversary.network, config.image_size, adversary.feature_size, adversary.augmentation)
     torch.manual_seed(seed)
     heads = Heads(maps.channels, adversary.channels, config.num_classes)
     probe = ClassProbe(maps.channels, config.num_classes) if adversary.class_weight else None

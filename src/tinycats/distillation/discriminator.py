@@ -15,12 +15,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import ParametrizationList
 
 from tinycats.backbones.networks import normalisation, pretrained
-from tinycats.data.randomness import generator_for
 from tinycats.runtime.errors import UserError, first_line
 from tinycats.runtime.params import Differentiable
 
 SCALES = 4
-MIXING_SEED = 0
 WITHOUT = "-S distill.adversary.network=tf_efficientnet_lite0"  # whose package is always installed
 AUGMENTATION_NUMBERS = 7  # of a row, uniform in [0, 1)
 LARGEST_SHIFT = 1 / 8  # of the side
@@ -43,12 +41,10 @@ class FrozenMaps(nn.Module):
         image_size: int,
         feature_size: int,
         augmentation: Collection[Differentiable],
-        mixing: int | None,
     ) -> None:
         """Images of `image_size` px are seen at `feature_size`. `augmentation`: the kinds that are used.
 
-        `mixing`: channels of maps that add to each scale what the coarser ones have, by random projections (cross-scale mixing);
-        None gives the network's own. Raises UserError where the weights cannot be had or the network has no such maps.
+        Raises UserError where the weights cannot be had or the network has no such maps.
         """
         super().__init__()
         self.augmentation = frozenset(augmentation)
@@ -63,15 +59,7 @@ class FrozenMaps(nn.Module):
         statistics = normalisation(arch)
         self.register_buffer("mean", torch.tensor(statistics.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(statistics.std).view(1, 3, 1, 1))
-        self.projections = nn.ModuleList()
         self.channels = self._channels(arch, feature_size)
-        if mixing is not None:
-            random = generator_for(MIXING_SEED, "mixing", 0)
-            for count in self.channels:
-                projection = nn.Conv2d(count, mixing, 1, bias=False)
-                nn.init.normal_(projection.weight, std=count**-0.5, generator=random)
-                self.projections.append(projection)
-            self.channels = [mixing] * SCALES
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor, numbers: Tensor) -> list[Tensor]:
@@ -115,14 +103,7 @@ class FrozenMaps(nn.Module):
         maps: list[Tensor] = self.network.forward_intermediates(
             pixels.contiguous(memory_format=torch.channels_last), indices=SCALES, intermediates_only=True
         )
-        maps = [F.group_norm(each, 1) for each in maps]
-        if not self.projections:
-            return maps
-        maps = [projection(each) for projection, each in zip(self.projections, maps, strict=True)]
-        for scale in reversed(range(SCALES - 1)):
-            coarser = F.interpolate(maps[scale + 1], maps[scale].shape[2:])
-            maps[scale] = F.group_norm(maps[scale] + coarser, 1)
-        return maps
+        return [F.group_norm(each, 1) for each in maps]
 
     @torch.no_grad()
     def _channels(self, arch: str, feature_size: int) -> list[int]:
@@ -144,11 +125,11 @@ class Head(nn.Module):
         self.score = spectral_norm(nn.Conv2d(channels, 1, 1))
         self.class_embedding = spectral_norm(nn.Linear(num_classes + 1, channels, bias=False))
 
-    def forward(self, features: Tensor, class_weights: Tensor, class_share: Tensor) -> Tensor:
+    def forward(self, features: Tensor, class_weights: Tensor) -> Tensor:
         x = F.leaky_relu(self.squeeze(features), 0.2)
         x = x + F.leaky_relu(self.look(x), 0.2)  # (B, C, h, w)
         of_class = (x * self.class_embedding(class_weights)[:, :, None, None]).sum(dim=1)
-        return (self.score(x)[:, 0] + class_share[:, None, None] * of_class).flatten(1)
+        return (self.score(x)[:, 0] + of_class).flatten(1)
 
 
 class Heads(nn.Module):
@@ -159,13 +140,10 @@ class Heads(nn.Module):
         self.heads = nn.ModuleList(Head(count, channels, num_classes) for count in in_channels)
         self.train()
 
-    def forward(self, maps: Sequence[Tensor], class_weights: Tensor, class_share: Tensor) -> list[Tensor]:
-        """The logits (B, h * w) of each map.
-
-        class_weights (B, K + 1) as TinyDiT takes them; class_share (B,): how much of its part the class has.
-        """
+    def forward(self, maps: Sequence[Tensor], class_weights: Tensor) -> list[Tensor]:
+        """The logits (B, h * w) of each map. class_weights (B, K + 1) as TinyDiT takes them."""
         with torch.autocast(maps[0].device.type, enabled=False):
-            return [head(each.float(), class_weights, class_share) for head, each in zip(self.heads, maps, strict=True)]
+            return [head(each.float(), class_weights) for head, each in zip(self.heads, maps, strict=True)]
 
     def train(self, mode: bool = True) -> Heads:
         """Spectral norms estimate their norms anew in refresh() and nowhere else: the parts of a batch see the same weights."""

@@ -65,7 +65,6 @@ def distill_generator(
         from tinycats.distillation.adversarial import adversarial_task  # timm loads slowly
 
         task = adversarial_task(student, **common)
-        determines["transition_steps"] = task.transition_steps
     else:
         task = ConsistencyTask(model=student, **common)
     inputs = [processed / name for name in ("index.csv", "classes.json", f"train_{size}.npy")]

@@ -218,19 +218,14 @@ class AdversaryParams(Section):
 
     network: NetworkName  # whose frozen features it sees
     feature_size: ImageSize  # of the images as the network sees them
-    mixing: Count | None  # channels of maps that hold those of coarser scales too; null: the network's own maps
     channels: Count  # of its heads
     head_lr: Positive  # times lr
     augmentation: list[Differentiable]  # of real and generated images alike, before the network sees them
-    noise: NonNegative  # standard deviation of what is added to them; pixels lie in [-1, 1]
-    transition: Fraction  # of all steps, in which the class gains its full weight in the heads; 0: it has it at once
     start_share: OpenFraction  # of the images that start from noise; the others start at later times, equally often
     own_share: Fraction  # of the others, that start where the student's own steps led to
     reconstruction_weight: NonNegative  # times t: how near the image is to the one that was noised
     class_weight: NonNegative  # of the cross-entropy by a linear probe of the class
     consistency_weight: NonNegative  # of the other objective, on the same images
-    lecam_weight: NonNegative
-    r1_weight: NonNegative
 
 
 class DistillParams(GeneratorTrainingParams):
@@ -246,14 +241,6 @@ class DistillParams(GeneratorTrainingParams):
     def _has_its_adversary(self) -> Self:
         if self.objective == "adversarial" and self.adversary is None:
             raise ValueError("objective adversarial needs an adversary; use distill=adversarial, which has one")
-        return self
-
-    @model_validator(mode="after")
-    def _compiles(self) -> Self:
-        if self.objective == "adversarial" and self.adversary and self.adversary.r1_weight and self.compile:
-            raise ValueError(
-                "adversary.r1_weight needs second derivatives, which compile: true does not have; use lecam_weight"
-            )
         return self
 
 
