@@ -182,7 +182,9 @@ def missing(result: Content) -> list[str]:
         size = result["sizes"].get(str(count), {"stages": {}, "overrides": []})
         lacking = [stage for stage in (*STAGES, *NOTHING_TO_DO) if stage not in size["stages"]]
         if lacking:
-            gaps.append(f"{count:,} photos with these settings: {', '.join(lacking) if size['stages'] else 'every stage'}")
+            gaps.append(
+                f"{count:,} photos with these settings: {', '.join(lacking) if size['stages'] else 'every stage'}"
+            )
             if NOTHING_TO_DO[0] in size["stages"]:
                 gaps.append(f"{count:,} photos: {' and '.join(NOTHING_TO_DO)} after more stages than {size['until']}")
     return gaps
