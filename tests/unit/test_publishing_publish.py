@@ -541,7 +541,7 @@ def test_a_sampler_that_is_missing_or_wrong(repository: Path, name: str) -> None
 
     for content, words in (
         (None, f"{name}.sampler.json: not found; it holds the sampler's settings"),
-        ("{", f"{name}.sampler.json: the file: Invalid JSON"),
+        ("{", f"{name}.sampler.json: Invalid JSON"),
         (whole.replace('"steps": ', '"steps": -'), f"{name}.sampler.json: steps: Input should be greater"),
     ):
         file.write_text(whole)

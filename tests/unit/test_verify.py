@@ -86,6 +86,9 @@ def test_what_is_no_model_directory(tmp_path: Path) -> None:
     assert "not a model directory" in complaint(tmp_path)
     (tmp_path / "file.bin").touch()
     assert "neither" in complaint(tmp_path / "file.bin")
+    (tmp_path / "published/onnx_int8").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"published: is a published folder; name the models in it"):
+        verify_model(tmp_path / "published")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

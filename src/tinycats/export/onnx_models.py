@@ -158,10 +158,12 @@ def _read_config(session: ort.InferenceSession, path: Path, config_type: type[C]
     try:
         return config_type.model_validate_json(_config_text(session, path))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        for of_kind in (each for each in errors if each["loc"] == ("model_type",)):
+            wanted = config_type.model_fields["model_type"].default
+            raise UserError(f"{path}: is a {of_kind['input']}, and no {wanted}") from None
+        first = errors[0]
         key = ".".join(str(part) for part in first["loc"])
-        if key == "model_type":
-            raise UserError(f"{path}: is a {first['input']}, and no {config_type.model_fields[key].default}") from None
         raise UserError(f"{path}: its metadata: {key or CONFIG_KEY}: {first['msg']}") from None
 
 

@@ -12,7 +12,6 @@ from tinycats.adapters.adapter import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME,
 from tinycats.classifier.network import Classifier, ClassifierConfig
 from tinycats.generator.network import TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.learning.pretrained import CONFIG_NAME, ModelConfig, PretrainedModel, read_config
-from tinycats.publishing.layout import MANIFEST_NAME
 from tinycats.runtime.bounds import read_small
 from tinycats.runtime.errors import UserError, first_line
 
@@ -33,7 +32,7 @@ def verify_model(directory: Path) -> str:
         raise UserError(f"{directory}: is neither a model directory nor an .onnx file")
     if any((directory / name).exists() for name in (ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME)):
         return _describe_adapter(read_adapter(directory))
-    if (directory / MANIFEST_NAME).is_file():
+    if (directory / "onnx_int8").is_dir():
         raise UserError(f"{directory}: is a published folder; name the models in it, as {directory}/onnx_int8/*.onnx")
     if not (directory / CONFIG_NAME).exists():
         raise UserError(
