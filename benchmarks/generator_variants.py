@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tinycats.data.augment import jitter_colours, resample
 from tinycats.data.feed import Images
 from tinycats.data.randomness import RowRandom
+from tinycats.distillation.discriminator import AUGMENTATION_NUMBERS, FrozenMaps
 from tinycats.generator.network import TinyDiT, TinyDiTConfig
 from tinycats.generator.task import FlowMatchingTask
 from tinycats.learning.interface import Batch
@@ -21,6 +22,10 @@ from tinycats.runtime.params import AugmentationLevel, DitParams, Schedule, Sect
 TOLD = 10  # numbers that describe an augmentation
 TOLD_SHARE = 0.5  # of the pictures are augmented where the network is told: the rest teach it what zero means
 DISPERSIVE_WEIGHT = DISPERSIVE_TEMPERATURE = 0.5  # as in the paper
+ALIGNMENT_WEIGHT = 0.5  # as in the paper
+ALIGNED_TO = "tf_efficientnet_lite0"  # not what judges
+ALIGNED_SCALE = 2  # of its maps: as many places as there are tokens, where an image is seen at ALIGNED_SIZE
+ALIGNED_SIZE = 16  # px for each token of a side
 MUON_LR = 0.02
 
 
@@ -30,6 +35,9 @@ class Variant:
 
     # Of DitParams and TrainParams
     patch_size: int | None = None
+    width: int | None = None
+    heads: int | None = None
+    depth: int | None = None
     schedule: Schedule | None = None
     t_mean: float | None = None
     label_dropout: float | None = None
@@ -41,6 +49,7 @@ class Variant:
     modulation: Literal["per block", "shared"] = "per block"
     positions: Literal["sincos", "sincos+rope"] = "sincos"
     dispersive: bool = False
+    repa: bool = False
     muon: bool = False
 
     def changes(self) -> dict[str, Any]:
@@ -69,6 +78,9 @@ VARIANTS = {
     "shared_modulation": Variant(modulation="shared"),
     "rope": Variant(positions="sincos+rope"),
     "dispersive": Variant(dispersive=True),
+    "repa": Variant(repa=True),
+    "wide": Variant(width=256, heads=4),
+    "deep": Variant(depth=9),
     "muon": Variant(muon=True),
 }
 
@@ -195,6 +207,25 @@ def dispersive_loss(features: Tensor) -> Tensor:
     distances = F.pdist(flat).square() / flat.shape[1]
     all_pairs = torch.cat([distances, distances, distances.new_zeros(len(flat))])
     return (-all_pairs / DISPERSIVE_TEMPERATURE).exp().mean().log()
+
+
+class Alignment(nn.Module):
+    """Draws what a block holds of a noised image to a frozen network's map of the clean one (REPA: Yu et al. 2024)."""
+
+    def __init__(self, config: TinyDiTConfig) -> None:
+        super().__init__()
+        side = config.image_size // config.patch_size
+        self.maps = FrozenMaps(ALIGNED_TO, config.image_size, ALIGNED_SIZE * side, [])
+        channels = self.maps.channels[ALIGNED_SCALE]
+        hidden = 2 * config.width
+        self.projector = nn.Sequential(nn.Linear(config.width, hidden), nn.SiLU(), nn.Linear(hidden, channels))
+
+    def forward(self, tokens: Tensor, images: Tensor) -> Tensor:
+        """1 - the mean cosine. tokens (N, T, D); images (N, 3, S, S) in [-1, 1]."""
+        with torch.no_grad():
+            unchanged = images.new_zeros(len(images), AUGMENTATION_NUMBERS)
+            wanted = self.maps(images, unchanged)[ALIGNED_SCALE].flatten(2).transpose(1, 2)  # (N, T, C)
+        return 1 - F.cosine_similarity(self.projector(tokens).float(), wanted.float(), dim=2).mean()
 
 
 def optimizers(variant: Variant, model: nn.Module, training: TrainParams) -> list[torch.optim.Optimizer]:

@@ -15,9 +15,9 @@ from tinycats.data.processed import Split, write_processed
 def recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")  # its scripts import each other by name
     module = importlib.import_module("generator_recipe")
-    params = module.composed()
+    params = module.pets()
     small = params.model_copy(update={"train": params.train.model_copy(update={"batch_size": 2})})
-    monkeypatch.setattr(module, "composed", lambda: small)
+    monkeypatch.setattr(module, "pets", lambda: small)
     return module
 
 
@@ -27,7 +27,7 @@ def photos() -> Split:
     return Split(rng.integers(0, 256, (8, 64, 64, 3), np.uint8), np.arange(8) % 2, [f"{i}.jpg" for i in range(8)])
 
 
-@pytest.mark.parametrize("name", ["augment_told", "dispersive", "dropout_0.25", "muon"])
+@pytest.mark.parametrize("name", ["augment_told", "dispersive", "dropout_0.25", "muon", "repa"])
 def test_a_stopped_training_goes_on_as_if_nothing_had_been(
     name: str, recipe: ModuleType, photos: Split, tmp_path: Path
 ) -> None:

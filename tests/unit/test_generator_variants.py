@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 from benchmarks.generator_variants import (
+    ALIGNED_SCALE,
     TOLD,
     VARIANTS,
+    Alignment,
     RotaryNorm,
     Variant,
     VelocityDiT,
@@ -16,8 +18,10 @@ from benchmarks.generator_variants import (
     optimizers,
     tell,
 )
+from torch import nn
 
 from tinycats.adapters.training import adapter_training
+from tinycats.distillation.discriminator import AUGMENTATION_NUMBERS
 from tinycats.generator.network import Attention, TinyDiT, TinyDiTConfig, one_hot_classes
 from tinycats.generator.task import velocity_loss
 from tinycats.runtime.params import DitParams, TrainParams
@@ -53,7 +57,7 @@ def difference(one: TinyDiT, other: TinyDiT) -> float:
 
 def test_every_variant_differs_from_the_base_in_one_thing_or_two() -> None:
     for name, variant in VARIANTS.items():
-        assert len(variant.changes()) == {"base": 0, "v_patch16": 2}.get(name, 1), name
+        assert len(variant.changes()) == {"base": 0, "v_patch16": 2, "wide": 2}.get(name, 1), name
 
 
 def test_changes_of_parameters_go_to_their_section() -> None:
@@ -192,6 +196,17 @@ def test_dispersive_loss_of_known_features() -> None:
     two = torch.tensor([[0.0, 0.0], [1.0, 1.0]])  # a mean squared difference of 1, a temperature of 1/2
     assert dispersive_loss(two).item() == pytest.approx(math.log((2 + 2 * math.exp(-2)) / 4))
     assert dispersive_loss(2 * two) < dispersive_loss(two)
+
+
+def test_alignment_is_one_less_the_cosine_to_the_frozen_map() -> None:
+    alignment = Alignment(NANO)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    wanted = alignment.maps(images, torch.zeros(2, AUGMENTATION_NUMBERS))[ALIGNED_SCALE].flatten(2).transpose(1, 2)
+    assert wanted.shape[1] == (NANO.image_size // NANO.patch_size) ** 2  # a place for each token
+    alignment.projector = nn.Sequential()
+    for tokens, loss in ((3 * wanted, 0.0), (-wanted, 2.0)):
+        assert alignment(tokens, images).item() == pytest.approx(loss, abs=1e-5)
+    assert not any(parameter.requires_grad for parameter in alignment.parameters())
 
 
 def test_muon_gets_the_matrices_of_attention_and_mlp() -> None:
