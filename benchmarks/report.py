@@ -44,7 +44,7 @@ TITLES = {
     "unlike": "Images unlike the training images",
     "adapter_default": "Synthetic cats",
     "adapter_oxford_pets": "Oxford-IIIT Pet",
-    "generator_recipe": "What helps a generator on few photos",
+    "generator_recipe": "What helps a generator on few whole photos (the script is for faces today)",
     "student_recipe": "What helps the student on few photos",
     "generator_step": "A training step, compared with diffusers",
     "generator_profile": "Where the time of a training step goes",
