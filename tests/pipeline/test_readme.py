@@ -46,11 +46,13 @@ RUN = {
     "dvc exp show",
     "dvc metrics diff",
     "dvc plots show",
-    "tinycats predict PHOTO.jpg",
+    "tinycats predict PHOTO.jpg FOLDER",
     "tinycats generate --class Bengal --count 4 --seed 7",
-    "tinycats generate --model models/student --steps 2",
+    "tinycats generate --student --steps 2",
 }
 ELSEWHERE = {
+    "git clone REPOSITORY tinycats && cd tinycats": "conftest.py",
+    "make setup": "`make test` begins with it",
     "make test": "it is what runs this",
     "tinycats status --watch": "test_status.py",
     "dvc exp run -S train=smoke": "test_groups.py",
@@ -127,7 +129,9 @@ def test_the_benchmark_pages_are_made_of_the_results(tmp_path: Path, monkeypatch
 def test_it_runs(project: Project, command: str) -> None:
     assert command in COMMANDS
     picture = next(image for image in read_raw(project.path / "data/raw") if image.class_name == "Bengal")
-    (project.path / "PHOTO.jpg").write_bytes(picture.content)
+    (project.path / "FOLDER").mkdir()
+    for name in ("PHOTO.jpg", "FOLDER/another.jpg"):
+        (project.path / name).write_bytes(picture.content)
     output = shell(project, command)
     if "student" in command:
         assert Image.open(project.path / "generated/Bengal-0-0.png").text["few_step"] == "True"
@@ -136,6 +140,23 @@ def test_it_runs(project: Project, command: str) -> None:
         assert made == ["Bengal-7-0.png", "Bengal-7-1.png", "Bengal-7-2.png", "Bengal-7-3.png", "grid.png"]
     if "predict" in command:
         assert "PHOTO.jpg" in output
+        assert "FOLDER/another.jpg" in output
+
+
+def test_nothing_has_to_be_trained_first(project: Project) -> None:
+    shutil.rmtree(project.path / "models")
+    shutil.copytree(ROOT / "pretrained", project.path / "pretrained", dirs_exist_ok=True)
+    (project.path / ".venv").mkdir()
+    (project.path / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    (project.path / "photos").mkdir()
+    picture = next(read_raw(project.path / "data/raw"))
+    for name in ("cat.jpg", "photos/another.jpg"):
+        (project.path / name).write_bytes(picture.content)
+    output = shell(project, readme(".venv/bin/tinycats predict"))
+    assert "uses pretrained/onnx_int8/classifier.onnx" in output
+    assert "photos/another.jpg" in output
+    assert "uses pretrained/onnx_int8/student.onnx" in shell(project, readme(".venv/bin/tinycats generate"))
+    assert len(list((project.path / "generated").glob("Bengal-0-*.png"))) == 4
 
 
 def installed_here(project: Project) -> None:
@@ -268,7 +289,9 @@ def test_verify_says_what_files_are(project: Project) -> None:
     command = re.search(r"`(tinycats verify [^`]+)`", (ROOT / "README.md").read_text())
     assert command
     output = shell(project, command[1])
-    assert len(output.splitlines()) == 2
+    assert [line.split(": ")[0] for line in output.splitlines()] == [
+        "models/classifier", *(f"pretrained/onnx_int8/{name}.onnx" for name in ("classifier", "generator", "student"))
+    ]  # fmt: skip
 
 
 def test_photos_of_ones_own(project: Project) -> None:
@@ -311,7 +334,7 @@ def test_ones_own_cat(project: Project) -> None:
         (project.path / "photos_of_mimi" / Path(image.name).name).write_bytes(image.content)
     assert "adapters/mimi: Mimi, from 6 photos" in shell(project, readme("tinycats adapt") + " --steps 5")
     shell(project, readme("tinycats generate --adapter"))
-    shell(project, readme("tinycats generate --model models/student --adapter"))
+    shell(project, readme("tinycats generate --student --adapter"))
     assert len(list((project.path / "generated").glob("Mimi-0-*.png"))) == 8
     shell(project, readme("tinycats merge"))
     assert json.loads(project.read("adapters/mimi-full/config.json"))["classes"][-1] == "Mimi"
