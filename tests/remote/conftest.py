@@ -133,7 +133,7 @@ def checkout(tmp_path: Path, service: ModalDouble, packages: Path) -> Callable[.
         content = composed("compute=modal")
         content["dit"] |= {"image_size": SIZE, "patch_size": 8, "width": 32, "depth": 1, "heads": 1}
         # Not auto: each container would measure what is fastest there
-        content["train"] |= {"steps": 400, "batch_size": 8, "precision": "fp32"}
+        content["train"] |= {"steps": 1200, "batch_size": 8, "precision": "fp32"}
         content["monitor"]["train_dit"] = {"guard_steps": 40, "sample_every": 200}
         content["compute"] |= {"checkpoint_every_s": 0.2, "retries": 2, **compute}
         (path / "params.yaml").write_text(yaml.safe_dump(content))
