@@ -302,14 +302,14 @@ def real_cats(result: Content) -> str:
     faces = sum(seconds[stage] for stage in ("preprocess", "train_dit", "distill")) / 60
     right, classes = f"{classifier['top1']:.1%} of {classifier['n']} test photos", len(metrics["fetch"]["classes"])
     local = any("archives" in override for override in result["overrides"])
-    part = ", a part of the dataset: `dvc exp run -S data=oxford_pets` takes all of it" if local else ""
+    part = ", a part of\nthe dataset: `dvc exp run -S data=oxford_pets` takes all of it" if local else ""
     again = (
         " The stages ran at two commits: see [photos.md](docs/benchmarks/photos.md)." if result.get("ran_again") else ""
     )
     where = f"{machine['cores']} CPU cores ({machine['cpu']}, no GPU)"
     text = f"""
-Both were made from {kept} real photos of cats and dogs ({splits["train"]} for training{part}),
-on {where}: {result["seconds"] / 60:.0f} minutes in all, {faces:.0f} of them to find the faces, train the
+Both were made from {kept} real photos of cats and dogs ({splits["train"]} for training{part}), on
+{where}: {result["seconds"] / 60:.0f} minutes in all, {faces:.0f} of them to find the faces, train the
 generator and distil it into a student that needs four steps, {seconds["train_classifier"] / 60:.0f} for the classifier. It names
 the right one of {classes} classes for {right}.{again}"""
     head = ["made by the student in four steps, a row a breed", "what the classifier says about real test photos"]

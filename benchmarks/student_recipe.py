@@ -26,13 +26,8 @@ from tinycats.backbones.features import WITHOUT, FrozenFeatures, feature_name, f
 from tinycats.classifier.network import Classifier
 from tinycats.data.processed import load_classes, load_split
 from tinycats.distillation.training import distill_generator
-from tinycats.evaluation.distribution import (
-    diversity,
-    frechet_distance,
-    inside_manifold,
-    kernel_distance,
-    labels_in_proportion,
-)
+from tinycats.evaluation.comparison import distances, reference_marks
+from tinycats.evaluation.distribution import labels_in_proportion
 from tinycats.evaluation.inference import generate, noise_images, predict
 from tinycats.figures.sheets import class_grid, save_png
 from tinycats.generator.network import TinyDiT
@@ -46,6 +41,7 @@ RESULT, PICTURE = ROOT / "benchmarks/results/student_recipe.json", "student_reci
 SEED = 0
 STEPS = (4, 2, 1)
 IMAGES_PER_CLASS = 20
+FEWEST_RESAMPLES = 50  # that the parameter may be
 
 
 @dataclass(frozen=True)
@@ -78,27 +74,25 @@ class Judge:
         params = composed("data=oxford_pets")
         self.processed, size = clone / "data/processed" / params.dit.view, params.dit.image_size
         self.classes, _ = load_classes(self.processed)
-        self.neighbours, self.features = params.evaluate.neighbours, params.evaluate.features
-        self.frozen = FrozenFeatures(self.features, WITHOUT)
+        # Of the intervals nothing is shown
+        self.settings = params.evaluate.model_copy(update={"bootstrap": FEWEST_RESAMPLES})
+        self.features = feature_name(self.settings.features)
+        self.frozen = FrozenFeatures(self.settings.features, WITHOUT)
         real, train = (load_split(self.processed, name, size) for name in ("val", "train"))
         self.real = features_of(self.frozen, real.images)
         self.labels = labels_in_proportion(real.labels, IMAGES_PER_CLASS * len(self.classes))
-        chosen = np.random.default_rng(SEED).permutation(len(train.labels))[: len(self.labels)]
-        others = (train.images[chosen], noise_images(SEED, len(self.labels), size))
-        self.floor, self.noise = (frechet_distance(self.real, features_of(self.frozen, images)) for images in others)
+        noise = noise_images(SEED, len(self.labels), size)
+        of_train, of_noise = (features_of(self.frozen, images) for images in (train.images, noise))
+        self.marks = reference_marks(self.real, of_train, of_noise, SEED)
         self.classifier = Classifier.from_pretrained(clone / "models/classifier").eval()
 
     def __call__(self, images: np.ndarray) -> dict[str, float]:
-        features = features_of(self.frozen, images)
+        found = distances(self.features, self.real, features_of(self.frozen, images), self.marks, self.settings, SEED)
         predicted = predict(self.classifier, images, CPU)[0].argmax(axis=1)
         names = np.array(self.classifier.config.classes)[predicted]
-        fd = frechet_distance(self.real, features)
         return {
-            "fd_share": (fd - self.floor) / (self.noise - self.floor),
-            "kd": kernel_distance(self.real, features),
-            "precision": float(inside_manifold(features, self.real, self.neighbours).mean()),
-            "recall": float(inside_manifold(self.real, features, self.neighbours).mean()),
-            "diversity": diversity(self.real, features),
+            "fd_share": found[f"fd_{self.features}_share"],
+            **{key: found[f"{key}_{self.features}"] for key in ("kd", "precision", "recall", "diversity")},
             "agreement": float((names == np.array(self.classes)[self.labels]).mean()),
         }
 
@@ -138,7 +132,7 @@ def write(before: dict[str, Any], found: dict[str, Any], judge: Judge, steps: in
     ]
     notes = (
         f"{steps} steps from the teacher of the run on Oxford-IIIT Pet, one seed. {len(judge.labels)} images beside the "
-        f"{len(judge.real)} faces of the validation split, by the features of {feature_name(judge.features)}; each figure in "
+        f"{len(judge.real)} faces of the validation split, by the features of {judge.features}; each figure in "
         f"{' / '.join(map(str, STEPS))} steps. Few real images: differences of a few hundredths are chance. The machine "
         "had other work at times (probe 1)."
     )

@@ -13,9 +13,9 @@ from tinycats.runtime.errors import UserError
 
 MAX_JSON_BYTES = 2**24
 MAX_WEIGHTS_BYTES = 2**32
-MAX_SEED = 2**63 - 1  # that torch takes
 MAX_WEIGHTS_HEADER_BYTES = 2**24  # names and shapes, at the beginning of a safetensors file
 MAX_ONNX_BYTES = 2**30
+MAX_SEED = 2**63 - 1  # that torch takes; here, since commands must start without pydantic, which params.py needs
 
 
 def check_size(path: Path, most: int) -> None:
